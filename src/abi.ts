@@ -1,0 +1,153 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * The boundary to the module: its exports typed, its numbers mirrored, its
+ * memories made. The only file that touches `WebAssembly`.
+ *
+ * The numbers mirror assembly/layout.ts, size-class.ts and status.ts;
+ * test/unit/abi.test.ts holds the two sides together.
+ */
+
+import { wasmUnavailable } from "./errors.js";
+import { MODULE_BASE64 } from "./module.generated.js";
+
+export const PAGE_BYTES = 65536;
+export const SLAB_COUNT = 64;
+export const MIN_SLAB_SHIFT = 12;
+export const MAX_SLAB_SHIFT = 18;
+
+/** What the exports answer; see assembly/status.ts. */
+export const Status = {
+  OK: 0,
+  NO_ROOM: 0,
+  SLABS_RETURNED: 1,
+  ROOM_AGAIN: 2,
+  BAD_ADDRESS: -1,
+  NOT_LIVE: -2,
+  CORRUPT: -3,
+  BUSY: -4,
+  BAD_CLASS: -5,
+  BAD_LAYOUT: -6,
+} as const;
+
+/** As `written`: the whole block. */
+export const WHOLE_BLOCK = 0x7fffffff;
+
+export interface SegmentExports {
+  init(base: number, slabShift: number): number;
+  acquire(sizeClass: number): number;
+  acquireZeroed(sizeClass: number): number;
+  release(ptr: number, written: number): number;
+  rest(ptr: number, written: number): number;
+  restAndReset(ptr: number, written: number): number;
+  reset(): number;
+  wipe(ptr: number, byteLength: number): void;
+  firstDirty(ptr: number, byteLength: number): number;
+  audit(): number;
+  findDirty(): number;
+  liveBlocks(): number;
+  restingBlocks(): number;
+  freeSlabs(): number;
+  spanAt(slab: number): number;
+  headerBytes(slabShift: number): number;
+  classCount(): number;
+  blockBytes(sizeClass: number): number;
+  spanSlabs(sizeClass: number): number;
+}
+
+/**
+ * A linear memory as callers see it: what another WebAssembly module imports.
+ * Structurally a `WebAssembly.Memory`, without asking for the DOM's types.
+ */
+export interface LinearMemory {
+  /** Replaced, and the old one detached, whenever the memory is revoked. */
+  readonly buffer: ArrayBuffer;
+}
+
+/** A memory of the library's own. */
+export interface Memory extends LinearMemory {
+  grow(deltaPages: number): number;
+}
+
+/** Bytes of bookkeeping before slab 0. */
+export function headerBytes(slabShift: number): number {
+  return roundUpToPages(4096 + (2 << slabShift));
+}
+
+/** Bytes of linear memory that one segment takes: its slabs and its bookkeeping. */
+export function segmentMemoryBytes(slabShift: number): number {
+  return headerBytes(slabShift) + SLAB_COUNT * 2 ** slabShift;
+}
+
+export function roundUpToPages(byteLength: number): number {
+  return Math.ceil(byteLength / PAGE_BYTES) * PAGE_BYTES;
+}
+
+/** The last class spaced by doublings: four slabs. */
+export function lastGeometricClass(slabShift: number): number {
+  return (slabShift - 4) << 2;
+}
+
+export function classCount(slabShift: number): number {
+  return lastGeometricClass(slabShift) + SLAB_COUNT - 4 + 1;
+}
+
+/** The smallest size class whose blocks hold `byteLength` bytes; not below `classCount` if a segment cannot. */
+export function sizeClassOf(byteLength: number, slabShift: number): number {
+  if (byteLength <= 64) return 0;
+  const last = byteLength - 1;
+  if (last >>> (slabShift + 2) !== 0) return lastGeometricClass(slabShift) + (last >>> slabShift) - 3;
+  const exponent = 31 - Math.clz32(last);
+  return ((exponent - 6) << 2) + ((last >>> (exponent - 2)) & 3) + 1;
+}
+
+export function blockBytesOf(sizeClass: number, slabShift: number): number {
+  const last = lastGeometricClass(slabShift);
+  if (sizeClass > last) return (sizeClass - last + 4) << slabShift;
+  const step = sizeClass + 3;
+  return (5 + (step & 3)) << (3 + (step >> 2));
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+/** @throws ArenaError `ERR_WASM_UNAVAILABLE` where WebAssembly is missing or forbidden. */
+function compile(): WebAssembly.Module {
+  if (compiled === undefined) {
+    try {
+      compiled = new WebAssembly.Module(Uint8Array.from(atob(MODULE_BASE64), (char) => char.charCodeAt(0)));
+    } catch (cause) {
+      throw wasmUnavailable(cause);
+    }
+  }
+  return compiled;
+}
+
+/** Throws if the module cannot be used here. */
+export function requireWebAssembly(): void {
+  compile();
+}
+
+/** A memory of exactly `byteLength` bytes, all zero, or `null` if the engine has no more to give. */
+export function createMemory(byteLength: number): Memory | null {
+  const pages = byteLength / PAGE_BYTES;
+  try {
+    // The maximum keeps anyone who holds the memory from growing it past the cap.
+    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw wasmUnavailable(error);
+  }
+}
+
+/** An instance of the module, laid out over `memory` for slabs of `1 << slabShift` bytes. */
+export function createSegmentExports(memory: Memory, slabShift: number): SegmentExports {
+  const module = compile();
+  let exports: SegmentExports;
+  try {
+    exports = new WebAssembly.Instance(module, { env: { memory } }).exports as SegmentExports;
+  } catch (cause) {
+    throw wasmUnavailable(cause);
+  }
+  const status = exports.init(0, slabShift);
+  if (status !== Status.OK) throw new Error(`cleanslab: the module refused slabShift ${slabShift} (${status})`);
+  return exports;
+}

@@ -1,0 +1,370 @@
+/**
+ * The arena: one cap, one mode, and the ways to leases. Owns the ledger, the
+ * queue of those who wait, and which set of memories serves a lease; how those
+ * sets work is their own business.
+ *
+ * A1  Every lease goes through one of three doors: a segment (`#segments`), a
+ *     memory of its own (`#dedicated`), or the heap once both are out of room.
+ * A2  `#countdown` reaches zero only in `#acquireDue`: there the arena is found
+ *     disposed, and guards and traces begin. All other leases pay one decrement.
+ */
+
+import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
+import { DedicatedMemories } from "./dedicated.js";
+import { ArenaError, arenaDisposed, arenaExhausted, invalidArgument, neverFits } from "./errors.js";
+import { ArenaEventTarget, dispatch } from "./events.js";
+import { FreeListSegment, FreeListSegments } from "./free-list.js";
+import type { Lease } from "./lease.js";
+import { Ledger } from "./ledger.js";
+import { type ArenaOptions, resolveOptions, type Settings } from "./options.js";
+import { acquireFromHeap } from "./overflow.js";
+import { CachedPool, ClassPool, PlainPool, type PoolHost, type SizeClassPool } from "./pool.js";
+import { RevokingSegments } from "./revoking.js";
+import { Scope } from "./scope.js";
+import type { Segment, SegmentSet } from "./segment.js";
+import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
+import { Countdown, Tracer } from "./trace.js";
+import { type AbortSignalLike, Waiters } from "./waiters.js";
+
+/** Longest lease that can be asked for, in bytes. */
+const MAX_BYTE_LENGTH = 2 ** 32 - 1;
+
+/**
+ * Memory under one cap, handed out as leases and taken back. An arena is for one
+ * thread, and for code that releases what it acquires.
+ *
+ * Not worth it for lengths of 64 bytes and less, where a fresh array costs as
+ * little, nor for buffers kept for long. Give leases of very different lifetimes
+ * arenas of their own: a segment is used again only when all its leases are
+ * released.
+ *
+ * Emits `"leak"`, `"dirty"` and `"exhausted"`; see `ArenaEvents`.
+ */
+export class Arena extends ArenaEventTarget {
+  readonly #settings: Settings;
+  readonly #slabShift: number;
+  /** Size classes served from segments; 0 where every lease has a memory of its own. */
+  readonly #classCount: number;
+  readonly #ledger: Ledger;
+  readonly #segments: RevokingSegments | FreeListSegments | null;
+  readonly #dedicated: DedicatedMemories;
+  readonly #tracer: Tracer;
+  readonly #countdown: Countdown;
+  readonly #waiters: Waiters;
+  readonly #pools = new Map<number, SizeClassPool>();
+  readonly #poolHost: PoolHost;
+  #disposed = false;
+
+  /**
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for an option out of range,
+   *   `ERR_WASM_UNAVAILABLE` where WebAssembly is missing or forbidden.
+   */
+  constructor(options?: ArenaOptions) {
+    super();
+    const settings = resolveOptions(options);
+    requireWebAssembly();
+    this.#settings = settings;
+    this.#slabShift = settings.slabShift;
+    this.#classCount = settings.revoke === "on-release" ? 0 : classCountOf(settings.slabShift);
+    this.#ledger = new Ledger(settings.maxBytes, this.#classCount);
+    this.#tracer = new Tracer(settings.trace);
+    this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
+    this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke !== "never");
+    this.#segments = this.#createSegments();
+    this.#waiters = new Waiters((waiting) => {
+      this.#ledger.waiting = waiting;
+    });
+    this.#ledger.onRoom = () => this.#waiters.serve((byteLength) => this.#tryAcquire(byteLength));
+    this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
+    this.#ledger.onLeak = (tally) => {
+      const sites = this.#tracer.writeOff(tally);
+      dispatch(this, "leak", { leases: tally.live, byteLength: tally.liveBytes, sites });
+    };
+    this.#poolHost = {
+      ledger: this.#ledger,
+      countdown: this.#countdown,
+      acquireChecked: (byteLength) => this.#acquireChecked(byteLength),
+    };
+  }
+
+  /**
+   * A lease of exactly `byteLength` zeroed bytes. Release it once, on every path.
+   *
+   * @param byteLength bytes: a whole number from 0. Longer than a segment takes
+   *   a memory of its own, under the same cap.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`; `ERR_ARENA_EXHAUSTED` if there is
+   *   no room and `onExhausted` is `"throw"`, or the heap has none either;
+   *   `ERR_ARENA_DISPOSED`.
+   */
+  acquire(byteLength: number): Lease {
+    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    return this.#acquireChecked(byteLength);
+  }
+
+  /**
+   * Like `acquire`, but waits for room where `acquire` would overflow or throw.
+   * First come, first served; a plain `acquire` does not queue.
+   *
+   * @param options `signal` gives up waiting: the promise rejects with its reason.
+   * @returns a promise that rejects with an ArenaError: `ERR_INVALID_ARGUMENT`,
+   *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, `ERR_ARENA_DISPOSED`.
+   */
+  async acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease> {
+    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    this.#requireUse("acquire");
+    const signal = options?.signal;
+    if (signal?.aborted) throw signal.reason;
+    if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
+      throw neverFits(byteLength, this.#settings.maxBytes);
+    }
+    const lease = this.#waiters.length === 0 ? this.#tryAcquire(byteLength) : null;
+    return lease ?? this.#waiters.wait(byteLength, signal);
+  }
+
+  /**
+   * Lends `byteLength` zeroed bytes to `fn` and takes them back whatever happens:
+   * when `fn` returns or throws, or when the promise it returned settles.
+   *
+   * @returns what `fn` returns.
+   * @throws what `fn` throws, and as `acquire` does.
+   */
+  use<T>(byteLength: number, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
+    if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
+    const lease = this.acquire(byteLength);
+    let result: T;
+    try {
+      result = fn(lease.bytes);
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
+    if (isThenable(result)) {
+      return Promise.resolve(result).finally(() => lease[Symbol.dispose]()) as T;
+    }
+    lease[Symbol.dispose]();
+    return result;
+  }
+
+  /**
+   * A lease that holds a copy of `bytes`, which stay the caller's.
+   *
+   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view.
+   */
+  copyOf(bytes: ArrayBufferView): Lease {
+    if (!ArrayBuffer.isView(bytes)) throw invalidArgument("bytes", bytes, "a Uint8Array or another view");
+    const source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const lease = this.acquire(source.length);
+    lease.bytes.set(source);
+    return lease;
+  }
+
+  /**
+   * The pool of leases of `byteLength` bytes: the fastest way to one length. The
+   * same object for the same length.
+   *
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
+   */
+  pool(byteLength: number): SizeClassPool {
+    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    this.#requireUse("make a pool");
+    let pool = this.#pools.get(byteLength);
+    if (pool === undefined) {
+      pool = this.#createPool(byteLength);
+      this.#pools.set(byteLength, pool);
+    }
+    return pool;
+  }
+
+  /**
+   * Leases that are released together: `using scope = arena.scope()`.
+   *
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  scope(): Scope {
+    this.#requireUse("open a scope");
+    return new Scope((byteLength) => this.acquire(byteLength));
+  }
+
+  /** Counters and states, as a plain object of the caller's own. */
+  stats(): ArenaStats {
+    return collectStats(this.#ledger, this.#slabShift);
+  }
+
+  /**
+   * Walks every invariant of every segment. Reads all bookkeeping, in `"never"`
+   * mode all free memory as well: for tests and for suspicion.
+   *
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  audit(): AuditReport {
+    this.#requireUse("audit");
+    return auditMemories(this.#ledger, (segment) => this.#keptIn(segment), this.#settings.revoke === "never");
+  }
+
+  /**
+   * Drops every memory without leases.
+   *
+   * @returns bytes of linear memory let go of.
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  trim(): number {
+    this.#requireUse("trim");
+    const before = this.#ledger.reservedBytes;
+    this.#flushPools();
+    this.#segments?.trim();
+    this.#dedicated.trim();
+    return before - this.#ledger.reservedBytes;
+  }
+
+  /**
+   * For the end of a test: throws if a lease is out, and says who acquired the traced ones.
+   *
+   * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
+   */
+  assertDrained(): void {
+    const { liveLeases, liveBytes } = this.#ledger;
+    if (liveLeases === 0) return;
+    const sites = this.#tracer.sites
+      .map(({ byteLength, stack }) => `\n${byteLength} bytes, acquired\n${stack}`)
+      .join("");
+    const advice =
+      this.#tracer.level === "all" ? "" : "; create the arena with trace: 'all' to see where they were acquired";
+    throw new ArenaError(
+      "ERR_LEASES_OUTSTANDING",
+      `${liveLeases} leases of ${liveBytes} bytes in all were not released${sites || advice}`,
+    );
+  }
+
+  /**
+   * Revokes every view, of live leases too, and lets go of all memory, in every
+   * mode. Whoever waits is rejected. A second call does nothing.
+   */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#countdown.stop();
+    for (const tally of [...this.#ledger.tallies]) {
+      tally.owner?.deref()?.close();
+      this.#ledger.drop(tally);
+    }
+    this.#segments?.clear();
+    this.#dedicated.clear();
+    this.#pools.clear();
+    this.#tracer.clear();
+    this.#waiters.rejectAll(arenaDisposed("acquire"));
+  }
+
+  #acquireChecked(byteLength: number): Lease {
+    return this.#tryAcquire(byteLength) ?? this.#overflow(byteLength);
+  }
+
+  /** Through the door that the length calls for; `null` if there is no room behind it. */
+  #tryAcquire(byteLength: number): Lease | null {
+    if (--this.#countdown.left === 0) return this.#acquireDue(byteLength);
+    return this.#acquirePlain(byteLength);
+  }
+
+  #acquirePlain(byteLength: number): Lease | null {
+    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
+    return this.#segments !== null && sizeClass < this.#classCount
+      ? this.#segments.acquire(sizeClass, byteLength)
+      : this.#dedicated.acquire(byteLength, "arena");
+  }
+
+  /** A lease to be guarded or traced, or the first one after the end. */
+  #acquireDue(byteLength: number): Lease | null {
+    if (this.#disposed) {
+      this.#countdown.stop();
+      throw arenaDisposed("acquire");
+    }
+    const due = this.#countdown.next();
+    const lease = (due.guard ? this.#dedicated.acquire(byteLength, "guard") : null) ?? this.#acquirePlain(byteLength);
+    return due.trace && lease !== null ? this.#tracer.watch(lease) : lease;
+  }
+
+  /** The cap leaves no room. */
+  #overflow(byteLength: number): Lease {
+    if (this.#flushPools()) {
+      const lease = this.#acquirePlain(byteLength);
+      if (lease !== null) return lease;
+    }
+    const { reservedBytes, maxBytes } = this.#ledger;
+    if (this.#settings.onExhausted === "throw") throw arenaExhausted(byteLength, reservedBytes, maxBytes);
+    let lease: Lease;
+    try {
+      lease = acquireFromHeap(byteLength, this.#ledger, this.#settings.revoke !== "never");
+    } catch (cause) {
+      throw new ArenaError(
+        "ERR_ARENA_EXHAUSTED",
+        `no room for ${byteLength} bytes under maxBytes = ${maxBytes}, and none on the heap`,
+        { cause },
+      );
+    }
+    if (this.#tracer.level === "all") this.#tracer.watch(lease);
+    dispatch(this, "exhausted", { byteLength, reservedBytes });
+    return lease;
+  }
+
+  /** Drops idle memories, coldest first, until `byteLength` bytes fit under the cap or none is left. */
+  #reclaim(byteLength: number): void {
+    while (this.#ledger.reservedBytes + byteLength > this.#ledger.maxBytes) {
+      if (!this.#dedicated.dropColdest() && !this.#segments?.dropColdest()) return;
+    }
+  }
+
+  #createSegments(): RevokingSegments | FreeListSegments | null {
+    const { revoke, slabShift } = this.#settings;
+    if (revoke === "on-release") return null;
+    const onDirty = this.#tracer.level === "off" ? null : (byteOffset: number) => this.#foundDirty(byteOffset);
+    const Segments = revoke === "never" ? FreeListSegments : RevokingSegments;
+    return new Segments(this.#ledger, slabShift, this.#classCount, onDirty);
+  }
+
+  #createPool(byteLength: number): SizeClassPool {
+    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
+    const segments: SegmentSet | null = this.#segments;
+    if (segments === null || sizeClass >= this.#classCount) return new PlainPool(byteLength, this.#poolHost);
+    if (segments instanceof FreeListSegments) {
+      const blockBytes = blockBytesOf(sizeClass, this.#slabShift);
+      return new CachedPool(byteLength, sizeClass, blockBytes, this.#poolHost, segments);
+    }
+    return new ClassPool(byteLength, sizeClass, this.#poolHost, segments);
+  }
+
+  #flushPools(): boolean {
+    let flushed = false;
+    for (const pool of this.#pools.values()) {
+      if (pool instanceof CachedPool && pool.flush()) flushed = true;
+    }
+    return flushed;
+  }
+
+  #keptIn(segment: Segment): number {
+    let kept = 0;
+    for (const pool of this.#pools.values()) {
+      if (pool instanceof CachedPool && segment instanceof FreeListSegment) kept += pool.keptOf(segment);
+    }
+    return kept;
+  }
+
+  #foundDirty(byteOffset: number): void {
+    this.#ledger.dirtyBlocks++;
+    dispatch(this, "dirty", { byteOffset });
+  }
+
+  #isInClasses(byteLength: number): boolean {
+    return sizeClassOf(byteLength, this.#slabShift) < this.#classCount;
+  }
+
+  #requireUse(action: string): void {
+    if (this.#disposed) throw arenaDisposed(action);
+  }
+}
+
+function invalidLength(byteLength: unknown): ArenaError {
+  return invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}

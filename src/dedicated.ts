@@ -1,0 +1,129 @@
+/**
+ * Memories that serve one lease at a time: every lease of `revoke: "on-release"`,
+ * one in N of `guardEvery`, and leases longer than a segment in any mode.
+ *
+ * D1  The set holds a memory strongly only while it is idle. One that is leased
+ *     is held by its lease alone, so a leaked one is collected.
+ * D2  An idle memory is all zeros, and unless the mode is `"never"` no view of it works.
+ */
+
+import { createMemory, type Memory, PAGE_BYTES } from "./abi.js";
+import { arenaDisposed } from "./errors.js";
+import { IdleStack } from "./idle.js";
+import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+
+class DedicatedMemory implements BlockOwner, MemoryOwner {
+  readonly memory: Memory;
+  readonly tally: Tally;
+  readonly #set: DedicatedMemories;
+  origin: LeaseOrigin = "arena";
+  closed = false;
+
+  constructor(memory: Memory, tally: Tally, set: DedicatedMemories) {
+    this.memory = memory;
+    this.tally = tally;
+    this.#set = set;
+  }
+
+  lease(byteLength: number, origin: LeaseOrigin): Lease {
+    this.origin = origin;
+    this.tally.state = "active";
+    const bytes = new Uint8Array(this.memory.buffer, 0, byteLength);
+    this.#set.ledger.tookWhole(this.tally, byteLength);
+    return new Lease(bytes, this, 0, byteLength);
+  }
+
+  release(_ptr: number, byteLength: number, written: number): void {
+    if (this.closed) throw arenaDisposed("release");
+    // Revoked first: what is wiped after that, nobody can write to.
+    if (this.#set.revokes) this.revoke();
+    const whole = new Uint8Array(this.memory.buffer);
+    whole.fill(0, 0, Math.min(written, whole.length));
+    this.#set.ledger.gaveBack(this.tally, byteLength);
+    this.#set.takeBack(this);
+  }
+
+  revoke(): void {
+    this.memory.grow(0);
+    this.#set.ledger.revocations++;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.revoke();
+  }
+}
+
+export class DedicatedMemories {
+  readonly ledger: Ledger;
+  /** Whether views die at release. */
+  readonly revokes: boolean;
+  /** By length in pages. */
+  readonly #idle = new Map<number, IdleStack<DedicatedMemory>>();
+
+  constructor(ledger: Ledger, revokes: boolean) {
+    this.ledger = ledger;
+    this.revokes = revokes;
+  }
+
+  /** A lease with a memory of its own, or `null` if cap or engine have no room. */
+  acquire(byteLength: number, origin: LeaseOrigin): Lease | null {
+    const pages = pagesFor(byteLength);
+    const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES);
+    return memory === null ? null : memory.lease(byteLength, origin);
+  }
+
+  /** Bytes of linear memory that a lease of `byteLength` would take. */
+  reservedFor(byteLength: number): number {
+    return pagesFor(byteLength) * PAGE_BYTES;
+  }
+
+  takeBack(memory: DedicatedMemory): void {
+    const pages = memory.tally.reservedBytes / PAGE_BYTES;
+    let idle = this.#idle.get(pages);
+    if (idle === undefined) {
+      idle = new IdleStack((dropped) => this.ledger.drop(dropped.tally));
+      this.#idle.set(pages, idle);
+    }
+    memory.tally.state = "drained";
+    idle.push(memory);
+    if (this.ledger.waiting !== 0) this.ledger.onRoom();
+  }
+
+  dropColdest(): boolean {
+    for (const idle of this.#idle.values()) {
+      if (idle.dropColdest()) return true;
+    }
+    return false;
+  }
+
+  trim(): void {
+    for (const idle of this.#idle.values()) idle.dropAll();
+  }
+
+  clear(): void {
+    this.#idle.clear();
+  }
+
+  #create(reservedBytes: number): DedicatedMemory | null {
+    if (!this.ledger.reserve(reservedBytes)) return null;
+    const memory = createMemory(reservedBytes);
+    if (memory === null) {
+      this.ledger.unreserve(reservedBytes);
+      return null;
+    }
+    const tally = new Tally("dedicated", reservedBytes);
+    const dedicated = new DedicatedMemory(memory, tally, this);
+    this.ledger.open(tally, dedicated);
+    return dedicated;
+  }
+}
+
+/** Whole pages, four lengths to each doubling, so that lengths close to each other share memories. */
+function pagesFor(byteLength: number): number {
+  const pages = Math.max(1, Math.ceil(byteLength / PAGE_BYTES));
+  if (pages <= 4) return pages;
+  const step = 2 ** (29 - Math.clz32(pages - 1));
+  return Math.ceil(pages / step) * step;
+}

@@ -1,0 +1,255 @@
+/**
+ * A lease: the right to a block, until release. Owns the promise that nobody
+ * uses a block through this object after giving it back, and the pins that put
+ * off the giving back. Where the block lies and what becomes of it is its
+ * owner's business.
+ *
+ *             release(), no pin
+ *   HELD ───────────────────────────▶ RETURNED
+ *    │                                    ▲
+ *    └── release(), pinned ──▶ ENDED ─────┘ last pin released
+ */
+
+import { type LinearMemory, WHOLE_BLOCK } from "./abi.js";
+import { ArenaError, arenaDisposed, invalidArgument, leaseReleased } from "./errors.js";
+import type { Tally } from "./ledger.js";
+
+/**
+ * Where a lease's block lies: in the arena's memory, in a memory of its own that
+ * dies at release (a guard), or on the JavaScript heap because the cap was reached.
+ */
+export type LeaseOrigin = "arena" | "guard" | "heap";
+
+/** What a lease needs of the segment, memory or buffer that its block lies in. */
+export interface BlockOwner {
+  readonly origin: LeaseOrigin;
+  readonly memory: LinearMemory | undefined;
+  readonly tally: Tally;
+  /** The arena was disposed. */
+  readonly closed: boolean;
+  /** Wipes the first `written` bytes and takes the block back. Throws, and changes nothing, if it cannot. */
+  release(ptr: number, byteLength: number, written: number): void;
+}
+
+/** A typed array or `DataView` constructor. */
+export interface ViewConstructor<V extends ArrayBufferView> {
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): V;
+  readonly BYTES_PER_ELEMENT?: number;
+}
+
+export interface ReleaseOptions {
+  /**
+   * Bytes: the caller vouches that only the first this many were touched, and
+   * only they are wiped. From 0 to the lease's `byteLength`. With tracing on, a
+   * byte changed behind them is found and thrown as `ERR_INVALID_ARGUMENT`.
+   */
+  written?: number | undefined;
+}
+
+/**
+ * The right to a block of memory, until it is released. Made by `arena.acquire`
+ * and its relatives. Release it once, on every path: `using`, `try … finally`
+ * or `arena.use`.
+ */
+export class Lease {
+  #bytes: Uint8Array<ArrayBuffer> | null;
+  readonly #byteLength: number;
+  readonly #ptr: number;
+  #owner: BlockOwner;
+  #pins = 0;
+
+  /** @internal */
+  constructor(bytes: Uint8Array<ArrayBuffer>, owner: BlockOwner, ptr: number, byteLength: number) {
+    this.#bytes = bytes;
+    this.#owner = owner;
+    this.#ptr = ptr;
+    this.#byteLength = byteLength;
+  }
+
+  /** @internal Puts `wrap(owner)` in the owner's place, to watch what this lease does. */
+  static watch(lease: Lease, wrap: (owner: BlockOwner) => BlockOwner): Lease {
+    lease.#owner = wrap(lease.#owner);
+    return lease;
+  }
+
+  /**
+   * The leased bytes: zero when the lease was acquired, exactly `byteLength`
+   * long, the same object each time. Yours until release; do not keep them
+   * longer, and do not transfer or clone them (`copy()` makes bytes that you may).
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release, `ERR_ARENA_DISPOSED`
+   *   after the arena was disposed, `ERR_ARENA_CORRUPT` if someone else revoked
+   *   the memory under the lease.
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes;
+    if (bytes === null) throw leaseReleased("read bytes", this.#byteLength);
+    if (bytes.length !== this.#byteLength) throw this.#detached("read bytes");
+    return bytes;
+  }
+
+  /** Bytes in the lease: the number that was asked for. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** Bytes from the start of `memory` (for a heap lease, of its buffer) to the first leased byte; a multiple of 16. */
+  get byteOffset(): number {
+    return this.#ptr;
+  }
+
+  /**
+   * The linear memory that the lease lies in, with `byteOffset` the pointer that
+   * another WebAssembly module wants; `undefined` for a heap lease. Do not grow it.
+   */
+  get memory(): LinearMemory | undefined {
+    return this.#owner.memory;
+  }
+
+  /** Whether the lease has ended. */
+  get released(): boolean {
+    return this.#bytes === null;
+  }
+
+  /** Where the block lies. */
+  get origin(): LeaseOrigin {
+    return this.#owner.origin;
+  }
+
+  /**
+   * Another view of the same bytes: `view(DataView)`, `view(Float64Array)`.
+   * The block is aligned for all of them. Ends with the lease, like `bytes`.
+   *
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` if `byteLength` is not a whole
+   *   number of elements or `constructor` makes no views, and as `bytes` does.
+   */
+  view<V extends ArrayBufferView>(constructor: ViewConstructor<V>): V {
+    const bytes = this.bytes;
+    if (typeof constructor !== "function") {
+      throw invalidArgument("constructor", constructor, "DataView or a typed array constructor");
+    }
+    const elementBytes = constructor.BYTES_PER_ELEMENT ?? 1;
+    if (bytes.length % elementBytes !== 0) {
+      throw invalidArgument(
+        "constructor",
+        constructor.name,
+        `one whose ${elementBytes}-byte elements divide the lease's ${bytes.length} bytes`,
+      );
+    }
+    const view = new constructor(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
+    if (!ArrayBuffer.isView(view)) {
+      throw invalidArgument("constructor", constructor, "DataView or a typed array constructor");
+    }
+    return view;
+  }
+
+  /**
+   * The bytes as an array of their own, on the JavaScript heap. It is yours for
+   * good: for `postMessage`, caches, and whatever outlives the lease. Costs a
+   * fresh allocation.
+   *
+   * @throws ArenaError as `bytes` does.
+   */
+  copy(): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.bytes);
+  }
+
+  /**
+   * Ends the lease. When this returns the bytes are zero, and nobody may use any
+   * view of them. With a pin held, the wiping waits until the last pin is released.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call, `ERR_INVALID_ARGUMENT`
+   *   for a `written` out of range or, with tracing on, untrue (the lease is then
+   *   still yours), `ERR_ARENA_DISPOSED`, `ERR_ARENA_CORRUPT`.
+   */
+  release(options?: ReleaseOptions): void {
+    if (this.#bytes === null) throw leaseReleased("release", this.#byteLength);
+    const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
+    if (this.#pins === 0) this.#owner.release(this.#ptr, this.#byteLength, written);
+    this.#bytes = null;
+  }
+
+  /** Releases unless already released. */
+  [Symbol.dispose](): void {
+    if (this.#bytes === null) return;
+    if (this.#owner.closed) this.#bytes = null;
+    else this.release();
+  }
+
+  /**
+   * Keeps the block from being wiped and reused while something outside still
+   * uses it, past the release of the lease. Take the pin before you release.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  pin(): Pin {
+    if (this.#bytes === null) throw leaseReleased("pin", this.#byteLength);
+    this.#pins++;
+    return new Pin(() => this.#unpin());
+  }
+
+  /**
+   * Ends the lease now for you, and wipes and returns the block when `promise`
+   * settles: `await lease.releaseAfter(file.write(lease.bytes))`.
+   *
+   * @returns a promise that settles as `promise` does, once the block is returned.
+   *   Use it in that promise's place: a rejection comes out of it.
+   * @throws ArenaError `ERR_LEASE_RELEASED` if already released.
+   */
+  releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
+    const pin = this.pin();
+    this.release();
+    return Promise.resolve(promise).finally(() => pin.release());
+  }
+
+  #unpin(): void {
+    this.#pins--;
+    if (this.#pins !== 0 || this.#bytes !== null || this.#owner.closed) return;
+    this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
+  }
+
+  #checkWritten({ written }: ReleaseOptions): number {
+    if (written === undefined) return WHOLE_BLOCK;
+    if (!Number.isInteger(written) || written < 0 || written > this.#byteLength) {
+      throw invalidArgument("written", written, `a whole number of bytes from 0 to ${this.#byteLength}`);
+    }
+    return written === this.#byteLength ? WHOLE_BLOCK : written;
+  }
+
+  #detached(action: string): ArenaError {
+    if (this.#owner.closed) return arenaDisposed(action);
+    return new ArenaError(
+      "ERR_ARENA_CORRUPT",
+      `cannot ${action}: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
+        "by other code; release the lease and do not grow lease.memory",
+    );
+  }
+}
+
+/** Keeps a released block in place until it is released itself. Made by `lease.pin()`. */
+export class Pin {
+  #drop: (() => void) | null;
+
+  /** @internal */
+  constructor(drop: () => void) {
+    this.#drop = drop;
+  }
+
+  /**
+   * Lets go. If the lease has ended and this was its last pin, the block is wiped and returned.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call.
+   */
+  release(): void {
+    const drop = this.#drop;
+    if (drop === null)
+      throw new ArenaError("ERR_LEASE_RELEASED", "this pin was already released; take one pin per use");
+    this.#drop = null;
+    drop();
+  }
+
+  /** Releases unless already released. */
+  [Symbol.dispose](): void {
+    if (this.#drop !== null) this.release();
+  }
+}

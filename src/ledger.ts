@@ -1,0 +1,155 @@
+/**
+ * What the arena counts, and the cap it keeps. Owns every number that `stats()`
+ * shows, and a tally for each memory, through which the arena remembers memories
+ * it does not hold. Knows no segments and no size classes.
+ *
+ * L1  reservedBytes = the sum of reservedBytes over all tallies, and never above
+ *     maxBytes.
+ * L2  live leases = acquired − released − leaked = the sum of live over all tallies.
+ * L3  A tally is on the books from the making of its memory until that memory is
+ *     dropped or collected.
+ */
+
+export type MemoryKind = "segment" | "dedicated" | "heap";
+
+/** Where a memory is in its life; src/segment.ts has the table of transitions. */
+export type MemoryState = "active" | "retired" | "drained" | "dropped" | "corrupt";
+
+/** One memory as the arena remembers it: enough to count a leak after the memory is gone. */
+export class Tally {
+  readonly kind: MemoryKind;
+  readonly reservedBytes: number;
+  state: MemoryState = "active";
+  live = 0;
+  liveBytes = 0;
+  owner: WeakRef<MemoryOwner> | undefined;
+
+  constructor(kind: MemoryKind, reservedBytes: number) {
+    this.kind = kind;
+    this.reservedBytes = reservedBytes;
+  }
+}
+
+/** What the ledger needs of a memory's owner. */
+export interface MemoryOwner {
+  /** Revokes every view and refuses everything from now on. */
+  close(): void;
+}
+
+export class Ledger {
+  readonly maxBytes: number;
+  reservedBytes = 0;
+  peakReservedBytes = 0;
+
+  /** Leases acquired, by size class. */
+  readonly acquiredByClass: Float64Array;
+  /** Leases acquired outside size classes, by the bit length of the requested length. */
+  readonly acquiredByBits = new Float64Array(33);
+  released = 0;
+  liveBytes = 0;
+  peakLiveBytes = 0;
+  overflowed = 0;
+  revocations = 0;
+  leakedLeases = 0;
+  dirtyBlocks = 0;
+  corruptSegments = 0;
+
+  readonly tallies = new Set<Tally>();
+
+  /** How many wait for room. Read on the hot path, so that `onRoom` is called only when it matters. */
+  waiting = 0;
+  /** Set by the arena: room may have come free. */
+  onRoom: () => void = () => {};
+  /** Set by the arena: a memory was collected with leases out. */
+  onLeak: (tally: Tally) => void = () => {};
+  /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
+  reclaim: (byteLength: number) => void = () => {};
+
+  readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
+
+  constructor(maxBytes: number, classCount: number) {
+    this.maxBytes = maxBytes;
+    this.acquiredByClass = new Float64Array(classCount);
+  }
+
+  get acquired(): number {
+    let sum = 0;
+    for (const count of this.acquiredByClass) sum += count;
+    for (const count of this.acquiredByBits) sum += count;
+    return sum;
+  }
+
+  get liveLeases(): number {
+    return this.acquired - this.released - this.leakedLeases;
+  }
+
+  /** One lease more, out of a size class. */
+  tookClass(tally: Tally, byteLength: number, sizeClass: number): void {
+    (this.acquiredByClass[sizeClass] as number)++;
+    this.#took(tally, byteLength);
+  }
+
+  /** One lease more, with a memory or buffer of its own. */
+  tookWhole(tally: Tally, byteLength: number): void {
+    (this.acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    this.#took(tally, byteLength);
+  }
+
+  #took(tally: Tally, byteLength: number): void {
+    tally.live++;
+    tally.liveBytes += byteLength;
+    const liveBytes = this.liveBytes + byteLength;
+    this.liveBytes = liveBytes;
+    if (liveBytes > this.peakLiveBytes) this.peakLiveBytes = liveBytes;
+  }
+
+  /** One lease fewer. */
+  gaveBack(tally: Tally, byteLength: number): void {
+    tally.live--;
+    tally.liveBytes -= byteLength;
+    this.released++;
+    this.liveBytes -= byteLength;
+  }
+
+  /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be; false if there is no room. */
+  reserve(byteLength: number): boolean {
+    if (this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);
+    if (this.reservedBytes + byteLength > this.maxBytes) return false;
+    this.reservedBytes += byteLength;
+    if (this.reservedBytes > this.peakReservedBytes) this.peakReservedBytes = this.reservedBytes;
+    return true;
+  }
+
+  /** A reservation that came to nothing. */
+  unreserve(byteLength: number): void {
+    this.reservedBytes -= byteLength;
+  }
+
+  /** Remembers `owner` without holding it; its bytes come back when it is dropped or collected. */
+  open(tally: Tally, owner: MemoryOwner): void {
+    tally.owner = new WeakRef(owner);
+    this.tallies.add(tally);
+    this.#collected.register(owner, tally, tally);
+  }
+
+  /** The arena let go of this memory itself; leases still in it have ended. */
+  drop(tally: Tally): void {
+    if (!this.tallies.delete(tally)) return;
+    tally.state = "dropped";
+    this.#collected.unregister(tally);
+    this.reservedBytes -= tally.reservedBytes;
+    this.released += tally.live;
+    this.liveBytes -= tally.liveBytes;
+    tally.live = tally.liveBytes = 0;
+  }
+
+  /** The garbage collector took a memory that the arena did not hold: its leases were never released. */
+  #writeOff(tally: Tally): void {
+    if (!this.tallies.delete(tally)) return;
+    this.reservedBytes -= tally.reservedBytes;
+    this.leakedLeases += tally.live;
+    this.liveBytes -= tally.liveBytes;
+    if (tally.live > 0) this.onLeak(tally);
+    if (this.waiting !== 0) this.onRoom();
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Leases past the cap: a fresh buffer on the JavaScript heap, used once. Freshly
+ * allocated, so it is zero; detached on release where the mode revokes at all,
+ * so a stale view of it dies as early as any.
+ */
+
+import type { LinearMemory } from "./abi.js";
+import { arenaDisposed } from "./errors.js";
+import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+
+class HeapBuffer implements BlockOwner, MemoryOwner {
+  readonly origin: LeaseOrigin = "heap";
+  readonly memory: LinearMemory | undefined = undefined;
+  closed = false;
+  readonly tally: Tally;
+  readonly #buffer: ArrayBuffer;
+  readonly #ledger: Ledger;
+  readonly #revokes: boolean;
+
+  constructor(buffer: ArrayBuffer, tally: Tally, ledger: Ledger, revokes: boolean) {
+    this.#buffer = buffer;
+    this.tally = tally;
+    this.#ledger = ledger;
+    this.#revokes = revokes;
+  }
+
+  release(_ptr: number, byteLength: number, written: number): void {
+    if (this.closed) throw arenaDisposed("release");
+    if (this.#buffer.byteLength > 0) {
+      new Uint8Array(this.#buffer).fill(0, 0, Math.min(written, byteLength));
+      if (this.#revokes) detach(this.#buffer);
+    }
+    this.#ledger.gaveBack(this.tally, byteLength);
+    this.#ledger.drop(this.tally);
+  }
+
+  close(): void {
+    this.closed = true;
+    detach(this.#buffer);
+  }
+}
+
+export function acquireFromHeap(byteLength: number, ledger: Ledger, revokes: boolean): Lease {
+  const bytes = new Uint8Array(byteLength);
+  const tally = new Tally("heap", 0);
+  const owner = new HeapBuffer(bytes.buffer, tally, ledger, revokes);
+  ledger.open(tally, owner);
+  ledger.tookWhole(tally, byteLength);
+  ledger.overflowed++;
+  return new Lease(bytes, owner, 0, byteLength);
+}
+
+function detach(buffer: ArrayBuffer): void {
+  // A view of length 0 is already all there is to see; and a holder may have transferred the buffer.
+  if (buffer.byteLength > 0) structuredClone(buffer, { transfer: [buffer] });
+}

@@ -1,0 +1,33 @@
+/**
+ * The few globals the library uses beyond ECMAScript, typed here so that it
+ * compiles with neither the DOM nor Node's types and cannot lean on either.
+ */
+
+declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array<ArrayBuffer>);
+  }
+  class Memory {
+    constructor(descriptor: { initial: number; maximum: number });
+    readonly buffer: ArrayBuffer;
+    grow(deltaPages: number): number;
+  }
+  class Instance {
+    constructor(module: Module, imports: Record<string, Record<string, unknown>>);
+    readonly exports: unknown;
+  }
+}
+
+declare class Event {
+  constructor(type: string);
+  readonly type: string;
+}
+
+declare class EventTarget {
+  addEventListener(type: string, listener: unknown, options?: unknown): void;
+  removeEventListener(type: string, listener: unknown, options?: unknown): void;
+  dispatchEvent(event: Event): boolean;
+}
+
+declare function atob(base64: string): string;
+declare function structuredClone<T>(value: T, options: { transfer: ArrayBuffer[] }): T;

@@ -1,0 +1,181 @@
+/**
+ * Pools of one length: what `acquire` looks up on every call is settled once.
+ * In `"never"` mode a pool also keeps released blocks with their views, so that
+ * a cycle costs neither a call for the block nor a new view.
+ */
+
+import { arenaDisposed } from "./errors.js";
+import type { FreeListSegment, FreeListSegments } from "./free-list.js";
+import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import type { Ledger, Tally } from "./ledger.js";
+import type { SegmentSet } from "./segment.js";
+import type { Countdown } from "./trace.js";
+
+/** The fastest way to leases of one length. Made by `arena.pool()`; lives as long as the arena. */
+export interface SizeClassPool {
+  /** Bytes in each lease. */
+  readonly byteLength: number;
+  /**
+   * A lease of `byteLength` zeroed bytes, exactly as from `arena.acquire`. In
+   * `"never"` mode its `bytes` may be the very object that an earlier lease had.
+   *
+   * @throws ArenaError as `arena.acquire` does.
+   */
+  acquire(): Lease;
+}
+
+/** What a pool takes the slow way, from its arena. */
+export interface PoolHost {
+  readonly ledger: Ledger;
+  readonly countdown: Countdown;
+  /** The whole of `acquire`, but for its check of the length. */
+  acquireChecked(byteLength: number): Lease;
+}
+
+/** A pool without blocks of its own. */
+export class ClassPool implements SizeClassPool {
+  readonly byteLength: number;
+  readonly #sizeClass: number;
+  readonly #host: PoolHost;
+  readonly #segments: SegmentSet;
+
+  constructor(byteLength: number, sizeClass: number, host: PoolHost, segments: SegmentSet) {
+    this.byteLength = byteLength;
+    this.#sizeClass = sizeClass;
+    this.#host = host;
+    this.#segments = segments;
+  }
+
+  acquire(): Lease {
+    // Not the last one before something is due: the arena counts that one down itself.
+    if (this.#host.countdown.left > 1) {
+      const lease = this.#segments.acquire(this.#sizeClass, this.byteLength);
+      if (lease !== null) {
+        this.#host.countdown.left--;
+        return lease;
+      }
+    }
+    return this.#host.acquireChecked(this.byteLength);
+  }
+}
+
+/** Bytes of released blocks that a pool keeps, within the limits below on their number. */
+const KEEP_BYTES = 1024 * 1024;
+const KEEP_AT_LEAST = 16;
+const KEEP_AT_MOST = 1024;
+
+/** A block that stays with its pool between leases, and the view of it. */
+class KeptBlock implements BlockOwner {
+  readonly origin: LeaseOrigin = "arena";
+  readonly segment: FreeListSegment;
+  readonly ptr: number;
+  bytes: Uint8Array<ArrayBuffer>;
+  readonly #pool: CachedPool;
+
+  constructor(segment: FreeListSegment, ptr: number, byteLength: number, pool: CachedPool) {
+    this.segment = segment;
+    this.ptr = ptr;
+    this.bytes = segment.view(ptr, byteLength);
+    this.#pool = pool;
+  }
+
+  get memory() {
+    return this.segment.memory;
+  }
+
+  get tally(): Tally {
+    return this.segment.tally;
+  }
+
+  get closed(): boolean {
+    return this.segment.closed;
+  }
+
+  release(_ptr: number, byteLength: number, written: number): void {
+    if (this.segment.closed) throw arenaDisposed("release");
+    this.#pool.takeBack(this, byteLength, written);
+  }
+}
+
+/** A pool of `"never"` mode: released blocks stay here, most recently released first. */
+export class CachedPool implements SizeClassPool {
+  readonly byteLength: number;
+  readonly #blockBytes: number;
+  readonly #sizeClass: number;
+  readonly #host: PoolHost;
+  readonly #ledger: Ledger;
+  readonly #countdown: Countdown;
+  readonly #segments: FreeListSegments;
+  readonly #kept: KeptBlock[] = [];
+  readonly #keepAtMost: number;
+
+  constructor(byteLength: number, sizeClass: number, blockBytes: number, host: PoolHost, segments: FreeListSegments) {
+    this.byteLength = byteLength;
+    this.#blockBytes = blockBytes;
+    this.#sizeClass = sizeClass;
+    this.#host = host;
+    this.#ledger = host.ledger;
+    this.#countdown = host.countdown;
+    this.#segments = segments;
+    this.#keepAtMost = Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / blockBytes));
+  }
+
+  acquire(): Lease {
+    if (this.#countdown.left > 1) {
+      const block = this.#kept.pop() ?? this.#take();
+      if (block !== null) {
+        this.#countdown.left--;
+        const { byteLength } = this;
+        // Whoever holds lease.memory can revoke it.
+        if (block.bytes.length !== byteLength) block.bytes = block.segment.view(block.ptr, byteLength);
+        this.#ledger.tookClass(block.segment.tally, byteLength, this.#sizeClass);
+        return new Lease(block.bytes, block, block.ptr, byteLength);
+      }
+    }
+    return this.#host.acquireChecked(this.byteLength);
+  }
+
+  takeBack(block: KeptBlock, byteLength: number, written: number): void {
+    const { segment } = block;
+    segment.exports.wipe(block.ptr, Math.min(written, this.#blockBytes));
+    this.#ledger.gaveBack(segment.tally, byteLength);
+    if (this.#kept.length < this.#keepAtMost && this.#ledger.waiting === 0) {
+      this.#kept.push(block);
+      return;
+    }
+    segment.giveBack(block.ptr, byteLength, 0);
+    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
+  }
+
+  /** Gives every kept block back to its segment; false if there was none. */
+  flush(): boolean {
+    const kept = this.#kept.splice(0);
+    for (const block of kept) block.segment.giveBack(block.ptr, this.byteLength, 0);
+    return kept.length > 0;
+  }
+
+  /** How many blocks of `segment` are kept here: live to the module, though nobody's. */
+  keptOf(segment: FreeListSegment): number {
+    return this.#kept.filter((block) => block.segment === segment).length;
+  }
+
+  #take(): KeptBlock | null {
+    const taken = this.#segments.acquireBlock(this.#sizeClass);
+    return taken === null ? null : new KeptBlock(taken.segment, taken.ptr, this.byteLength, this);
+  }
+}
+
+/** A pool of lengths that no size class holds, or of `"on-release"`: each lease has a memory of its own anyway. */
+export class PlainPool implements SizeClassPool {
+  readonly byteLength: number;
+  readonly #host: PoolHost;
+
+  constructor(byteLength: number, host: PoolHost) {
+    this.byteLength = byteLength;
+    this.#host = host;
+  }
+
+  acquire(): Lease {
+    return this.#host.acquireChecked(this.byteLength);
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * `revoke: "before-reuse"`: released blocks rest, wiped, until their segment has
+ * no lease left; then every view of the segment is revoked and all of it is free
+ * again. The table of states is in src/segment.ts.
+ *
+ * R1  No block is handed out while a view made from an earlier lease of it works.
+ * R2  A block is zeroed again as it is handed out: a stale view, or a live one's
+ *     `.buffer`, may have written to it while it rested.
+ */
+
+import { type SegmentExports, Status } from "./abi.js";
+import { IdleStack } from "./idle.js";
+import type { BlockOwner, Lease } from "./lease.js";
+import type { Ledger, Tally } from "./ledger.js";
+import { createSegmentParts, type DirtyHandler, Segment, type SegmentSet, takeInspected } from "./segment.js";
+
+/**
+ * From this length on, in bytes, a lease that is alone in its segment is revoked
+ * before it is wiped. Nobody can write to it after that, so it needs no second
+ * wipe, which at this length costs more than the revocation.
+ */
+const REVOKE_FIRST_BYTES = 32 * 1024;
+
+/** Slabs in use by a segment without leases from which on it is made new at once, while it is in the cache. */
+const QUIET_SLABS = 16;
+
+/** Segments that may still have room, at most; the oldest is retired beyond this. */
+const MAX_ACTIVE = 8;
+
+class RevokingSegment extends Segment implements BlockOwner {
+  readonly #set: RevokingSegments;
+  #rest: SegmentExports["rest"];
+  /** Of a drained segment: already revoked and reset. */
+  renewed = false;
+
+  constructor(
+    parts: { memory: Segment["memory"]; exports: SegmentExports; tally: Tally },
+    ledger: Ledger,
+    set: RevokingSegments,
+  ) {
+    super(parts.memory, parts.exports, ledger, parts.tally, parts.exports.acquireZeroed);
+    this.#set = set;
+    this.#rest = parts.exports.rest;
+  }
+
+  override release(ptr: number, byteLength: number, written: number): void {
+    const { tally } = this;
+    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.closed) {
+      this.#releaseAlone(ptr, byteLength, written);
+      return;
+    }
+    const status = this.#rest(ptr, written);
+    if (status < Status.OK) throw this.refused(status, ptr);
+    this.ledger.gaveBack(tally, byteLength);
+    if (status > Status.OK) this.#set.quiet(this, status);
+  }
+
+  /** Every view dead and every block free. Only without leases. */
+  renew(): void {
+    this.revoke();
+    this.exports.reset();
+  }
+
+  override close(): void {
+    super.close();
+    this.#rest = () => Status.NOT_LIVE;
+  }
+
+  /** The only lease of the segment: revoked first, so that no second wipe is needed. */
+  #releaseAlone(ptr: number, byteLength: number, written: number): void {
+    this.revoke();
+    const status = this.exports.restAndReset(ptr, written);
+    if (status < Status.OK) throw this.refused(status, ptr);
+    this.renewed = true;
+    this.ledger.gaveBack(this.tally, byteLength);
+    this.#set.quiet(this, 0);
+  }
+}
+
+export class RevokingSegments implements SegmentSet {
+  readonly #ledger: Ledger;
+  readonly #slabShift: number;
+  readonly #onDirty: DirtyHandler | null;
+  /** By size class, the segment that served it last. */
+  readonly #current: (RevokingSegment | undefined)[];
+  /** Oldest first. */
+  readonly #active: RevokingSegment[] = [];
+  readonly #drained: IdleStack<RevokingSegment>;
+
+  constructor(ledger: Ledger, slabShift: number, classCount: number, onDirty: DirtyHandler | null) {
+    this.#ledger = ledger;
+    this.#slabShift = slabShift;
+    this.#onDirty = onDirty;
+    this.#current = new Array(classCount).fill(undefined);
+    this.#drained = new IdleStack((segment) => this.#drop(segment));
+  }
+
+  acquire(sizeClass: number, byteLength: number): Lease | null {
+    const segment = this.#current[sizeClass];
+    if (segment !== undefined) {
+      const ptr = segment.take(sizeClass);
+      if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
+    }
+    return this.#acquireElsewhere(sizeClass, byteLength);
+  }
+
+  /** `segment` has no lease left, and `usedSlabs` slabs that rest. */
+  quiet(segment: RevokingSegment, usedSlabs: number): void {
+    const { tally } = segment;
+    if (tally.state === "retired") {
+      tally.state = "drained";
+      this.#drained.push(segment);
+    } else if (usedSlabs >= QUIET_SLABS && tally.state === "active") {
+      segment.renew();
+    } else if (tally.state === "corrupt") {
+      this.#drop(segment);
+    }
+    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
+  }
+
+  dropColdest(): boolean {
+    if (this.#drained.dropColdest()) return true;
+    const unused = this.#active.find(({ tally }) => tally.live === 0);
+    if (unused === undefined) return false;
+    this.#letGo(unused);
+    this.#drop(unused);
+    return true;
+  }
+
+  trim(): void {
+    while (this.dropColdest());
+  }
+
+  clear(): void {
+    this.#drained.clear();
+    this.#active.length = 0;
+    this.#current.fill(undefined);
+  }
+
+  #acquireElsewhere(sizeClass: number, byteLength: number): Lease | null {
+    for (const segment of [...this.#active]) {
+      let ptr = segment.take(sizeClass);
+      if (ptr === Status.NO_ROOM && segment.tally.live === 0 && !segment.closed) {
+        segment.renew();
+        ptr = segment.take(sizeClass);
+      }
+      if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
+      if (ptr < 0) this.#quarantine(segment);
+    }
+    this.#retireFull();
+    for (let segment = this.#next(); segment !== null; segment = this.#next()) {
+      const ptr = segment.take(sizeClass);
+      if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
+      this.#quarantine(segment);
+    }
+    return null;
+  }
+
+  #leaseFrom(segment: RevokingSegment, ptr: number, byteLength: number, sizeClass: number): Lease {
+    this.#current[sizeClass] = segment;
+    return segment.lease(ptr, byteLength, sizeClass);
+  }
+
+  /** A segment with all its room, now active: the one drained last, or a new one. */
+  #next(): RevokingSegment | null {
+    let segment = this.#drained.pop();
+    if (segment !== undefined) {
+      if (!segment.renewed) segment.renew();
+    } else {
+      const parts = createSegmentParts(this.#ledger, this.#slabShift);
+      if (parts === null) return null;
+      segment = new RevokingSegment(parts, this.#ledger, this);
+      if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#onDirty);
+    }
+    segment.tally.state = "active";
+    this.#active.push(segment);
+    return segment;
+  }
+
+  /** Segments that can serve no class from a new span are no longer held: their leases hold them. */
+  #retireFull(): void {
+    for (const segment of [...this.#active]) {
+      if (segment.exports.freeSlabs() > 0 && this.#active.length <= MAX_ACTIVE) continue;
+      this.#letGo(segment);
+      segment.tally.state = "retired";
+      segment.renewed = false;
+    }
+  }
+
+  /** Revoked as well, so that a stale view does not keep its memory from the system. */
+  #drop(segment: RevokingSegment): void {
+    this.#ledger.drop(segment.tally);
+    segment.revoke();
+  }
+
+  /** The set no longer hands out of this segment, nor holds it. */
+  #letGo(segment: RevokingSegment): void {
+    this.#active.splice(this.#active.indexOf(segment), 1);
+    for (let each = 0; each < this.#current.length; each++) {
+      if (this.#current[each] === segment) this.#current[each] = undefined;
+    }
+  }
+
+  /** Nothing more comes out of a segment whose bookkeeping is damaged. */
+  #quarantine(segment: RevokingSegment): void {
+    this.#letGo(segment);
+    segment.tally.state = "corrupt";
+    this.#ledger.corruptSegments++;
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * Leases that end together. Owns the list, nothing else.
+ */
+
+import { ArenaError } from "./errors.js";
+import type { Lease } from "./lease.js";
+
+/** Leases released together, last acquired first. Made by `arena.scope()`. */
+export class Scope {
+  readonly #acquire: (byteLength: number) => Lease;
+  #leases: Lease[] | null = [];
+
+  /** @internal */
+  constructor(acquire: (byteLength: number) => Lease) {
+    this.#acquire = acquire;
+  }
+
+  /**
+   * A lease that ends with the scope, or earlier by its own `release()`.
+   *
+   * @param byteLength bytes, as for `arena.acquire`.
+   * @throws ArenaError as `arena.acquire` does, and `ERR_LEASE_RELEASED` once the scope has ended.
+   */
+  acquire(byteLength: number): Lease {
+    if (this.#leases === null) throw scopeEnded();
+    const lease = this.#acquire(byteLength);
+    this.#leases.push(lease);
+    return lease;
+  }
+
+  /**
+   * `byteLength` zeroed bytes, yours until the scope ends.
+   *
+   * @throws ArenaError as `acquire` does.
+   */
+  bytes(byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.acquire(byteLength).bytes;
+  }
+
+  /**
+   * Releases every lease not yet released, and ends the scope. Goes through all
+   * of them even if one cannot be released, then throws the first error.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call.
+   */
+  release(): void {
+    if (this.#leases === null) throw scopeEnded();
+    const leases = this.#leases;
+    this.#leases = null;
+    const errors: unknown[] = [];
+    for (let each = leases.length - 1; each >= 0; each--) {
+      try {
+        leases[each]?.[Symbol.dispose]();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
+  }
+
+  /** Releases unless already released. */
+  [Symbol.dispose](): void {
+    if (this.#leases !== null) this.release();
+  }
+}
+
+function scopeEnded(): ArenaError {
+  return new ArenaError("ERR_LEASE_RELEASED", "this scope has ended and its leases with it; open a new one");
+}

@@ -1,0 +1,152 @@
+/**
+ * One segment: a memory of 64 slabs, the instance of the module that manages
+ * it, and the making of leases on its blocks. What becomes of a released block
+ * is decided by the two kinds of segment, in src/revoking.ts and src/free-list.ts.
+ *
+ * | from    | to      | when                                            | by               |
+ * |---------|---------|-------------------------------------------------|------------------|
+ * | (new)   | active  | room is needed, and the cap has some            | segment set      |
+ * | active  | active  | no room, no lease live: revoked, reset in place | revoking set     |
+ * | active  | retired | no room, leases live; no longer held            | revoking set     |
+ * | retired | drained | the last lease is released; held again          | revoking segment |
+ * | drained | active  | room is needed; revoked and reset first         | revoking set     |
+ * | drained | dropped | trim, or idle for long                          | segment set      |
+ * | retired | (gone)  | unreachable: its leases leaked                  | the collector    |
+ * | any     | corrupt | the module found its bookkeeping damaged        | segment set      |
+ *
+ * S1  The set holds a segment strongly only while it is active or drained. A
+ *     retired one is held by its leases alone.
+ */
+
+import {
+  createMemory,
+  createSegmentExports,
+  type Memory,
+  type SegmentExports,
+  Status,
+  segmentMemoryBytes,
+} from "./abi.js";
+import { type ArenaError, arenaCorrupt, arenaDisposed } from "./errors.js";
+import { Lease, type LeaseOrigin } from "./lease.js";
+import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+
+export abstract class Segment implements MemoryOwner {
+  readonly origin: LeaseOrigin = "arena";
+  readonly memory: Memory;
+  readonly exports: SegmentExports;
+  readonly tally: Tally;
+  readonly ledger: Ledger;
+  /** A block of a size class, zeroed as the mode demands: its address, or a status of zero or below. */
+  take: (sizeClass: number) => number;
+  closed = false;
+  #buffer: ArrayBuffer;
+
+  constructor(
+    memory: Memory,
+    exports: SegmentExports,
+    ledger: Ledger,
+    tally: Tally,
+    take: (sizeClass: number) => number,
+  ) {
+    this.memory = memory;
+    this.exports = exports;
+    this.ledger = ledger;
+    this.tally = tally;
+    this.take = take;
+    this.#buffer = memory.buffer;
+    ledger.open(tally, this);
+  }
+
+  /** The lease on the block at `ptr`, which `take(sizeClass)` just gave. */
+  lease(ptr: number, byteLength: number, sizeClass: number): Lease {
+    const bytes = this.view(ptr, byteLength);
+    this.ledger.tookClass(this.tally, byteLength, sizeClass);
+    return new Lease(bytes, this, ptr, byteLength);
+  }
+
+  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    try {
+      return new Uint8Array(this.#buffer, ptr, byteLength);
+    } catch {
+      // Whoever holds lease.memory can revoke it too; the bytes are where they were.
+      this.#buffer = this.memory.buffer;
+      return new Uint8Array(this.#buffer, ptr, byteLength);
+    }
+  }
+
+  /** Detaches every view ever made of this segment; their bytes stay. */
+  revoke(): void {
+    this.memory.grow(0);
+    this.#buffer = this.memory.buffer;
+    this.ledger.revocations++;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.take = () => Status.NO_ROOM;
+    this.revoke();
+  }
+
+  abstract release(ptr: number, byteLength: number, written: number): void;
+
+  /** The error for a block that the module did not take back. */
+  refused(status: number, ptr: number): ArenaError {
+    if (this.closed) return arenaDisposed("release");
+    const why =
+      status === Status.NOT_LIVE
+        ? "is not live"
+        : status === Status.BAD_ADDRESS
+          ? "is not a block"
+          : "has damaged records";
+    return arenaCorrupt(`the leased address ${ptr} ${why}`);
+  }
+}
+
+/** A memory for one more segment and the module over it, or `null` if cap or engine have no room. */
+export function createSegmentParts(
+  ledger: Ledger,
+  slabShift: number,
+): { memory: Memory; exports: SegmentExports; tally: Tally } | null {
+  const reservedBytes = segmentMemoryBytes(slabShift);
+  if (!ledger.reserve(reservedBytes)) return null;
+  let made = false;
+  try {
+    const memory = createMemory(reservedBytes);
+    if (memory === null) return null;
+    const exports = createSegmentExports(memory, slabShift);
+    made = true;
+    return { memory, exports, tally: new Tally("segment", reservedBytes) };
+  } finally {
+    if (!made) ledger.unreserve(reservedBytes);
+  }
+}
+
+/** Reports a stale write found at hand-out: bytes from the start of the memory. */
+export type DirtyHandler = (byteOffset: number) => void;
+
+/** A `take` that looks for stale writes on the way, and hands out zeroed blocks whatever it finds. */
+export function takeInspected(exports: SegmentExports, onDirty: DirtyHandler): (sizeClass: number) => number {
+  const { acquire, blockBytes, firstDirty, wipe } = exports;
+  return (sizeClass) => {
+    const ptr = acquire(sizeClass);
+    if (ptr <= 0) return ptr;
+    const dirtyAt = firstDirty(ptr, blockBytes(sizeClass));
+    if (dirtyAt >= 0) {
+      wipe(ptr, blockBytes(sizeClass));
+      onDirty(ptr + dirtyAt);
+    }
+    return ptr;
+  };
+}
+
+/** A mode's way to leases out of size classes. */
+export interface SegmentSet {
+  /** A lease, or `null` if there is no room and none can be made. */
+  acquire(sizeClass: number, byteLength: number): Lease | null;
+  /** Drops the memory that has been idle longest; false if none is. */
+  dropColdest(): boolean;
+  /** Drops every memory without leases. */
+  trim(): void;
+  /** Lets go of everything; closing the memories is the arena's business. */
+  clear(): void;
+}
