@@ -121,24 +121,24 @@ export class Lease {
    * The block is aligned for all of them. Ends with the lease, like `bytes`.
    *
    * @throws ArenaError `ERR_INVALID_ARGUMENT` if `byteLength` is not a whole
-   *   number of elements or `constructor` makes no views, and as `bytes` does.
+   *   number of elements or `View` makes no views, and as `bytes` does.
    */
-  view<V extends ArrayBufferView>(constructor: ViewConstructor<V>): V {
+  view<V extends ArrayBufferView>(View: ViewConstructor<V>): V {
     const bytes = this.bytes;
-    if (typeof constructor !== "function") {
-      throw invalidArgument("constructor", constructor, "DataView or a typed array constructor");
+    if (typeof View !== "function") {
+      throw invalidArgument("View", View, "DataView or a typed array constructor");
     }
-    const elementBytes = constructor.BYTES_PER_ELEMENT ?? 1;
+    const elementBytes = View.BYTES_PER_ELEMENT ?? 1;
     if (bytes.length % elementBytes !== 0) {
       throw invalidArgument(
-        "constructor",
-        constructor.name,
+        "View",
+        View.name,
         `one whose ${elementBytes}-byte elements divide the lease's ${bytes.length} bytes`,
       );
     }
-    const view = new constructor(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
+    const view = new View(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
     if (!ArrayBuffer.isView(view)) {
-      throw invalidArgument("constructor", constructor, "DataView or a typed array constructor");
+      throw invalidArgument("View", View, "DataView or a typed array constructor");
     }
     return view;
   }
