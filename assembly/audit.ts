@@ -6,19 +6,22 @@
  */
 
 import {
-  CAPACITY, CARVED, CLASS, FREE_COUNT, FREE_HEAD, HEAD_SLAB, KIND, KIND_FREE, KIND_HEAD, KIND_TAIL, LINK_END,
-  LINK_LIVE, LINK_RESTING, LISTED, LIVE, NEXT, NO_SLAB, PREV, RESTING, SLAB_COUNT, SPAN_SLABS,
+  BUMP, CLASS, END, FREE_COUNT, FREE_HEAD, HEAD_SLAB, KIND, KIND_FREE, KIND_HEAD, KIND_TAIL, LINK_END, LINK_LIVE,
+  LINK_RESTING, LISTED, NEXT, NO_SLAB, PREV, SLAB_COUNT, SPAN_SLABS, TAKEN,
 } from "./layout";
 import { live, resting } from "./segment";
-import { blockBytesOf, classCount, spanSlabsOf } from "./size-class";
-import { classHeadPtr, linkPtrOf, recordOf, slabPtrOf, slabShift } from "./slab";
+import { blockBytes as blockBytesOf, classCount, spanSlabsOf } from "./size-class";
+import { classHeadPtr, linkPtrOf, liveLinkOf, recordOf, slabPtrOf, slabShift } from "./slab";
 import { isFree } from "./slab-map";
 import { firstDirty } from "./wipe";
 
+/** Filled by `spanHolds`. */
+let restingSum: i32 = 0;
+
 export function audit(): i32 {
   let liveSum = 0;
-  let restingSum = 0;
   let withRoom = 0;
+  restingSum = 0;
   for (let slab = 0; slab < SLAB_COUNT; ) {
     const record = recordOf(slab);
     const kind: i32 = load<u8>(record, KIND);
@@ -27,19 +30,33 @@ export function audit(): i32 {
       slab++;
       continue;
     }
-    const slabs: i32 = load<u8>(record, SPAN_SLABS);
-    if (kind != KIND_HEAD || !spanIsWhole(slab, record, slabs)) return broken(1, slab);
-    if (!countsAgree(slab, record)) return broken(2, slab);
-    liveSum += load<u16>(record, LIVE);
-    restingSum += load<u16>(record, RESTING);
+    if (kind != KIND_HEAD || !spanIsWhole(slab, record)) return broken(1, slab);
+    if (!blocksAgree(slab, record)) return broken(2, slab);
+    liveSum += liveBlocksIn(slab, record);
     const hasRoom = hasRoomIn(record);
     if (hasRoom != (load<u8>(record, LISTED) != 0)) return broken(3, slab);
     if (hasRoom) withRoom++;
-    slab += slabs;
+    slab += load<u8>(record, SPAN_SLABS);
   }
   if (!listsHold(withRoom)) return broken(3, 0);
   if (liveSum != live || restingSum != resting) return broken(4, 0);
   return 0;
+}
+
+function linkAt(ptr: i32): i32 {
+  return load<u16>(linkPtrOf(ptr));
+}
+
+/** Live blocks of the span headed by `slab`. */
+export function liveBlocksIn(slab: i32, record: i32): i32 {
+  const cls: i32 = load<u8>(record, CLASS);
+  const blockBytes = blockBytesOf(cls, slabShift);
+  const bump = carvedEnd(slab, record);
+  let count = 0;
+  for (let ptr = slabPtrOf(slab); ptr < bump; ptr += blockBytes) {
+    if (linkAt(ptr) == liveLinkOf(ptr, cls)) count++;
+  }
+  return count;
 }
 
 /** Address of the first byte that is not zero in any block or slab that is free, or 0. */
@@ -59,19 +76,25 @@ export function findDirty(): i32 {
 
 function findDirtyIn(slab: i32, record: i32): i32 {
   const blockBytes = blockBytesOf(load<u8>(record, CLASS), slabShift);
-  const carved: i32 = load<u16>(record, CARVED);
-  const capacity: i32 = load<u16>(record, CAPACITY);
-  for (let index = 0; index < capacity; index++) {
-    if (index < carved && <i32>load<u16>(linkPtrOf(slab, index)) >= LINK_RESTING) continue;
-    const ptr = slabPtrOf(slab) + index * blockBytes;
+  const bump = carvedEnd(slab, record);
+  const end = load<i32>(record, END);
+  for (let ptr = slabPtrOf(slab); ptr < end; ptr += blockBytes) {
+    const link: i32 = linkAt(ptr);
+    if (ptr < bump && ((link & LINK_LIVE) != 0 || link == LINK_RESTING)) continue;
     const at = firstDirty(ptr, blockBytes);
     if (at >= 0) return ptr + at;
   }
   return 0;
 }
 
-function spanIsWhole(slab: i32, record: i32, slabs: i32): bool {
+/** Where carving has come to; never outside the slabs, whatever the record says. */
+function carvedEnd(slab: i32, record: i32): i32 {
+  return min(max(load<i32>(record, BUMP), slabPtrOf(slab)), slabPtrOf(SLAB_COUNT));
+}
+
+function spanIsWhole(slab: i32, record: i32): bool {
   const cls: i32 = load<u8>(record, CLASS);
+  const slabs: i32 = load<u8>(record, SPAN_SLABS);
   if (cls >= classCount(slabShift) || slabs != spanSlabsOf(cls, slabShift)) return false;
   if (slab + slabs > SLAB_COUNT || <i32>load<u8>(record, HEAD_SLAB) != slab) return false;
   for (let tail = slab + 1; tail < slab + slabs; tail++) {
@@ -79,34 +102,45 @@ function spanIsWhole(slab: i32, record: i32, slabs: i32): bool {
     if (isFree(tail) || <i32>load<u8>(other, KIND) != KIND_TAIL) return false;
     if (<i32>load<u8>(other, HEAD_SLAB) != slab) return false;
   }
-  const expected = (slabs << slabShift) / blockBytesOf(cls, slabShift);
-  return <i32>load<u16>(record, CAPACITY) == expected;
+  const span = slabs << slabShift;
+  const blockBytes = blockBytesOf(cls, slabShift);
+  if (load<i32>(record, END) != slabPtrOf(slab) + span - (span % blockBytes)) return false;
+  const carvedBytes = load<i32>(record, BUMP) - slabPtrOf(slab);
+  return carvedBytes >= 0 && load<u32>(record, BUMP) <= load<u32>(record, END) && carvedBytes % blockBytes == 0;
 }
 
-function countsAgree(slab: i32, record: i32): bool {
-  const carved: i32 = load<u16>(record, CARVED);
-  const freeCount: i32 = load<u16>(record, FREE_COUNT);
-  if (carved > <i32>load<u16>(record, CAPACITY)) return false;
-  let liveLinks = 0;
-  let restingLinks = 0;
-  for (let index = 0; index < carved; index++) {
-    const link: i32 = load<u16>(linkPtrOf(slab, index));
-    if (link == LINK_LIVE) liveLinks++;
-    else if (link == LINK_RESTING) restingLinks++;
+function blocksAgree(slab: i32, record: i32): bool {
+  const cls: i32 = load<u8>(record, CLASS);
+  const blockBytes = blockBytesOf(cls, slabShift);
+  const bump = load<i32>(record, BUMP);
+  const end = load<i32>(record, END);
+  let carved = 0;
+  let taken = 0;
+  for (let ptr = slabPtrOf(slab); ptr < end; ptr += blockBytes) {
+    const link: i32 = linkAt(ptr);
+    const isLive = (link & LINK_LIVE) != 0;
+    if (isLive && (ptr >= bump || link != liveLinkOf(ptr, cls))) return false;
+    if (ptr >= bump) continue;
+    carved++;
+    if (isLive) taken++;
+    if (link == LINK_RESTING) {
+      taken++;
+      restingSum++;
+    }
   }
-  if (liveLinks != <i32>load<u16>(record, LIVE) || restingLinks != <i32>load<u16>(record, RESTING)) return false;
-  if (liveLinks + restingLinks + freeCount != carved) return false;
+  const freeCount: i32 = load<u16>(record, FREE_COUNT);
+  if (taken != <i32>load<u16>(record, TAKEN) || taken + freeCount != carved) return false;
   // As many steps as there are free blocks and no more: a cycle cannot hold us.
   let index: i32 = load<u16>(record, FREE_HEAD);
   for (let steps = 0; steps < freeCount; steps++) {
     if (index >= carved) return false;
-    index = load<u16>(linkPtrOf(slab, index));
+    index = linkAt(slabPtrOf(slab) + index * blockBytes);
   }
   return index == LINK_END;
 }
 
 function hasRoomIn(record: i32): bool {
-  return load<u16>(record, CARVED) < load<u16>(record, CAPACITY) || load<u16>(record, FREE_COUNT) != 0;
+  return load<u32>(record, BUMP) < load<u32>(record, END) || load<u16>(record, FREE_COUNT) != 0;
 }
 
 /** Every class's list holds listed spans of that class only, and all of them are reached. */

@@ -23,6 +23,11 @@ export function classCount(slabShift: i32): i32 {
 }
 
 /** Length in bytes of a block of class `cls`. */
+export function blockBytes(cls: i32, slabShift: i32): i32 {
+  return blockBytesOf(cls, slabShift);
+}
+
+/** The same, inlined: for the paths of acquire and release. */
 // @ts-ignore: decorator
 @inline
 export function blockBytesOf(cls: i32, slabShift: i32): i32 {
@@ -37,7 +42,7 @@ export function blockBytesOf(cls: i32, slabShift: i32): i32 {
  * the span unused behind its last block.
  */
 export function spanSlabsOf(cls: i32, slabShift: i32): i32 {
-  const block = blockBytesOf(cls, slabShift);
+  const block = blockBytes(cls, slabShift);
   for (let slabs = 1; slabs < 8; slabs++) {
     const span = slabs << slabShift;
     if (span >= block && ((span % block) << 3) <= span) return slabs;

@@ -7,9 +7,9 @@
  *
  * I1  A slab is on the map exactly if its record says free; the slabs of a span
  *     are its head and, behind it, tails that name that head.
- * I2  In every span: live + free + resting + never carved = capacity. Each
- *     block's link says which of these it is, and the free list runs once
- *     through all the free ones.
+ * I2  In every span: live + resting + free + never carved = capacity, and taken =
+ *     live + resting. Each carved block's link says which of these it is, and the
+ *     free list runs once through all the free ones. Nothing else has a live link.
  * I3  A class's list holds exactly the spans of that class that have room: a
  *     free block, or one never carved.
  *
@@ -19,23 +19,18 @@
  */
 
 import {
-  CAPACITY, CARVED, CLASS, CLASS_HEADS, FREE_COUNT, FREE_HEAD, HEAD_SLAB, KIND, KIND_FREE, KIND_HEAD,
-  KIND_TAIL, LINKS, LINK_END, LINK_LIVE, LINK_RESTING, LISTED, LIVE, MAX_CLASS_COUNT, MIN_BLOCK_SHIFT,
-  NEXT, NO_SLAB, PREV, RECIPROCAL, RECORDS, RECORD_SHIFT, RESTING, SLAB_COUNT, SPAN_SLABS, headerBytes,
+  BUMP, CLASS_HEADS, END, FREE_COUNT, FREE_HEAD, HEAD_SLAB, IDENTITY, KIND, KIND_FREE, KIND_HEAD, KIND_TAIL,
+  LINKS, LINK_END, LINK_LIVE, LINK_RESTING, LISTED, MAX_CLASS_COUNT, NEXT, NO_SLAB, PREV, RECIPROCAL, RECORDS,
+  RECORD_SHIFT, SLAB_COUNT, SPAN_SLABS, TAKEN, classInLink, headerBytes, liveLink,
 } from "./layout";
-import { blockBytesOf, classCount, spanSlabsOf } from "./size-class";
+import { blockBytes, blockBytesOf, spanSlabsOf } from "./size-class";
 import { returnAll, returnRun, takeRun } from "./slab-map";
 import { BAD_ADDRESS, CORRUPT, NOT_LIVE, NO_ROOM, OK, ROOM_AGAIN, SLABS_RETURNED } from "./status";
+import { wipe } from "./wipe";
 
 export let slabShift: i32 = 0;
 let base: i32 = 0;
 let slabsPtr: i32 = 0;
-
-/** The block that `locate` found last. */
-let foundSlab: i32 = 0;
-let foundRecord: i32 = 0;
-let foundIndex: i32 = 0;
-export let foundBytes: i32 = 0;
 
 export function layOut(segmentBase: i32, shift: i32): void {
   base = segmentBase;
@@ -63,10 +58,17 @@ export function slabPtrOf(slab: i32): i32 {
   return slabsPtr + (slab << slabShift);
 }
 
+/** Where the link of the block at `ptr` stands. */
 // @ts-ignore: decorator
 @inline
-export function linkPtrOf(headSlab: i32, index: i32): i32 {
-  return base + LINKS + (((headSlab << (slabShift - MIN_BLOCK_SHIFT)) + index) << 1);
+export function linkPtrOf(ptr: i32): i32 {
+  return base + LINKS + (((ptr - slabsPtr) >>> 6) << 1);
+}
+
+// @ts-ignore: decorator
+@inline
+export function liveLinkOf(ptr: i32, cls: i32): i32 {
+  return liveLink(cls, ptr - slabsPtr);
 }
 
 // @ts-ignore: decorator
@@ -76,121 +78,108 @@ export function classHeadPtr(cls: i32): i32 {
 }
 
 /** A block of class `cls`, now live: its address, `NO_ROOM`, or `CORRUPT`. */
+// @ts-ignore: decorator
+@inline
 export function takeBlock(cls: i32): i32 {
   let slab: i32 = load<u8>(classHeadPtr(cls));
-  if (slab == NO_SLAB) {
+  if (slab >= SLAB_COUNT) {
+    if (slab != NO_SLAB) return CORRUPT;
     slab = openSpan(cls);
     if (slab < 0) return NO_ROOM;
   }
-  if (slab >= SLAB_COUNT) return CORRUPT;
-
   const record = recordOf(slab);
-  const capacity: i32 = load<u16>(record, CAPACITY);
+  if (<i32>load<u16>(record, IDENTITY) != (KIND_HEAD | (cls << 8))) return CORRUPT;
+  const block = blockBytesOf(cls, slabShift);
   const freeHead: i32 = load<u16>(record, FREE_HEAD);
-  let carved: i32 = load<u16>(record, CARVED);
-  const index = freeHead == LINK_END ? carved : freeHead;
-  const blockBytes = blockBytesOf(cls, slabShift);
-  if (index >= capacity || !isInside(slab, index, blockBytes) || !isSpanOf(record, cls)) return CORRUPT;
+  const isCarved = freeHead != LINK_END;
+  const ptr = isCarved ? slabPtrOf(slab) + freeHead * block : load<i32>(record, BUMP);
+  if (!isInside(ptr, block)) return CORRUPT;
 
-  const link = linkPtrOf(slab, index);
-  let next = LINK_END;
-  if (freeHead == LINK_END) {
-    store<u16>(record, ++carved, CARVED);
-  } else {
-    next = load<u16>(link);
-    if (next > LINK_END) return CORRUPT;
+  const linkPtr = linkPtrOf(ptr);
+  if (isCarved) {
+    const next: i32 = load<u16>(linkPtr);
+    if ((next & LINK_LIVE) != 0) return CORRUPT;
     store<u16>(record, next, FREE_HEAD);
     store<u16>(record, load<u16>(record, FREE_COUNT) - 1, FREE_COUNT);
+    if (next == LINK_END && load<u32>(record, BUMP) == load<u32>(record, END)) unlist(slab, record, cls);
+  } else {
+    const bump = ptr + block;
+    const end = load<i32>(record, END);
+    if (<u32>bump > <u32>end) return CORRUPT;
+    store<i32>(record, bump, BUMP);
+    if (bump == end) unlist(slab, record, cls);
   }
-  store<u16>(link, LINK_LIVE);
-  store<u16>(record, load<u16>(record, LIVE) + 1, LIVE);
-  if (next == LINK_END && carved == capacity) unlist(slab, record, cls);
-  return slabPtrOf(slab) + index * blockBytes;
+  store<u16>(linkPtr, liveLinkOf(ptr, cls));
+  store<u16>(record, load<u16>(record, TAKEN) + 1, TAKEN);
+  return ptr;
 }
 
-/** Finds the live block at `ptr` and leaves it in `found…`. */
-export function locate(ptr: i32): i32 {
-  const offset = ptr - slabsPtr;
-  if (<u32>offset >= <u32>(SLAB_COUNT << slabShift)) return BAD_ADDRESS;
-  let slab = offset >>> slabShift;
-  let record = recordOf(slab);
-  const kind: i32 = load<u8>(record, KIND);
-  if (kind == KIND_FREE) return BAD_ADDRESS;
-  if (kind == KIND_TAIL) {
-    slab = load<u8>(record, HEAD_SLAB) & (SLAB_COUNT - 1);
-    record = recordOf(slab);
-  }
-  const cls: i32 = load<u8>(record, CLASS);
-  if (load<u8>(record, KIND) != KIND_HEAD || cls >= classCount(slabShift)) return CORRUPT;
-
-  const blockBytes = blockBytesOf(cls, slabShift);
-  const within = ptr - slabPtrOf(slab);
-  const index = <i32>((<u64>(<u32>within >>> 4) * <u64>load<u32>(record, RECIPROCAL)) >> 32);
-  if (index * blockBytes != within || index >= <i32>load<u16>(record, CARVED)) return BAD_ADDRESS;
-  if (!isInside(slab, index, blockBytes)) return CORRUPT;
-  if (<i32>load<u16>(linkPtrOf(slab, index)) != LINK_LIVE) return NOT_LIVE;
-  foundSlab = slab;
-  foundRecord = record;
-  foundIndex = index;
-  foundBytes = blockBytes;
+/** Wipes the first `written` bytes of the live block at `ptr`, which stays out of use until everything is forgotten. */
+// @ts-ignore: decorator
+@inline
+export function restBlock(ptr: i32, written: i32): i32 {
+  if (!isInside(ptr, 0)) return BAD_ADDRESS;
+  const linkPtr = linkPtrOf(ptr);
+  const link: i32 = load<u16>(linkPtr);
+  const cls = classInLink(link);
+  if (link != liveLinkOf(ptr, cls)) return NOT_LIVE;
+  const block = blockBytesOf(cls, slabShift);
+  if (!isInside(ptr, block)) return CORRUPT;
+  store<u16>(linkPtr, LINK_RESTING);
+  wipe(ptr, <i32>min<u32>(written, block));
   return OK;
 }
 
-/** The located block becomes free. A span whose last block it was goes back to the map. */
-export function freeFound(): i32 {
-  const record = foundRecord;
-  const live = <i32>load<u16>(record, LIVE) - 1;
-  if (live == 0 && load<u16>(record, RESTING) == 0) {
-    closeSpan(foundSlab, record);
+/** The block at `ptr`, just put to rest, is free instead. A span whose last block it was goes back to the map. */
+export function freeRested(ptr: i32): i32 {
+  let slab = (ptr - slabsPtr) >>> slabShift;
+  if (<i32>load<u8>(recordOf(slab), KIND) == KIND_TAIL) slab = load<u8>(recordOf(slab), HEAD_SLAB) & (SLAB_COUNT - 1);
+  const record = recordOf(slab);
+  const identity: i32 = load<u16>(record, IDENTITY);
+  const cls = identity >>> 8;
+  const within = ptr - slabPtrOf(slab);
+  const index = <i32>((<u64>(<u32>within >>> 4) * <u64>load<u32>(record, RECIPROCAL)) >> 32);
+  if ((identity & 0xff) != KIND_HEAD || index * blockBytes(cls, slabShift) != within) return CORRUPT;
+
+  const taken = <i32>load<u16>(record, TAKEN) - 1;
+  if (taken == 0) {
+    closeSpan(slab, record, cls);
     return SLABS_RETURNED;
   }
-  store<u16>(record, live, LIVE);
-  store<u16>(linkPtrOf(foundSlab, foundIndex), load<u16>(record, FREE_HEAD));
-  store<u16>(record, foundIndex, FREE_HEAD);
+  store<u16>(record, taken, TAKEN);
+  store<u16>(linkPtrOf(ptr), load<u16>(record, FREE_HEAD));
+  store<u16>(record, index, FREE_HEAD);
   store<u16>(record, load<u16>(record, FREE_COUNT) + 1, FREE_COUNT);
   if (load<u8>(record, LISTED) != 0) return OK;
-  list(foundSlab, record, load<u8>(record, CLASS));
+  list(slab, record, cls);
   return ROOM_AGAIN;
 }
 
-/** The located block is nobody's, and stays out of use until everything is forgotten. */
-export function restFound(): void {
-  const record = foundRecord;
-  store<u16>(record, load<u16>(record, LIVE) - 1, LIVE);
-  store<u16>(record, load<u16>(record, RESTING) + 1, RESTING);
-  store<u16>(linkPtrOf(foundSlab, foundIndex), LINK_RESTING);
-}
-
+/** Whether `blockBytes` bytes at `ptr` lie inside the slabs, on a multiple of 16. */
 // @ts-ignore: decorator
 @inline
-function isInside(slab: i32, index: i32, blockBytes: i32): bool {
-  return (<u64>slab << slabShift) + <u64>index * <u64>blockBytes + <u64>blockBytes <= <u64>SLAB_COUNT << slabShift;
-}
-
-// @ts-ignore: decorator
-@inline
-function isSpanOf(record: i32, cls: i32): bool {
-  return <i32>load<u8>(record, CLASS) == cls && <i32>load<u8>(record, KIND) == KIND_HEAD;
+function isInside(ptr: i32, blockBytes: i32): bool {
+  return <u32>(ptr - slabsPtr) <= <u32>((SLAB_COUNT << slabShift) - max(blockBytes, 16)) && (ptr & 15) == 0;
 }
 
 function openSpan(cls: i32): i32 {
   const slabs = spanSlabsOf(cls, slabShift);
   const first = takeRun(slabs);
   if (first < 0) return first;
-  const blockBytes = blockBytesOf(cls, slabShift);
+  const block = blockBytes(cls, slabShift);
   const record = recordOf(first);
-  store<u8>(record, KIND_HEAD, KIND);
-  store<u8>(record, cls, CLASS);
+  store<u16>(record, KIND_HEAD | (cls << 8), IDENTITY);
   store<u8>(record, first, HEAD_SLAB);
   store<u8>(record, slabs, SPAN_SLABS);
-  store<u16>(record, 0, CARVED);
-  store<u16>(record, 0, LIVE);
+  const start = slabPtrOf(first);
+  const span = slabs << slabShift;
+  store<u32>(record, start, BUMP);
+  store<u32>(record, start + span - span % block, END);
+  store<u16>(record, 0, TAKEN);
   store<u16>(record, LINK_END, FREE_HEAD);
   store<u16>(record, 0, FREE_COUNT);
-  store<u16>(record, <u32>(slabs << slabShift) / blockBytes, CAPACITY);
-  store<u16>(record, 0, RESTING);
   // Rounded up, so that multiplying by it gives the exact index for every block's first byte.
-  const grains = <u64>(blockBytes >>> 4);
+  const grains = <u64>(block >>> 4);
   store<u32>(record, <u32>(((<u64>1 << 32) + grains - 1) / grains), RECIPROCAL);
   for (let tail = first + 1; tail < first + slabs; tail++) {
     store<u8>(recordOf(tail), KIND_TAIL, KIND);
@@ -200,10 +189,10 @@ function openSpan(cls: i32): i32 {
   return first;
 }
 
-function closeSpan(slab: i32, record: i32): void {
-  if (load<u8>(record, LISTED) != 0) unlist(slab, record, load<u8>(record, CLASS));
+function closeSpan(slab: i32, record: i32, cls: i32): void {
+  if (load<u8>(record, LISTED) != 0) unlist(slab, record, cls);
   // From the class, not the record: a damaged length must not free a neighbour's slabs.
-  const slabs = spanSlabsOf(load<u8>(record, CLASS), slabShift);
+  const slabs = spanSlabsOf(cls, slabShift);
   const end = min(slab + slabs, SLAB_COUNT);
   for (let each = slab; each < end; each++) store<u8>(recordOf(each), KIND_FREE, KIND);
   returnRun(slab, slabs);

@@ -2,10 +2,17 @@
  * Filling with zeros, and finding what is not. Knows addresses, nothing else.
  */
 
+/** Up to this many bytes a loop of stores is done before `memory.fill` has been called. */
+const INLINE_BYTES: i32 = 256;
+
 // @ts-ignore: decorator
 @inline
 export function wipe(ptr: i32, byteLength: i32): void {
-  memory.fill(ptr, 0, byteLength);
+  if (byteLength <= INLINE_BYTES && (byteLength & 15) == 0) {
+    for (const end = ptr + byteLength; ptr < end; ptr += 16) v128.store(ptr, i64x2.splat(0));
+  } else {
+    memory.fill(ptr, 0, byteLength);
+  }
 }
 
 /** Offset of the first byte in [ptr, ptr + byteLength) that is not zero, or -1. */

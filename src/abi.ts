@@ -32,26 +32,20 @@ export const Status = {
 /** As `written`: the whole block. */
 export const WHOLE_BLOCK = 0x7fffffff;
 
+/** The module's exports; what they do is said in assembly/segment.ts and audit.ts. */
 export interface SegmentExports {
   init(base: number, slabShift: number): number;
-  acquire(sizeClass: number): number;
-  acquireZeroed(sizeClass: number): number;
-  release(ptr: number, written: number): number;
-  rest(ptr: number, written: number): number;
-  restAndReset(ptr: number, written: number): number;
+  acquire(sizeClass: number, zeroed: 0 | 1): number;
+  release(ptr: number, written: number, toRest: 0 | 1): number;
+  releaseAndReset(ptr: number, written: number): number;
   reset(): number;
   wipe(ptr: number, byteLength: number): void;
   firstDirty(ptr: number, byteLength: number): number;
   audit(): number;
   findDirty(): number;
   liveBlocks(): number;
-  restingBlocks(): number;
   freeSlabs(): number;
   spanAt(slab: number): number;
-  headerBytes(slabShift: number): number;
-  classCount(): number;
-  blockBytes(sizeClass: number): number;
-  spanSlabs(sizeClass: number): number;
 }
 
 /**

@@ -10,8 +10,15 @@
 
 import { type SegmentExports, Status, sizeClassOf } from "./abi.js";
 import type { BlockOwner, Lease } from "./lease.js";
-import type { Ledger, Tally } from "./ledger.js";
-import { createSegmentParts, type DirtyHandler, Segment, type SegmentSet, takeInspected } from "./segment.js";
+import type { Ledger } from "./ledger.js";
+import {
+  createSegmentParts,
+  type DirtyHandler,
+  Segment,
+  type SegmentParts,
+  type SegmentSet,
+  takeInspected,
+} from "./segment.js";
 
 export class FreeListSegment extends Segment implements BlockOwner {
   readonly #set: FreeListSegments;
@@ -19,12 +26,8 @@ export class FreeListSegment extends Segment implements BlockOwner {
   /** In the set's list of segments with free slabs. */
   hasFreeSlabs = false;
 
-  constructor(
-    parts: { memory: Segment["memory"]; exports: SegmentExports; tally: Tally },
-    ledger: Ledger,
-    set: FreeListSegments,
-  ) {
-    super(parts.memory, parts.exports, ledger, parts.tally, parts.exports.acquire);
+  constructor(parts: SegmentParts, ledger: Ledger, set: FreeListSegments) {
+    super(parts, ledger);
     this.#set = set;
     this.#release = parts.exports.release;
   }
@@ -37,7 +40,7 @@ export class FreeListSegment extends Segment implements BlockOwner {
 
   /** The block alone, without the lease: for a pool that kept it. */
   giveBack(ptr: number, byteLength: number, written: number): void {
-    const status = this.#release(ptr, written);
+    const status = this.#release(ptr, written, 0);
     if (status === Status.OK) return;
     if (status < Status.OK) throw this.refused(status, ptr);
     this.#set.roomIn(this, status, byteLength);
@@ -71,7 +74,7 @@ export class FreeListSegments implements SegmentSet {
   acquire(sizeClass: number, byteLength: number): Lease | null {
     const segment = this.#current[sizeClass];
     if (segment !== undefined) {
-      const ptr = segment.take(sizeClass);
+      const ptr = segment.take(sizeClass, 0);
       if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
     }
     const found = this.#find(sizeClass);
@@ -82,7 +85,7 @@ export class FreeListSegments implements SegmentSet {
   acquireBlock(sizeClass: number): { segment: FreeListSegment; ptr: number } | null {
     const segment = this.#current[sizeClass];
     if (segment !== undefined) {
-      const ptr = segment.take(sizeClass);
+      const ptr = segment.take(sizeClass, 0);
       if (ptr > 0) return { segment, ptr };
     }
     return this.#find(sizeClass);
@@ -137,7 +140,7 @@ export class FreeListSegments implements SegmentSet {
   }
 
   #try(segment: FreeListSegment, sizeClass: number): number {
-    const ptr = segment.take(sizeClass);
+    const ptr = segment.take(sizeClass, 0);
     if (ptr > 0) this.#current[sizeClass] = segment;
     if (ptr < 0) this.#quarantine(segment);
     return ptr;
@@ -147,7 +150,7 @@ export class FreeListSegments implements SegmentSet {
     const parts = createSegmentParts(this.#ledger, this.#slabShift);
     if (parts === null) return null;
     const segment = new FreeListSegment(parts, this.#ledger, this);
-    if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#onDirty);
+    if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#slabShift, this.#onDirty);
     this.#segments.add(segment);
     segment.hasFreeSlabs = true;
     this.#withFreeSlabs.push(segment);

@@ -11,15 +11,22 @@
 import { type SegmentExports, Status } from "./abi.js";
 import { IdleStack } from "./idle.js";
 import type { BlockOwner, Lease } from "./lease.js";
-import type { Ledger, Tally } from "./ledger.js";
-import { createSegmentParts, type DirtyHandler, Segment, type SegmentSet, takeInspected } from "./segment.js";
+import type { Ledger } from "./ledger.js";
+import {
+  createSegmentParts,
+  type DirtyHandler,
+  Segment,
+  type SegmentParts,
+  type SegmentSet,
+  takeInspected,
+} from "./segment.js";
 
 /**
  * From this length on, in bytes, a lease that is alone in its segment is revoked
  * before it is wiped. Nobody can write to it after that, so it needs no second
  * wipe, which at this length costs more than the revocation.
  */
-const REVOKE_FIRST_BYTES = 32 * 1024;
+const REVOKE_FIRST_BYTES = 48 * 1024;
 
 /** Slabs in use by a segment without leases from which on it is made new at once, while it is in the cache. */
 const QUIET_SLABS = 16;
@@ -29,18 +36,14 @@ const MAX_ACTIVE = 8;
 
 class RevokingSegment extends Segment implements BlockOwner {
   readonly #set: RevokingSegments;
-  #rest: SegmentExports["rest"];
+  #release: SegmentExports["release"];
   /** Of a drained segment: already revoked and reset. */
   renewed = false;
 
-  constructor(
-    parts: { memory: Segment["memory"]; exports: SegmentExports; tally: Tally },
-    ledger: Ledger,
-    set: RevokingSegments,
-  ) {
-    super(parts.memory, parts.exports, ledger, parts.tally, parts.exports.acquireZeroed);
+  constructor(parts: SegmentParts, ledger: Ledger, set: RevokingSegments) {
+    super(parts, ledger);
     this.#set = set;
-    this.#rest = parts.exports.rest;
+    this.#release = parts.exports.release;
   }
 
   override release(ptr: number, byteLength: number, written: number): void {
@@ -49,7 +52,7 @@ class RevokingSegment extends Segment implements BlockOwner {
       this.#releaseAlone(ptr, byteLength, written);
       return;
     }
-    const status = this.#rest(ptr, written);
+    const status = this.#release(ptr, written, 1);
     if (status < Status.OK) throw this.refused(status, ptr);
     this.ledger.gaveBack(tally, byteLength);
     if (status > Status.OK) this.#set.quiet(this, status);
@@ -63,13 +66,13 @@ class RevokingSegment extends Segment implements BlockOwner {
 
   override close(): void {
     super.close();
-    this.#rest = () => Status.NOT_LIVE;
+    this.#release = () => Status.NOT_LIVE;
   }
 
   /** The only lease of the segment: revoked first, so that no second wipe is needed. */
   #releaseAlone(ptr: number, byteLength: number, written: number): void {
     this.revoke();
-    const status = this.exports.restAndReset(ptr, written);
+    const status = this.exports.releaseAndReset(ptr, written);
     if (status < Status.OK) throw this.refused(status, ptr);
     this.renewed = true;
     this.ledger.gaveBack(this.tally, byteLength);
@@ -98,7 +101,7 @@ export class RevokingSegments implements SegmentSet {
   acquire(sizeClass: number, byteLength: number): Lease | null {
     const segment = this.#current[sizeClass];
     if (segment !== undefined) {
-      const ptr = segment.take(sizeClass);
+      const ptr = segment.take(sizeClass, 1);
       if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
     }
     return this.#acquireElsewhere(sizeClass, byteLength);
@@ -139,17 +142,17 @@ export class RevokingSegments implements SegmentSet {
 
   #acquireElsewhere(sizeClass: number, byteLength: number): Lease | null {
     for (const segment of [...this.#active]) {
-      let ptr = segment.take(sizeClass);
+      let ptr = segment.take(sizeClass, 1);
       if (ptr === Status.NO_ROOM && segment.tally.live === 0 && !segment.closed) {
         segment.renew();
-        ptr = segment.take(sizeClass);
+        ptr = segment.take(sizeClass, 1);
       }
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
       if (ptr < 0) this.#quarantine(segment);
     }
     this.#retireFull();
     for (let segment = this.#next(); segment !== null; segment = this.#next()) {
-      const ptr = segment.take(sizeClass);
+      const ptr = segment.take(sizeClass, 1);
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
       this.#quarantine(segment);
     }
@@ -170,7 +173,7 @@ export class RevokingSegments implements SegmentSet {
       const parts = createSegmentParts(this.#ledger, this.#slabShift);
       if (parts === null) return null;
       segment = new RevokingSegment(parts, this.#ledger, this);
-      if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#onDirty);
+      if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#slabShift, this.#onDirty);
     }
     segment.tally.state = "active";
     this.#active.push(segment);

@@ -19,6 +19,7 @@
  */
 
 import {
+  blockBytesOf,
   createMemory,
   createSegmentExports,
   type Memory,
@@ -36,23 +37,17 @@ export abstract class Segment implements MemoryOwner {
   readonly exports: SegmentExports;
   readonly tally: Tally;
   readonly ledger: Ledger;
-  /** A block of a size class, zeroed as the mode demands: its address, or a status of zero or below. */
-  take: (sizeClass: number) => number;
+  /** The module's `acquire`, or what watches it: a block's address, or a status of zero or below. */
+  take: SegmentExports["acquire"];
   closed = false;
   #buffer: ArrayBuffer;
 
-  constructor(
-    memory: Memory,
-    exports: SegmentExports,
-    ledger: Ledger,
-    tally: Tally,
-    take: (sizeClass: number) => number,
-  ) {
+  constructor({ memory, exports, tally }: SegmentParts, ledger: Ledger) {
     this.memory = memory;
     this.exports = exports;
     this.ledger = ledger;
     this.tally = tally;
-    this.take = take;
+    this.take = exports.acquire;
     this.#buffer = memory.buffer;
     ledger.open(tally, this);
   }
@@ -102,11 +97,14 @@ export abstract class Segment implements MemoryOwner {
   }
 }
 
+export interface SegmentParts {
+  readonly memory: Memory;
+  readonly exports: SegmentExports;
+  readonly tally: Tally;
+}
+
 /** A memory for one more segment and the module over it, or `null` if cap or engine have no room. */
-export function createSegmentParts(
-  ledger: Ledger,
-  slabShift: number,
-): { memory: Memory; exports: SegmentExports; tally: Tally } | null {
+export function createSegmentParts(ledger: Ledger, slabShift: number): SegmentParts | null {
   const reservedBytes = segmentMemoryBytes(slabShift);
   if (!ledger.reserve(reservedBytes)) return null;
   let made = false;
@@ -125,14 +123,18 @@ export function createSegmentParts(
 export type DirtyHandler = (byteOffset: number) => void;
 
 /** A `take` that looks for stale writes on the way, and hands out zeroed blocks whatever it finds. */
-export function takeInspected(exports: SegmentExports, onDirty: DirtyHandler): (sizeClass: number) => number {
-  const { acquire, blockBytes, firstDirty, wipe } = exports;
+export function takeInspected(
+  { acquire, firstDirty, wipe }: SegmentExports,
+  slabShift: number,
+  onDirty: DirtyHandler,
+): SegmentExports["acquire"] {
   return (sizeClass) => {
-    const ptr = acquire(sizeClass);
+    const ptr = acquire(sizeClass, 0);
     if (ptr <= 0) return ptr;
-    const dirtyAt = firstDirty(ptr, blockBytes(sizeClass));
+    const blockBytes = blockBytesOf(sizeClass, slabShift);
+    const dirtyAt = firstDirty(ptr, blockBytes);
     if (dirtyAt >= 0) {
-      wipe(ptr, blockBytes(sizeClass));
+      wipe(ptr, blockBytes);
       onDirty(ptr + dirtyAt);
     }
     return ptr;
