@@ -1,0 +1,253 @@
+/**
+ * What the tests of misuse and of single modules share: arenas small enough to
+ * fill, the check that a misuse left an arena as it was, and waiting without clocks.
+ */
+
+import {
+  Arena,
+  ArenaError,
+  type ArenaErrorCode,
+  type ArenaOptions,
+  type Lease,
+  type LeaseOrigin,
+  type RevokeMode,
+} from "cleanslab";
+import { expect } from "vitest";
+
+export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
+/** The modes in which a stale view dies before its bytes are anyone else's. */
+export const REVOKING_MODES: readonly RevokeMode[] = ["before-reuse", "on-release"];
+/** The modes that serve leases out of segments. */
+export const SEGMENT_MODES: readonly RevokeMode[] = ["before-reuse", "never"];
+
+export const PAGE_BYTES = 65536;
+/** The shortest segment there is: 64 slabs of 4 KiB … */
+export const SEGMENT_BYTES = 262144;
+/** … and what it takes of the cap with its page of bookkeeping. */
+export const SEGMENT_MEMORY_BYTES = SEGMENT_BYTES + PAGE_BYTES;
+
+/** An arena of the shortest segments, with room for `segments` of them: for 5 times as many leases in `"on-release"`. */
+export function smallArena(options: ArenaOptions = {}, segments = 4): Arena {
+  return new Arena({
+    segmentBytes: SEGMENT_BYTES,
+    maxBytes: segments * SEGMENT_MEMORY_BYTES,
+    trace: "off",
+    ...options,
+  });
+}
+
+/** The ways to a lease of a given length, without those that wait. */
+export const WAYS: Record<string, (arena: Arena, byteLength: number) => Lease> = {
+  acquire: (arena, byteLength) => arena.acquire(byteLength),
+  pool: (arena, byteLength) => arena.pool(byteLength).acquire(),
+  scope: (arena, byteLength) => arena.scope().acquire(byteLength),
+  copyOf: (arena, byteLength) => arena.copyOf(new Uint8Array(byteLength)),
+};
+
+/** Leases of `byteLength` bytes until there is no room left; the arena's policy is `"throw"`. */
+export function exhaust(arena: Arena, byteLength: number): Lease[] {
+  const leases: Lease[] = [];
+  for (;;) {
+    try {
+      leases.push(arena.acquire(byteLength));
+    } catch (error) {
+      if (error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED") return leases;
+      throw error;
+    }
+  }
+}
+
+export function releaseAll(leases: Iterable<Lease>): void {
+  for (const lease of leases) lease.release();
+}
+
+/** What `fn` throws. */
+export function thrownBy(fn: () => unknown): unknown {
+  try {
+    fn();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("expected an error, and nothing was thrown");
+}
+
+/** What `promise` rejects with. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  const outcome = await promise.then(
+    () => ({ rejected: false, reason: undefined }),
+    (reason: unknown) => ({ rejected: true, reason }),
+  );
+  if (!outcome.rejected) throw new Error("expected a rejection, and the promise was fulfilled");
+  return outcome.reason;
+}
+
+/** `error` is the library's, has `code`, and its message contains every one of `fragments`. */
+export function expectArenaError(error: unknown, code: ArenaErrorCode, ...fragments: (string | number)[]): void {
+  if (!(error instanceof ArenaError)) throw new Error(`expected an ArenaError, got ${String(error)}`, { cause: error });
+  expect(error.code).toBe(code);
+  expect(error.name).toBe("ArenaError");
+  for (const fragment of fragments) expect(error.message).toContain(String(fragment));
+}
+
+/** `fn` throws an ArenaError with `code`, whose message contains every one of `fragments`. */
+export function expectThrow(fn: () => unknown, code: ArenaErrorCode, ...fragments: (string | number)[]): void {
+  expectArenaError(thrownBy(fn), code, ...fragments);
+}
+
+/** A lease of this length can be acquired, is zero, and can be given back, in every way. */
+export function expectUsable(arena: Arena, byteLength = 100): void {
+  const { liveLeases, liveBytes } = arena.stats();
+  for (const [name, way] of Object.entries(WAYS)) {
+    for (let round = 0; round < 2; round++) {
+      const lease = way(arena, byteLength);
+      expect(lease.byteLength, name).toBe(byteLength);
+      expect(isZero(lease.bytes), `zero from ${name}`).toBe(true);
+      lease.bytes.fill(0xee);
+      lease.release();
+    }
+  }
+  expect(arena.stats()).toMatchObject({ liveLeases, liveBytes });
+  expectSound(arena);
+}
+
+/** Every invariant holds. */
+export function expectSound(arena: Arena): void {
+  expect(arena.audit()).toMatchObject({ ok: true, problems: [] });
+  const { reservedBytes, maxBytes } = arena.stats();
+  expect(reservedBytes).toBeLessThanOrEqual(maxBytes);
+}
+
+/** `misuse` leaves no trace in the counters, breaks no invariant, and the arena works on. */
+export function expectUnharmed(arena: Arena, misuse: () => void): void {
+  const before = arena.stats();
+  misuse();
+  expect(arena.stats()).toEqual(before);
+  expectSound(arena);
+  expectUsable(arena);
+}
+
+export async function expectUnharmedAsync(arena: Arena, misuse: () => Promise<void>): Promise<void> {
+  const before = arena.stats();
+  await misuse();
+  expect(arena.stats()).toEqual(before);
+  expectSound(arena);
+  expectUsable(arena);
+}
+
+export function isZero(bytes: Uint8Array): boolean {
+  return isAll(bytes, 0);
+}
+
+export function isAll(bytes: Uint8Array, value: number): boolean {
+  return bytes.every((byte) => byte === value);
+}
+
+/** All of a lease's memory as it is now, whatever became of the views of it. */
+export function memoryNow(lease: Lease): Uint8Array<ArrayBuffer> {
+  const { memory } = lease;
+  if (memory === undefined) throw new Error("a heap lease has no memory");
+  return new Uint8Array(memory.buffer);
+}
+
+/** The leased bytes as they are now, read past every check. */
+export function bytesNow(lease: Lease): Uint8Array<ArrayBuffer> {
+  return memoryNow(lease).subarray(lease.byteOffset, lease.byteOffset + lease.byteLength);
+}
+
+/** Detaches every view of the memory under `lease`, as anyone can who holds `lease.memory`. */
+export function growUnder(lease: Lease, deltaPages: number): void {
+  // It is a WebAssembly.Memory; the library's type shows less of it.
+  (lease.memory as unknown as { grow(deltaPages: number): number }).grow(deltaPages);
+}
+
+/** A value of the wrong type, where the types would not let it through. */
+export function wrong<T>(value: unknown): T {
+  return value as T;
+}
+
+/** All that is due now has run, promises and their reactions included. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+/** Whether `promise` is fulfilled or rejected once all that is due has run. */
+export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  const mark = (): void => {
+    settled = true;
+  };
+  promise.then(mark, mark);
+  await settle();
+  return settled;
+}
+
+/** What `promise` settles to, which it must do without anything more happening. */
+export async function promptly<T>(promise: Promise<T>): Promise<T> {
+  if (!(await isSettled(promise))) throw new Error("the promise still waits");
+  return promise;
+}
+
+/** Collects garbage until `done`, or until it is plain that waiting is in vain. */
+export async function collectGarbageUntil(done: () => boolean, rounds = 200): Promise<void> {
+  const { gc } = globalThis;
+  if (gc === undefined) throw new Error("run with --expose-gc");
+  for (let round = 0; round < rounds && !done(); round++) {
+    gc();
+    await new Promise<void>((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The kinds of lease there are, each with an arena that makes it. */
+export interface LeaseKind {
+  readonly name: string;
+  readonly origin: LeaseOrigin;
+  readonly options: ArenaOptions;
+  make(arena: Arena, byteLength: number): Lease;
+}
+
+/** Leases of up to a segment's length. */
+export const LEASE_KINDS: readonly LeaseKind[] = [
+  { name: "lease", origin: "arena", options: {}, make: (arena, byteLength) => arena.acquire(byteLength) },
+  {
+    name: "lease from a pool",
+    origin: "arena",
+    options: {},
+    make: (arena, byteLength) => arena.pool(byteLength).acquire(),
+  },
+  {
+    name: "guard",
+    origin: "guard",
+    options: { guardEvery: 1 },
+    make: (arena, byteLength) => arena.acquire(byteLength),
+  },
+  {
+    name: "heap lease",
+    origin: "heap",
+    options: { maxBytes: SEGMENT_MEMORY_BYTES, onExhausted: "allocate" },
+    make: (arena, byteLength) => {
+      // Whole slabs until the cap is reached; they stay out.
+      for (;;) {
+        const lease = arena.acquire(PAGE_BYTES);
+        if (lease.origin !== "heap") continue;
+        lease.release();
+        return arena.acquire(byteLength);
+      }
+    },
+  },
+];
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+/** `Promise.withResolvers`, which Node 20 does not have. */
+export function deferred<T>(): Deferred<T> {
+  let settlers: Omit<Deferred<T>, "promise"> | undefined;
+  const promise = new Promise<T>((resolve, reject) => {
+    settlers = { resolve, reject };
+  });
+  if (settlers === undefined) throw new Error("a promise's executor runs at once");
+  return { promise, ...settlers };
+}

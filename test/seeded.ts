@@ -1,0 +1,39 @@
+/** One seed and one budget of operations for all random tests of a run. */
+
+import fc from "fast-check";
+
+/** `CLEANSLAB_SEED` repeats a run. */
+export const seed = Number(process.env["CLEANSLAB_SEED"] ?? Date.now() % 2 ** 31);
+
+/** Operations that each random test makes, at least; `CLEANSLAB_OPS` makes a run longer. */
+export const operations = Number(process.env["CLEANSLAB_OPS"] ?? 40_000);
+
+const RUNS_AT_A_TIME = 50;
+
+/** Runs `program` on random lists of operations until the budget is used up, and prints the seed. */
+export function runPrograms<Op>(
+  name: string,
+  operation: fc.Arbitrary<Op>,
+  program: (operations: readonly Op[]) => void,
+): void {
+  let done = 0;
+  const list = fc.array(operation, { minLength: 1, maxLength: 400, size: "max" });
+  const property = fc.property(list, (each) => {
+    program(each);
+    done += each.length;
+  });
+  for (let round = 0; done < operations; round++) {
+    fc.assert(property, { seed: seed + round, numRuns: RUNS_AT_A_TIME });
+  }
+  console.log(`${name}: ${done} operations, CLEANSLAB_SEED=${seed}`);
+}
+
+/** Offset of the first byte of `bytes` that is not `value`, or -1; as fast as a comparison of memory. */
+export function firstOther(bytes: Uint8Array, value: number): number {
+  const { length } = bytes;
+  if (length === 0) return -1;
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, length);
+  // All bytes are alike if each is the one behind it.
+  if (buffer[0] === value && buffer.compare(buffer, 1, length, 0, length - 1) === 0) return -1;
+  return bytes.findIndex((byte) => byte !== value);
+}
