@@ -50,6 +50,7 @@ function linkAt(ptr: i32): i32 {
 /** Live blocks of the span headed by `slab`. */
 export function liveBlocksIn(slab: i32, record: i32): i32 {
   const cls: i32 = load<u8>(record, CLASS);
+  if (cls >= classCount(slabShift)) return 0;
   const blockBytes = blockBytesOf(cls, slabShift);
   const bump = carvedEnd(slab, record);
   let count = 0;
@@ -59,7 +60,7 @@ export function liveBlocksIn(slab: i32, record: i32): i32 {
   return count;
 }
 
-/** Address of the first byte that is not zero in any block or slab that is free, or 0. */
+/** Address of the first byte that is not zero in any block or slab that is free, or 0. Only after a clean `audit`. */
 export function findDirty(): i32 {
   for (let slab = 0; slab < SLAB_COUNT; slab++) {
     const record = recordOf(slab);
@@ -77,8 +78,8 @@ export function findDirty(): i32 {
 function findDirtyIn(slab: i32, record: i32): i32 {
   const blockBytes = blockBytesOf(load<u8>(record, CLASS), slabShift);
   const bump = carvedEnd(slab, record);
-  const end = load<i32>(record, END);
-  for (let ptr = slabPtrOf(slab); ptr < end; ptr += blockBytes) {
+  const lastBlock = load<i32>(record, END) - blockBytes;
+  for (let ptr = slabPtrOf(slab); ptr <= lastBlock; ptr += blockBytes) {
     const link: i32 = linkAt(ptr);
     if (ptr < bump && ((link & LINK_LIVE) != 0 || link == LINK_RESTING)) continue;
     const at = firstDirty(ptr, blockBytes);
@@ -102,21 +103,19 @@ function spanIsWhole(slab: i32, record: i32): bool {
     if (isFree(tail) || <i32>load<u8>(other, KIND) != KIND_TAIL) return false;
     if (<i32>load<u8>(other, HEAD_SLAB) != slab) return false;
   }
-  const span = slabs << slabShift;
-  const blockBytes = blockBytesOf(cls, slabShift);
-  if (load<i32>(record, END) != slabPtrOf(slab) + span - (span % blockBytes)) return false;
+  if (load<i32>(record, END) != slabPtrOf(slab + slabs)) return false;
   const carvedBytes = load<i32>(record, BUMP) - slabPtrOf(slab);
-  return carvedBytes >= 0 && load<u32>(record, BUMP) <= load<u32>(record, END) && carvedBytes % blockBytes == 0;
+  return carvedBytes >= 0 && carvedBytes <= slabs << slabShift && carvedBytes % blockBytesOf(cls, slabShift) == 0;
 }
 
 function blocksAgree(slab: i32, record: i32): bool {
   const cls: i32 = load<u8>(record, CLASS);
   const blockBytes = blockBytesOf(cls, slabShift);
   const bump = load<i32>(record, BUMP);
-  const end = load<i32>(record, END);
+  const lastBlock = load<i32>(record, END) - blockBytes;
   let carved = 0;
   let taken = 0;
-  for (let ptr = slabPtrOf(slab); ptr < end; ptr += blockBytes) {
+  for (let ptr = slabPtrOf(slab); ptr <= lastBlock; ptr += blockBytes) {
     const link: i32 = linkAt(ptr);
     const isLive = (link & LINK_LIVE) != 0;
     if (isLive && (ptr >= bump || link != liveLinkOf(ptr, cls))) return false;
@@ -140,7 +139,8 @@ function blocksAgree(slab: i32, record: i32): bool {
 }
 
 function hasRoomIn(record: i32): bool {
-  return load<u32>(record, BUMP) < load<u32>(record, END) || load<u16>(record, FREE_COUNT) != 0;
+  const blockBytes = blockBytesOf(load<u8>(record, CLASS), slabShift);
+  return load<i32>(record, BUMP) + blockBytes <= load<i32>(record, END) || load<u16>(record, FREE_COUNT) != 0;
 }
 
 /** Every class's list holds listed spans of that class only, and all of them are reached. */

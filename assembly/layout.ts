@@ -15,12 +15,12 @@
  * A span is a run of slabs carved into equal blocks, front to back. Its state
  * stands in the record of its first slab:
  *
- *   byte  0      1     2      3       4      5      6       8        12      16      18     20      22     24           28
- *        ┌──────┬─────┬──────┬───────┬──────┬──────┬───────┬────────┬───────┬───────┬──────┬───────┬──────┬────────────┬─────┐
- *        │ kind │ cls │ head │ span  │ prev │ next │ listed│ bump   │ end   │ taken │ free │ free  │      │ reciprocal │     │
- *        │      │     │ slab │ slabs │      │      │       │ ptr    │ ptr   │       │ head │ count │      │ of block/16│     │
- *        └──────┴─────┴──────┴───────┴──────┴──────┴───────┴────────┴───────┴───────┴──────┴───────┴──────┴────────────┴─────┘
- *          u8     u8    u8      u8      u8     u8   u8 +pad  u32      u32     u16    u16     u16    pad     u32         pad
+ *   byte  0      1     2      3       4      5      6       8        12      16      18     20      22
+ *        ┌──────┬─────┬──────┬───────┬──────┬──────┬───────┬────────┬───────┬───────┬──────┬───────┬────────┐
+ *        │ kind │ cls │ head │ span  │ prev │ next │ listed│ bump   │ end   │ taken │ free │ free  │        │
+ *        │      │     │ slab │ slabs │      │      │       │ ptr    │ ptr   │       │ head │ count │        │
+ *        └──────┴─────┴──────┴───────┴──────┴──────┴───────┴────────┴───────┴───────┴──────┴───────┴────────┘
+ *          u8     u8    u8      u8      u8     u8   u8 +pad  u32      u32     u16    u16     u16     to 32 B
  *        └─ identity ┘
  *
  * A link is one u16 for each 64 bytes of slabs. No block is shorter, so each has
@@ -75,7 +75,6 @@ export const END: usize = 12;
 export const TAKEN: usize = 16;
 export const FREE_HEAD: usize = 18;
 export const FREE_COUNT: usize = 20;
-export const RECIPROCAL: usize = 24;
 
 // Kinds of slab. A fresh memory is all zeros, so zero is a free slab.
 export const KIND_FREE: i32 = 0;

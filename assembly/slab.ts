@@ -20,10 +20,10 @@
 
 import {
   BUMP, CLASS_HEADS, END, FREE_COUNT, FREE_HEAD, HEAD_SLAB, IDENTITY, KIND, KIND_FREE, KIND_HEAD, KIND_TAIL,
-  LINKS, LINK_END, LINK_LIVE, LINK_RESTING, LISTED, MAX_CLASS_COUNT, NEXT, NO_SLAB, PREV, RECIPROCAL, RECORDS,
+  LINKS, LINK_END, LINK_LIVE, LINK_RESTING, LISTED, MAX_CLASS_COUNT, NEXT, NO_SLAB, PREV, RECORDS,
   RECORD_SHIFT, SLAB_COUNT, SPAN_SLABS, TAKEN, classInLink, headerBytes, liveLink,
 } from "./layout";
-import { blockBytes, blockBytesOf, spanSlabsOf } from "./size-class";
+import { blockBytes, blockBytesOf, blockIndexOf, spanSlabsOf } from "./size-class";
 import { returnAll, returnRun, takeRun } from "./slab-map";
 import { BAD_ADDRESS, CORRUPT, NOT_LIVE, NO_ROOM, OK, ROOM_AGAIN, SLABS_RETURNED } from "./status";
 import { wipe } from "./wipe";
@@ -101,13 +101,13 @@ export function takeBlock(cls: i32): i32 {
     if ((next & LINK_LIVE) != 0) return CORRUPT;
     store<u16>(record, next, FREE_HEAD);
     store<u16>(record, load<u16>(record, FREE_COUNT) - 1, FREE_COUNT);
-    if (next == LINK_END && load<u32>(record, BUMP) == load<u32>(record, END)) unlist(slab, record, cls);
+    if (next == LINK_END && load<u32>(record, BUMP) + block > load<u32>(record, END)) unlist(slab, record, cls);
   } else {
     const bump = ptr + block;
     const end = load<i32>(record, END);
     if (<u32>bump > <u32>end) return CORRUPT;
     store<i32>(record, bump, BUMP);
-    if (bump == end) unlist(slab, record, cls);
+    if (<u32>(bump + block) > <u32>end) unlist(slab, record, cls);
   }
   store<u16>(linkPtr, liveLinkOf(ptr, cls));
   store<u16>(record, load<u16>(record, TAKEN) + 1, TAKEN);
@@ -138,7 +138,7 @@ export function freeRested(ptr: i32): i32 {
   const identity: i32 = load<u16>(record, IDENTITY);
   const cls = identity >>> 8;
   const within = ptr - slabPtrOf(slab);
-  const index = <i32>((<u64>(<u32>within >>> 4) * <u64>load<u32>(record, RECIPROCAL)) >> 32);
+  const index = blockIndexOf(cls, within, slabShift);
   if ((identity & 0xff) != KIND_HEAD || index * blockBytes(cls, slabShift) != within) return CORRUPT;
 
   const taken = <i32>load<u16>(record, TAKEN) - 1;
@@ -166,21 +166,15 @@ function openSpan(cls: i32): i32 {
   const slabs = spanSlabsOf(cls, slabShift);
   const first = takeRun(slabs);
   if (first < 0) return first;
-  const block = blockBytes(cls, slabShift);
   const record = recordOf(first);
   store<u16>(record, KIND_HEAD | (cls << 8), IDENTITY);
   store<u8>(record, first, HEAD_SLAB);
   store<u8>(record, slabs, SPAN_SLABS);
-  const start = slabPtrOf(first);
-  const span = slabs << slabShift;
-  store<u32>(record, start, BUMP);
-  store<u32>(record, start + span - span % block, END);
+  store<i32>(record, slabPtrOf(first), BUMP);
+  store<i32>(record, slabPtrOf(first + slabs), END);
   store<u16>(record, 0, TAKEN);
   store<u16>(record, LINK_END, FREE_HEAD);
   store<u16>(record, 0, FREE_COUNT);
-  // Rounded up, so that multiplying by it gives the exact index for every block's first byte.
-  const grains = <u64>(block >>> 4);
-  store<u32>(record, <u32>(((<u64>1 << 32) + grains - 1) / grains), RECIPROCAL);
   for (let tail = first + 1; tail < first + slabs; tail++) {
     store<u8>(recordOf(tail), KIND_TAIL, KIND);
     store<u8>(recordOf(tail), first, HEAD_SLAB);

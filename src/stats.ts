@@ -146,7 +146,7 @@ export function auditMemories(ledger: Ledger, keptIn: (segment: Segment) => numb
     if (found !== 0) problems.push(`${name}: invariant I${found >> 8} is broken at slab ${found & 0xff}`);
     const blocks = segment.exports.liveBlocks() - keptIn(segment);
     if (blocks !== tally.live) problems.push(`${name}: ${blocks} live blocks for ${tally.live} leases`);
-    const dirtyAt = expectZero ? segment.exports.findDirty() : 0;
+    const dirtyAt = expectZero && found === 0 ? segment.exports.findDirty() : 0;
     if (dirtyAt !== 0)
       problems.push(`${name}: the free byte at ${dirtyAt} is not zero; something wrote to it after release`);
   }

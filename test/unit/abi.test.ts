@@ -251,6 +251,17 @@ describe.each([
     expect(exports.audit()).toBe(0);
   });
 
+  test("a block known to be zero is so only until anything else is acquired", () => {
+    const { exports, bytes } = open(slabShift);
+    const [first, second] = [exports.acquire(9, 1), exports.acquire(9, 1)];
+    exports.release(first, WHOLE_BLOCK, 1);
+    expect(exports.releaseAndReset(second, WHOLE_BLOCK)).toBe(Status.OK);
+    expect(exports.acquire(9, 1)).toBe(first);
+    bytes[second] = 1; // through the .buffer of the view that is out now
+    expect(exports.acquire(9, 1)).toBe(second);
+    expect(bytes[second]).toBe(0);
+  });
+
   test("firstDirty finds the first byte that is not zero, wherever it is", () => {
     const { exports, bytes } = open(slabShift);
     for (const byteLength of [0, 1, 15, 63, 64, 65, 200, 4096]) {
