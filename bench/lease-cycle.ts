@@ -1,7 +1,9 @@
 /**
  * What does one lease cost from acquire to release, nothing else alive?
  *
- *   npx tsx bench/lease-cycle.ts [--json FILE]
+ *   npx tsx bench/lease-cycle.ts [--json FILE] [--markdown]
+ *
+ * `--markdown` prints the README's table instead.
  */
 
 import {
@@ -38,12 +40,17 @@ for (const byteLength of lengths) {
 }
 
 const { node, processor, date } = machine();
-console.log(`One lease cycle. Node ${node}, ${processor}, ${date}. Medians of batches, rivals interleaved.`);
-for (const byteLength of lengths) {
-  const row = figures[byteLength] as Record<string, Figure>;
-  const fresh = row["new Uint8Array"]?.ns ?? Number.NaN;
-  const pooled = row["array pool, fill(0)"]?.ns ?? Number.NaN;
-  const least = row["floor: 2 calls, view, fill"]?.ns ?? Number.NaN;
+const heading = `One lease cycle. Node ${node}, ${processor}, ${date}. Medians of batches, rivals interleaved.`;
+if (process.argv.includes("--markdown")) {
+  printMarkdown();
+} else {
+  console.log(heading);
+  for (const byteLength of lengths) printLength(byteLength, figures[byteLength] as Record<string, Figure>);
+}
+writeJson({ figures });
+
+function printLength(byteLength: number, row: Record<string, Figure>): void {
+  const nsOf = (name: string): number => row[name]?.ns ?? Number.NaN;
   printTable(
     formatLength(byteLength),
     ["", "ns", "± %", "faster than fresh", "of array pool", "of floor"],
@@ -51,10 +58,17 @@ for (const byteLength of lengths) {
       name,
       formatNs(ns),
       (spread * 100).toFixed(0),
-      `${(fresh / ns).toFixed(1)}×`,
-      `${(ns / pooled).toFixed(2)}×`,
-      `${(ns / least).toFixed(2)}×`,
+      `${(nsOf("new Uint8Array") / ns).toFixed(1)}×`,
+      `${(ns / nsOf("array pool, fill(0)")).toFixed(2)}×`,
+      `${(ns / nsOf("floor: 2 calls, view, fill")).toFixed(2)}×`,
     ]),
   );
 }
-writeJson({ figures });
+
+function printMarkdown(): void {
+  console.log(`| ns | ${lengths.map(formatLength).join(" | ")} |\n|---|${lengths.map(() => "--:|").join("")}`);
+  for (const name of Object.keys(figures[64] ?? {})) {
+    const cells = lengths.map((byteLength) => formatNs(figures[byteLength]?.[name]?.ns ?? Number.NaN));
+    console.log(`| ${name} | ${cells.join(" | ")} |`);
+  }
+}

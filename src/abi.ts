@@ -137,7 +137,8 @@ export function createSegmentExports(memory: Memory, slabShift: number): Segment
   const module = compile();
   let exports: SegmentExports;
   try {
-    exports = new WebAssembly.Instance(module, { env: { memory } }).exports as SegmentExports;
+    exports = new WebAssembly.Instance(module, { env: { memory: memory as WebAssembly.Memory } })
+      .exports as unknown as SegmentExports;
   } catch (cause) {
     throw wasmUnavailable(cause);
   }

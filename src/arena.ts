@@ -75,6 +75,10 @@ export class Arena extends ArenaEventTarget {
       this.#ledger.waiting = waiting;
     });
     this.#ledger.onRoom = () => this.#waiters.serve((byteLength) => this.#tryAcquire(byteLength));
+    this.#ledger.onRound = () => {
+      this.#segments?.shrink();
+      this.#dedicated.shrink();
+    };
     this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
     this.#ledger.onLeak = (tally) => {
       const sites = this.#tracer.writeOff(tally);

@@ -69,6 +69,7 @@ export class DedicatedMemories {
 
   /** A lease with a memory of its own, or `null` if cap or engine have no room. */
   acquire(byteLength: number, origin: LeaseOrigin): Lease | null {
+    this.ledger.turnOver();
     const pages = pagesFor(byteLength);
     const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES);
     return memory === null ? null : memory.lease(byteLength, origin);
@@ -99,7 +100,11 @@ export class DedicatedMemories {
   }
 
   trim(): void {
-    for (const idle of this.#idle.values()) idle.dropAll();
+    while (this.dropColdest());
+  }
+
+  shrink(): void {
+    for (const idle of this.#idle.values()) idle.shrink();
   }
 
   clear(): void {

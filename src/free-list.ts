@@ -33,17 +33,18 @@ export class FreeListSegment extends Segment implements BlockOwner {
   }
 
   override release(ptr: number, byteLength: number, written: number): void {
-    this.giveBack(ptr, byteLength, written);
+    const status = this.#release(ptr, written, 0);
+    if (status < Status.OK) throw this.refused(status, ptr);
     this.ledger.gaveBack(this.tally, byteLength);
+    if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
-  /** The block alone, without the lease: for a pool that kept it. */
-  giveBack(ptr: number, byteLength: number, written: number): void {
-    const status = this.#release(ptr, written, 0);
-    if (status === Status.OK) return;
+  /** A block that a pool kept, wiped and without a lease. */
+  giveBack(ptr: number, byteLength: number): void {
+    const status = this.#release(ptr, 0, 0);
     if (status < Status.OK) throw this.refused(status, ptr);
-    this.#set.roomIn(this, status, byteLength);
+    if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
   }
 
   override close(): void {
@@ -91,6 +92,12 @@ export class FreeListSegments implements SegmentSet {
     return this.#find(sizeClass);
   }
 
+  /** In every round one segment without blocks goes, so long as another is left to serve the next lease. */
+  shrink(): void {
+    const empty = [...this.#segments].filter(({ exports }) => exports.liveBlocks() === 0);
+    if (empty.length > 1) this.#drop(empty[0] as FreeListSegment);
+  }
+
   /** A release made room: a span of the length's class, or whole slabs. */
   roomIn(segment: FreeListSegment, status: number, byteLength: number): void {
     if (status === Status.ROOM_AGAIN) {
@@ -99,6 +106,7 @@ export class FreeListSegments implements SegmentSet {
       segment.hasFreeSlabs = true;
       this.#withFreeSlabs.push(segment);
     }
+    this.#ledger.turnOver();
   }
 
   dropColdest(): boolean {

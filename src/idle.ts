@@ -1,19 +1,15 @@
 /**
  * A stack of idle memories that shrinks by itself. What lay unused at the bottom
- * for a whole round of turnovers was not needed, and half of it is dropped: a
- * load that comes back finds its memories, one outlier does not stay for good.
- * The low-water mark is tcmalloc's; counting turnovers instead of seconds keeps
- * clocks and timers out.
+ * for a whole round was not needed, and half of it is dropped: a load that comes
+ * back finds its memories, one outlier does not stay for good. The low-water
+ * mark is TCMalloc's; rounds are counted in turnovers of memory, not in seconds,
+ * which keeps clocks and timers out.
  */
-
-/** Pushes and pops between two looks at the low-water mark. */
-const ROUND = 256;
 
 export class IdleStack<T> {
   readonly #items: T[] = [];
   readonly #drop: (item: T) => void;
   #lowWater = 0;
-  #turnovers = 0;
 
   constructor(drop: (item: T) => void) {
     this.#drop = drop;
@@ -25,14 +21,12 @@ export class IdleStack<T> {
 
   push(item: T): void {
     this.#items.push(item);
-    this.#turn();
   }
 
   /** The item pushed last: its memory is the warmest. */
   pop(): T | undefined {
     const item = this.#items.pop();
-    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;
-    this.#turn();
+    this.#sink();
     return item;
   }
 
@@ -40,13 +34,15 @@ export class IdleStack<T> {
   dropColdest(): boolean {
     const item = this.#items.shift();
     if (item === undefined) return false;
-    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;
+    this.#sink();
     this.#drop(item);
     return true;
   }
 
-  dropAll(): void {
-    while (this.dropColdest());
+  /** The end of a round: half of what was never needed in it goes. */
+  shrink(): void {
+    for (let excess = Math.ceil(this.#lowWater / 2); excess > 0; excess--) this.dropColdest();
+    this.#lowWater = this.#items.length;
   }
 
   /** Forgets the items without dropping them. */
@@ -55,10 +51,7 @@ export class IdleStack<T> {
     this.#lowWater = 0;
   }
 
-  #turn(): void {
-    if (++this.#turnovers < ROUND) return;
-    this.#turnovers = 0;
-    for (let excess = Math.ceil(this.#lowWater / 2); excess > 0; excess--) this.dropColdest();
-    this.#lowWater = this.#items.length;
+  #sink(): void {
+    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;
   }
 }

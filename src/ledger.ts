@@ -36,6 +36,9 @@ export interface MemoryOwner {
   close(): void;
 }
 
+/** Turnovers of memory in a round of shrinking. */
+const ROUND = 256;
+
 export class Ledger {
   readonly maxBytes: number;
   reservedBytes = 0;
@@ -62,9 +65,12 @@ export class Ledger {
   onRoom: () => void = () => {};
   /** Set by the arena: a memory was collected with leases out. */
   onLeak: (tally: Tally) => void = () => {};
+  /** Set by the arena: a round is over, let idle memories shrink. */
+  onRound: () => void = () => {};
   /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
   reclaim: (byteLength: number) => void = () => {};
 
+  #turnovers = 0;
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
 
   constructor(maxBytes: number, classCount: number) {
@@ -109,6 +115,13 @@ export class Ledger {
     tally.liveBytes -= byteLength;
     this.released++;
     this.liveBytes -= byteLength;
+  }
+
+  /** A memory or a part of one changed hands: the only clock that shrinking has. */
+  turnOver(): void {
+    if (++this.#turnovers < ROUND) return;
+    this.#turnovers = 0;
+    this.onRound();
   }
 
   /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be; false if there is no room. */

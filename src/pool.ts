@@ -143,14 +143,14 @@ export class CachedPool implements SizeClassPool {
       this.#kept.push(block);
       return;
     }
-    segment.giveBack(block.ptr, byteLength, 0);
+    segment.giveBack(block.ptr, byteLength);
     if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
   }
 
   /** Gives every kept block back to its segment; false if there was none. */
   flush(): boolean {
     const kept = this.#kept.splice(0);
-    for (const block of kept) block.segment.giveBack(block.ptr, this.byteLength, 0);
+    for (const block of kept) block.segment.giveBack(block.ptr, this.byteLength);
     return kept.length > 0;
   }
 

@@ -62,6 +62,7 @@ class RevokingSegment extends Segment implements BlockOwner {
   renew(): void {
     this.revoke();
     this.exports.reset();
+    this.ledger.turnOver();
   }
 
   override close(): void {
@@ -128,6 +129,10 @@ export class RevokingSegments implements SegmentSet {
     this.#letGo(unused);
     this.#drop(unused);
     return true;
+  }
+
+  shrink(): void {
+    this.#drained.shrink();
   }
 
   trim(): void {

@@ -147,6 +147,8 @@ export interface SegmentSet {
   acquire(sizeClass: number, byteLength: number): Lease | null;
   /** Drops the memory that has been idle longest; false if none is. */
   dropColdest(): boolean;
+  /** Drops some of what has been idle for a round. */
+  shrink(): void;
   /** Drops every memory without leases. */
   trim(): void;
   /** Lets go of everything; closing the memories is the arena's business. */

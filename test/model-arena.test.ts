@@ -45,23 +45,25 @@ const byteLength = fc.oneof(
 );
 const pick = fc.nat();
 
-function op<T extends object>(weight: number, shape: { [K in keyof T]: fc.Arbitrary<T[K]> | T[K] }) {
-  const record = Object.fromEntries(
-    Object.entries(shape).map(([key, value]) => [key, typeof value === "string" ? fc.constant(value) : value]),
-  );
-  return { weight, arbitrary: fc.record(record) as unknown as fc.Arbitrary<Op> };
+/** An operation as a record of arbitraries, and how often it comes. */
+function op<T extends Op["do"]>(
+  weight: number,
+  name: T,
+  shape: { [K in Exclude<keyof Extract<Op, { do: T }>, "do">]: fc.Arbitrary<Extract<Op, { do: T }>[K]> },
+) {
+  return { weight, arbitrary: fc.record({ do: fc.constant(name), ...shape }) as unknown as fc.Arbitrary<Op> };
 }
 
 const operation: fc.Arbitrary<Op> = fc.oneof(
-  op(8, { do: "acquire", byteLength, door: fc.constantFrom(...doors) }),
-  op(1, { do: "burst", byteLength: fc.integer({ min: 0, max: 3000 }), count: fc.integer({ min: 10, max: 80 }) }),
-  op(8, { do: "release", pick, how: fc.constantFrom("release", "dispose", "written") }),
-  op(1, { do: "releaseOldest", count: fc.integer({ min: 5, max: 100 }) }),
-  op(1, { do: "pin", pick }),
-  op(2, { do: "unpin", pick }),
-  op(2, { do: "staleWrite", pick, at: fc.nat({ max: 5000 }) }),
-  op(1, { do: "staleBufferWrite", pick, at: fc.nat() }),
-  op(1, { do: "trim" }),
+  op(8, "acquire", { byteLength, door: fc.constantFrom(...doors) }),
+  op(1, "burst", { byteLength: fc.integer({ min: 0, max: 3000 }), count: fc.integer({ min: 10, max: 80 }) }),
+  op(8, "release", { pick, how: fc.constantFrom("release" as const, "dispose", "written") }),
+  op(1, "releaseOldest", { count: fc.integer({ min: 5, max: 100 }) }),
+  op(1, "pin", { pick }),
+  op(2, "unpin", { pick }),
+  op(2, "staleWrite", { pick, at: fc.nat({ max: 5000 }) }),
+  op(1, "staleBufferWrite", { pick, at: fc.nat() }),
+  op(1, "trim", {}),
 );
 
 interface Live {
