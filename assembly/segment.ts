@@ -10,15 +10,16 @@
 
 import { MAX_SLAB_SHIFT, MIN_SLAB_SHIFT, PAGE_BYTES, SLAB_COUNT, WHOLE_BLOCK, headerBytes } from "./layout";
 import { blockBytesOf, classCount } from "./size-class";
-import { forgetSpans, freeRested, layOut, restBlock, slabShift, takeBlock } from "./slab";
+import { forgetSpans, freeRested, layOut, restBlock, restedBytes, slabShift, takeBlock } from "./slab";
 import { freeSlabCount } from "./slab-map";
 import { BAD_CLASS, BAD_LAYOUT, BUSY, OK } from "./status";
 import { wipe } from "./wipe";
 
 export let live: i32 = 0;
 export let resting: i32 = 0;
-/** Address of a block known to be zero because nobody could write since it was wiped; 0 if none. */
+/** Address and length of what is known to be zero, because nobody could write since it was wiped; 0 if nothing is. */
 let clean: i32 = 0;
+let cleanBytes: i32 = 0;
 
 export function init(base: i32, shift: i32): i32 {
   if (shift < MIN_SLAB_SHIFT || shift > MAX_SLAB_SHIFT) return BAD_LAYOUT;
@@ -38,7 +39,10 @@ export function acquire(cls: i32, zeroed: bool): i32 {
   const ptr = takeBlock(cls);
   if (ptr > 0) {
     live++;
-    if (zeroed && ptr != clean) wipe(ptr, blockBytesOf(cls, slabShift));
+    if (zeroed) {
+      const block = blockBytesOf(cls, slabShift);
+      if (ptr != clean || block > cleanBytes) wipe(ptr, block);
+    }
     clean = 0;
   }
   return ptr;
@@ -71,7 +75,10 @@ export function releaseAndReset(ptr: i32, written: i32): i32 {
   const status = release(ptr, written, true);
   if (status < OK) return status;
   reset();
-  if (written == WHOLE_BLOCK) clean = ptr;
+  if (written == WHOLE_BLOCK) {
+    clean = ptr;
+    cleanBytes = restedBytes;
+  }
   return OK;
 }
 

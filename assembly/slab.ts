@@ -29,6 +29,8 @@ import { BAD_ADDRESS, CORRUPT, NOT_LIVE, NO_ROOM, OK, ROOM_AGAIN, SLABS_RETURNED
 import { wipe } from "./wipe";
 
 export let slabShift: i32 = 0;
+/** Length of the block that `restBlock` put to rest last. */
+export let restedBytes: i32 = 0;
 let base: i32 = 0;
 let slabsPtr: i32 = 0;
 
@@ -127,6 +129,7 @@ export function restBlock(ptr: i32, written: i32): i32 {
   if (!isInside(ptr, block)) return CORRUPT;
   store<u16>(linkPtr, LINK_RESTING);
   wipe(ptr, <i32>min<u32>(written, block));
+  restedBytes = block;
   return OK;
 }
 

@@ -74,7 +74,9 @@ export class Arena extends ArenaEventTarget {
     this.#waiters = new Waiters((waiting) => {
       this.#ledger.waiting = waiting;
     });
-    this.#ledger.onRoom = () => this.#waiters.serve((byteLength) => this.#tryAcquire(byteLength));
+    this.#waiters.acquire = ({ byteLength, callSite }) =>
+      this.#tracer.onBehalfOf(callSite, () => this.#tryAcquire(byteLength));
+    this.#ledger.onRoom = () => this.#waiters.serve();
     this.#ledger.onRound = () => {
       this.#segments?.shrink();
       this.#dedicated.shrink();
@@ -101,7 +103,7 @@ export class Arena extends ArenaEventTarget {
    *   `ERR_ARENA_DISPOSED`.
    */
   acquire(byteLength: number): Lease {
-    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    if (!isLength(byteLength)) throw invalidLength(byteLength);
     return this.#acquireChecked(byteLength);
   }
 
@@ -114,15 +116,15 @@ export class Arena extends ArenaEventTarget {
    *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, `ERR_ARENA_DISPOSED`.
    */
   async acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease> {
-    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("acquire");
     const signal = options?.signal;
     if (signal?.aborted) throw signal.reason;
     if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
       throw neverFits(byteLength, this.#settings.maxBytes);
     }
-    const lease = this.#waiters.length === 0 ? this.#tryAcquire(byteLength) : null;
-    return lease ?? this.#waiters.wait(byteLength, signal);
+    const lease = this.#waiters.length === 0 ? this.#acquireOrFlush(byteLength) : null;
+    return lease ?? this.#waiters.wait({ byteLength, callSite: this.#tracer.callSite() }, signal);
   }
 
   /**
@@ -138,12 +140,12 @@ export class Arena extends ArenaEventTarget {
     let result: T;
     try {
       result = fn(lease.bytes);
+      if (isThenable(result)) {
+        return Promise.resolve(result).finally(() => lease[Symbol.dispose]()) as T;
+      }
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;
-    }
-    if (isThenable(result)) {
-      return Promise.resolve(result).finally(() => lease[Symbol.dispose]()) as T;
     }
     lease[Symbol.dispose]();
     return result;
@@ -156,7 +158,12 @@ export class Arena extends ArenaEventTarget {
    */
   copyOf(bytes: ArrayBufferView): Lease {
     if (!ArrayBuffer.isView(bytes)) throw invalidArgument("bytes", bytes, "a Uint8Array or another view");
-    const source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let source: Uint8Array;
+    try {
+      source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    } catch {
+      throw invalidArgument("bytes", bytes, "a view that is still attached: this one was released or transferred");
+    }
     const lease = this.acquire(source.length);
     lease.bytes.set(source);
     return lease;
@@ -169,7 +176,7 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   pool(byteLength: number): SizeClassPool {
-    if (byteLength >>> 0 !== byteLength) throw invalidLength(byteLength);
+    if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("make a pool");
     let pool = this.#pools.get(byteLength);
     if (pool === undefined) {
@@ -217,6 +224,7 @@ export class Arena extends ArenaEventTarget {
     this.#flushPools();
     this.#segments?.trim();
     this.#dedicated.trim();
+    this.#waiters.serve();
     return before - this.#ledger.reservedBytes;
   }
 
@@ -259,7 +267,13 @@ export class Arena extends ArenaEventTarget {
   }
 
   #acquireChecked(byteLength: number): Lease {
-    return this.#tryAcquire(byteLength) ?? this.#overflow(byteLength);
+    return this.#acquireOrFlush(byteLength) ?? this.#overflow(byteLength);
+  }
+
+  #acquireOrFlush(byteLength: number): Lease | null {
+    const lease = this.#tryAcquire(byteLength);
+    if (lease !== null || !this.#flushPools()) return lease;
+    return this.#acquirePlain(byteLength);
   }
 
   /** Through the door that the length calls for; `null` if there is no room behind it. */
@@ -288,10 +302,6 @@ export class Arena extends ArenaEventTarget {
 
   /** The cap leaves no room. */
   #overflow(byteLength: number): Lease {
-    if (this.#flushPools()) {
-      const lease = this.#acquirePlain(byteLength);
-      if (lease !== null) return lease;
-    }
     const { reservedBytes, maxBytes } = this.#ledger;
     if (this.#settings.onExhausted === "throw") throw arenaExhausted(byteLength, reservedBytes, maxBytes);
     let lease: Lease;
@@ -304,7 +314,7 @@ export class Arena extends ArenaEventTarget {
         { cause },
       );
     }
-    if (this.#tracer.level === "all") this.#tracer.watch(lease);
+    if (this.#tracer.every === 1) this.#tracer.watch(lease);
     dispatch(this, "exhausted", { byteLength, reservedBytes });
     return lease;
   }
@@ -363,6 +373,10 @@ export class Arena extends ArenaEventTarget {
   #requireUse(action: string): void {
     if (this.#disposed) throw arenaDisposed(action);
   }
+}
+
+function isLength(byteLength: number): boolean {
+  return typeof byteLength === "number" && byteLength >>> 0 === byteLength;
 }
 
 function invalidLength(byteLength: unknown): ArenaError {

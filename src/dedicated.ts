@@ -4,7 +4,9 @@
  *
  * D1  The set holds a memory strongly only while it is idle. One that is leased
  *     is held by its lease alone, so a leaked one is collected.
- * D2  An idle memory is all zeros, and unless the mode is `"never"` no view of it works.
+ * D2  No view of an idle memory works, unless the mode is `"never"` and the lease
+ *     was no guard. It is all zeros, but for what a caller vouched was never
+ *     written: that is wiped when the memory is next leased.
  */
 
 import { createMemory, type Memory, PAGE_BYTES } from "./abi.js";
@@ -19,17 +21,22 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
   readonly #set: DedicatedMemories;
   origin: LeaseOrigin = "arena";
   closed = false;
+  /** Bytes from the start that are known to be zero. */
+  #wiped: number;
 
   constructor(memory: Memory, tally: Tally, set: DedicatedMemories) {
     this.memory = memory;
     this.tally = tally;
     this.#set = set;
+    this.#wiped = tally.reservedBytes;
   }
 
   lease(byteLength: number, origin: LeaseOrigin): Lease {
     this.origin = origin;
     this.tally.state = "active";
-    const bytes = new Uint8Array(this.memory.buffer, 0, byteLength);
+    const { buffer } = this.memory;
+    if (this.#wiped < buffer.byteLength) new Uint8Array(buffer, this.#wiped).fill(0);
+    const bytes = new Uint8Array(buffer, 0, byteLength);
     this.#set.ledger.tookWhole(this.tally, byteLength);
     return new Lease(bytes, this, 0, byteLength);
   }
@@ -37,9 +44,10 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
   release(_ptr: number, byteLength: number, written: number): void {
     if (this.closed) throw arenaDisposed("release");
     // Revoked first: what is wiped after that, nobody can write to.
-    if (this.#set.revokes) this.revoke();
+    if (this.#set.revokes || this.origin === "guard") this.revoke();
     const whole = new Uint8Array(this.memory.buffer);
-    whole.fill(0, 0, Math.min(written, whole.length));
+    this.#wiped = Math.min(written, whole.length);
+    whole.fill(0, 0, this.#wiped);
     this.#set.ledger.gaveBack(this.tally, byteLength);
     this.#set.takeBack(this);
   }

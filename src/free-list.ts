@@ -100,6 +100,7 @@ export class FreeListSegments implements SegmentSet {
 
   /** A release made room: a span of the length's class, or whole slabs. */
   roomIn(segment: FreeListSegment, status: number, byteLength: number): void {
+    if (segment.tally.state === "corrupt") return;
     if (status === Status.ROOM_AGAIN) {
       this.#roomy[sizeClassOf(byteLength, this.#slabShift)]?.add(segment);
     } else if (!segment.hasFreeSlabs) {
@@ -140,7 +141,7 @@ export class FreeListSegments implements SegmentSet {
       const segment = this.#withFreeSlabs[each] as FreeListSegment;
       const ptr = this.#try(segment, sizeClass);
       if (ptr > 0) return { segment, ptr };
-      if (segment.exports.freeSlabs() === 0) this.#forgetFreeSlabs(segment);
+      if (segment.hasFreeSlabs && segment.exports.freeSlabs() === 0) this.#forgetFreeSlabs(segment);
     }
     const segment = this.#open();
     if (segment === null) return null;

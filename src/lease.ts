@@ -136,10 +136,13 @@ export class Lease {
         `one whose ${elementBytes}-byte elements divide the lease's ${bytes.length} bytes`,
       );
     }
-    const view = new View(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
-    if (!ArrayBuffer.isView(view)) {
-      throw invalidArgument("View", View, "DataView or a typed array constructor");
+    let view: V | undefined;
+    try {
+      view = new View(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
+    } catch {
+      // Said below: no constructor, or not one of views.
     }
+    if (!ArrayBuffer.isView(view)) throw invalidArgument("View", View, "DataView or a typed array constructor");
     return view;
   }
 
@@ -208,7 +211,10 @@ export class Lease {
     this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
   }
 
-  #checkWritten({ written }: ReleaseOptions): number {
+  #checkWritten(options: ReleaseOptions): number {
+    if (typeof options !== "object" || options === null)
+      throw invalidArgument("options", options, "{ written } or nothing");
+    const { written } = options;
     if (written === undefined) return WHOLE_BLOCK;
     if (!Number.isInteger(written) || written < 0 || written > this.#byteLength) {
       throw invalidArgument("written", written, `a whole number of bytes from 0 to ${this.#byteLength}`);

@@ -46,8 +46,6 @@ export interface Settings {
 }
 
 const MiB = 1024 * 1024;
-const MIN_SEGMENT_BYTES = SLAB_COUNT << MIN_SLAB_SHIFT;
-const MAX_SEGMENT_BYTES = SLAB_COUNT << MAX_SLAB_SHIFT;
 
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` naming the option, its value and what it may be. */
 export function resolveOptions(options: ArenaOptions = {}): Settings {
@@ -55,14 +53,10 @@ export function resolveOptions(options: ArenaOptions = {}): Settings {
     throw invalidArgument("options", options, "an object, or nothing");
   }
   const segmentBytes = options.segmentBytes ?? MiB;
-  if (
-    !Number.isInteger(Math.log2(segmentBytes)) ||
-    segmentBytes < MIN_SEGMENT_BYTES ||
-    segmentBytes > MAX_SEGMENT_BYTES
-  ) {
+  const slabShift = typeof segmentBytes === "number" ? Math.log2(segmentBytes / SLAB_COUNT) : Number.NaN;
+  if (!Number.isInteger(slabShift) || slabShift < MIN_SLAB_SHIFT || slabShift > MAX_SLAB_SHIFT) {
     throw invalidArgument("segmentBytes", segmentBytes, "a power of two from 262144 (256 KiB) to 16777216 (16 MiB)");
   }
-  const slabShift = Math.log2(segmentBytes / SLAB_COUNT);
   const maxBytes = options.maxBytes ?? 64 * MiB;
   const least = segmentMemoryBytes(slabShift);
   if (!Number.isSafeInteger(maxBytes) || maxBytes < least) {

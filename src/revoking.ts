@@ -34,11 +34,19 @@ const QUIET_SLABS = 16;
 /** Segments that may still have room, at most; the oldest is retired beyond this. */
 const MAX_ACTIVE = 8;
 
+/** A segment retired with room left, because a longer lease found none. Held by its leases alone, as S1 has it. */
+interface Parked {
+  readonly segment: WeakRef<RevokingSegment>;
+  /** Size classes without room, which stay so: asking the segment again would only keep it from the collector. */
+  readonly full: Set<number>;
+}
+
 class RevokingSegment extends Segment implements BlockOwner {
   readonly #set: RevokingSegments;
   #release: SegmentExports["release"];
   /** Of a drained segment: already revoked and reset. */
   renewed = false;
+  parked: Parked | undefined;
 
   constructor(parts: SegmentParts, ledger: Ledger, set: RevokingSegments) {
     super(parts, ledger);
@@ -76,6 +84,7 @@ class RevokingSegment extends Segment implements BlockOwner {
     const status = this.exports.releaseAndReset(ptr, written);
     if (status < Status.OK) throw this.refused(status, ptr);
     this.renewed = true;
+    this.ledger.turnOver();
     this.ledger.gaveBack(this.tally, byteLength);
     this.#set.quiet(this, 0);
   }
@@ -90,6 +99,7 @@ export class RevokingSegments implements SegmentSet {
   /** Oldest first. */
   readonly #active: RevokingSegment[] = [];
   readonly #drained: IdleStack<RevokingSegment>;
+  readonly #parked = new Set<Parked>();
 
   constructor(ledger: Ledger, slabShift: number, classCount: number, onDirty: DirtyHandler | null) {
     this.#ledger = ledger;
@@ -114,6 +124,7 @@ export class RevokingSegments implements SegmentSet {
     if (tally.state === "retired") {
       tally.state = "drained";
       this.#drained.push(segment);
+      if (segment.parked !== undefined) this.#parked.delete(segment.parked);
     } else if (usedSlabs >= QUIET_SLABS && tally.state === "active") {
       segment.renew();
     } else if (tally.state === "corrupt") {
@@ -140,6 +151,7 @@ export class RevokingSegments implements SegmentSet {
   }
 
   clear(): void {
+    this.#parked.clear();
     this.#drained.clear();
     this.#active.length = 0;
     this.#current.fill(undefined);
@@ -155,13 +167,41 @@ export class RevokingSegments implements SegmentSet {
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
       if (ptr < 0) this.#quarantine(segment);
     }
+    const parked = this.#acquireParked(sizeClass, byteLength);
+    if (parked !== null) return parked;
     this.#retireFull();
     for (let segment = this.#next(); segment !== null; segment = this.#next()) {
       const ptr = segment.take(sizeClass, 1);
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
       this.#quarantine(segment);
     }
+    this.#park(sizeClass);
     return null;
+  }
+
+  /** From a segment that has been parked. It stays so, and does not become current. */
+  #acquireParked(sizeClass: number, byteLength: number): Lease | null {
+    for (const parked of this.#parked) {
+      if (parked.full.has(sizeClass)) continue;
+      const segment = parked.segment.deref();
+      const ptr = segment?.take(sizeClass, 1) ?? Status.CORRUPT;
+      if (segment !== undefined && ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
+      if (ptr === Status.NO_ROOM) parked.full.add(sizeClass);
+      else this.#parked.delete(parked);
+    }
+    return null;
+  }
+
+  /**
+   * No segment can be made. What is active has leases and too little room: it is
+   * retired with the room it has, or a lease leaked in it would stay for good.
+   */
+  #park(sizeClass: number): void {
+    for (const segment of [...this.#active]) {
+      this.#retire(segment);
+      segment.parked = { segment: new WeakRef(segment), full: new Set([sizeClass]) };
+      this.#parked.add(segment.parked);
+    }
   }
 
   #leaseFrom(segment: RevokingSegment, ptr: number, byteLength: number, sizeClass: number): Lease {
@@ -189,10 +229,14 @@ export class RevokingSegments implements SegmentSet {
   #retireFull(): void {
     for (const segment of [...this.#active]) {
       if (segment.exports.freeSlabs() > 0 && this.#active.length <= MAX_ACTIVE) continue;
-      this.#letGo(segment);
-      segment.tally.state = "retired";
-      segment.renewed = false;
+      this.#retire(segment);
     }
+  }
+
+  #retire(segment: RevokingSegment): void {
+    this.#letGo(segment);
+    segment.tally.state = "retired";
+    segment.renewed = false;
   }
 
   /** Revoked as well, so that a stale view does not keep its memory from the system. */

@@ -91,7 +91,9 @@ class WatchedOwner implements BlockOwner {
   }
 
   release(ptr: number, byteLength: number, written: number): void {
-    const changed = this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0);
+    // Length 0 where the view was detached: disposed, which the owner says, or revoked by others.
+    const isLate = this.#view.length < byteLength;
+    const changed = isLate ? -1 : this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0);
     if (changed >= 0) {
       throw invalidArgument("written", written, `at least ${written + changed + 1}: the byte before it was changed`);
     }
@@ -103,6 +105,7 @@ class WatchedOwner implements BlockOwner {
 export class Tracer {
   readonly level: TraceLevel;
   readonly #sites = new Map<TraceSite, Tally>();
+  #waitingCallSite: string | undefined;
 
   constructor(level: TraceLevel) {
     this.level = level;
@@ -120,13 +123,27 @@ export class Tracer {
 
   /** Remembers where `lease` was acquired until it is released. */
   watch(lease: Lease): Lease {
-    // Read at once: an unread stack keeps its callers' objects, and so the lease, alive.
-    const site: TraceSite = { byteLength: lease.byteLength, stack: callerFrames(new Error().stack) };
+    const site: TraceSite = { byteLength: lease.byteLength, stack: this.#waitingCallSite ?? callerFrames() };
     const { bytes } = lease;
     return Lease.watch(lease, (owner) => {
       this.#sites.set(site, owner.tally);
       return new WatchedOwner(owner, bytes, () => this.#sites.delete(site));
     });
+  }
+
+  /** The caller's stack, to be kept by who waits for a lease; `undefined` with tracing off. */
+  callSite(): string | undefined {
+    return this.level === "off" ? undefined : callerFrames();
+  }
+
+  /** Runs `acquire` for somebody who asked earlier, at `callSite`. */
+  onBehalfOf(callSite: string | undefined, acquire: () => Lease | null): Lease | null {
+    this.#waitingCallSite = callSite;
+    try {
+      return acquire();
+    } finally {
+      this.#waitingCallSite = undefined;
+    }
   }
 
   /** The watched leases of a memory that was collected; they are no longer out. */
@@ -141,9 +158,42 @@ export class Tracer {
   }
 }
 
-/** The stack without its heading and this library's own frames. */
-function callerFrames(stack = ""): string {
-  const frames = stack.split("\n").filter((line) => /^\s+at |@/.test(line));
-  const first = frames.findIndex((line) => !/\b(?:Tracer|Arena|ClassPool|CachedPool|Scope)\.#?\w+/.test(line));
+/** Frames that the library itself may add to a stack. */
+const OWN_FRAMES = 12;
+
+/** Where a frame of any engine says that it lies: everything before `:line:column`. */
+const FRAME_LOCATION = /(?:\(|@|at (?:async )?)([^()@]*):\d+:\d+\)?$/;
+
+/**
+ * The stack from the caller's frame on. Read at once, because an unread stack
+ * keeps its callers' objects, and so the lease, alive. The library's own frames
+ * are known by lying where this file does; bundled into the caller's file they
+ * cannot be told apart, and stay.
+ */
+function callerFrames(): string {
+  const frames = readStack()
+    .split("\n")
+    .filter((line) => FRAME_LOCATION.test(line));
+  const folders = frames.map(folderOf);
+  const first = folders.findIndex((folder) => folder !== folders[0]);
   return frames.slice(Math.max(first, 0)).join("\n");
+}
+
+function readStack(): string {
+  const limits = Error as { stackTraceLimit?: number };
+  const { stackTraceLimit } = limits;
+  try {
+    if (stackTraceLimit !== undefined) limits.stackTraceLimit = stackTraceLimit + OWN_FRAMES;
+    return new Error().stack ?? "";
+  } catch {
+    return new Error().stack ?? ""; // frozen intrinsics: as deep as they let us
+  } finally {
+    if (stackTraceLimit !== undefined && limits.stackTraceLimit !== stackTraceLimit) {
+      limits.stackTraceLimit = stackTraceLimit;
+    }
+  }
+}
+
+function folderOf(frame: string): string | undefined {
+  return FRAME_LOCATION.exec(frame)?.[1]?.replace(/[^/\\]*$/, "");
 }

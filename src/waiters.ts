@@ -13,8 +13,14 @@ export interface AbortSignalLike {
   removeEventListener(type: "abort", listener: () => void): void;
 }
 
-interface Waiter {
+export interface Wish {
   readonly byteLength: number;
+  /** Who asked, if that is traced. */
+  readonly callSite: string | undefined;
+}
+
+interface Waiter {
+  readonly wish: Wish;
   resolve(lease: Lease): void;
   reject(reason: unknown): void;
 }
@@ -22,6 +28,8 @@ interface Waiter {
 export class Waiters {
   readonly #queue = new Set<Waiter>();
   readonly #onChange: (waiting: number) => void;
+  /** Set by the arena: a lease if there is room now, else `null`. */
+  acquire: (wish: Wish) => Lease | null = () => null;
 
   constructor(onChange: (waiting: number) => void) {
     this.#onChange = onChange;
@@ -31,7 +39,7 @@ export class Waiters {
     return this.#queue.size;
   }
 
-  wait(byteLength: number, signal: AbortSignalLike | undefined): Promise<Lease> {
+  wait(wish: Wish, signal: AbortSignalLike | undefined): Promise<Lease> {
     return new Promise<Lease>((resolve, reject) => {
       const leave = (): void => {
         this.#queue.delete(waiter);
@@ -39,7 +47,7 @@ export class Waiters {
         this.#onChange(this.#queue.size);
       };
       const waiter: Waiter = {
-        byteLength,
+        wish,
         resolve: (lease) => {
           leave();
           resolve(lease);
@@ -49,17 +57,21 @@ export class Waiters {
           reject(reason);
         },
       };
-      const onAbort = (): void => waiter.reject(signal?.reason);
+      const onAbort = (): void => {
+        waiter.reject(signal?.reason);
+        // There may be room for the next one, who asked for less.
+        this.serve();
+      };
       signal?.addEventListener("abort", onAbort, { once: true });
       this.#queue.add(waiter);
       this.#onChange(this.#queue.size);
     });
   }
 
-  /** Serves from the front for as long as `acquire` has room for whoever stands there. */
-  serve(acquire: (byteLength: number) => Lease | null): void {
+  /** Serves from the front for as long as there is room for whoever stands there. */
+  serve(): void {
     for (const waiter of this.#queue) {
-      const lease = acquire(waiter.byteLength);
+      const lease = this.acquire(waiter.wish);
       if (lease === null) return;
       waiter.resolve(lease);
     }
