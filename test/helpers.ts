@@ -13,6 +13,8 @@ import {
   type RevokeMode,
 } from "cleanslab";
 import { expect } from "vitest";
+import { type BlockOwner, Lease as SourceLease } from "../src/lease.ts";
+import { Tally } from "../src/ledger.ts";
 
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */
@@ -138,8 +140,10 @@ export function isZero(bytes: Uint8Array): boolean {
   return isAll(bytes, 0);
 }
 
+/** @throws TypeError for a detached view, of which nothing can be said. */
 export function isAll(bytes: Uint8Array, value: number): boolean {
-  return bytes.every((byte) => byte === value);
+  const whole = bytes.subarray();
+  return Buffer.compare(whole, new Uint8Array(whole.length).fill(value)) === 0;
 }
 
 /** All of a lease's memory as it is now, whatever became of the views of it. */
@@ -250,4 +254,26 @@ export function deferred<T>(): Deferred<T> {
   });
   if (settlers === undefined) throw new Error("a promise's executor runs at once");
   return { promise, ...settlers };
+}
+
+/** An owner of blocks that only writes down what its leases ask of it: for tests of single modules. */
+export class FakeOwner implements BlockOwner {
+  readonly origin = "arena";
+  readonly memory = undefined;
+  readonly tally = new Tally("segment", 0);
+  closed = false;
+  /** What `release` throws, if anything. */
+  error: Error | undefined;
+  /** The arguments of each successful `release`. */
+  readonly releases: { ptr: number; byteLength: number; written: number }[] = [];
+
+  /** A lease on the heap that believes it lies at `ptr`. */
+  lease(byteLength: number, ptr = 0): SourceLease {
+    return new SourceLease(new Uint8Array(byteLength), this, ptr, byteLength);
+  }
+
+  release(ptr: number, byteLength: number, written: number): void {
+    if (this.error !== undefined) throw this.error;
+    this.releases.push({ ptr, byteLength, written });
+  }
 }

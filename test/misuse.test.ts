@@ -1,12 +1,13 @@
 /**
  * Every misuse is a typed error that says which value was wrong and what to do,
  * and leaves the arena as it was. What single modules do when used rightly is
- * tested in test/unit/; random sequences of right use are test/model.test.ts's.
- *
- * A test marked `fails` states what is promised and does not hold yet.
+ * tested in test/unit/; random sequences of right use are test/model-arena.test.ts's.
  */
 
 import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type AbortSignalLike, Arena, type ArenaOptions, type Lease } from "cleanslab";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -255,9 +256,7 @@ describe.each(MODES)("revoke: %s, a lease", (revoke) => {
       expect(arena.stats()).toEqual(after);
     });
 
-    // BUG src/trace.ts WatchedOwner.release: `this.#view.subarray` throws the engine's TypeError on a detached
-    // view, before the owner is asked whether the arena was disposed.
-    test.fails("says that its arena was disposed with tracing on, too", () => {
+    test("says that its arena was disposed with tracing on, too", () => {
       const arena = create({ trace: "all" });
       const lease = make(arena, 100);
       arena[Symbol.dispose]();
@@ -284,9 +283,7 @@ describe.each(MODES)("revoke: %s, a lease", (revoke) => {
 });
 
 describe("a lease", () => {
-  // BUG src/lease.ts view(): `new View(...)` is not guarded, so a function that is no constructor, or whose
-  // constructor throws, comes out as the engine's TypeError instead of ERR_INVALID_ARGUMENT.
-  test.fails.each<[string, unknown]>([
+  test.each<[string, unknown]>([
     ["an arrow function", () => new Uint8Array(1)],
     ["Map", Map],
     ["Symbol", Symbol],
@@ -296,8 +293,7 @@ describe("a lease", () => {
     expectThrow(() => lease.view(wrong(View)), "ERR_INVALID_ARGUMENT", "View is a function", "DataView");
   });
 
-  // BUG src/lease.ts release(): destructuring `null` throws the engine's TypeError.
-  test.fails("refuses null in place of the options of release", () => {
+  test("refuses null in place of the options of release", () => {
     using arena = smallArena();
     const lease = arena.acquire(16);
     expectThrow(() => lease.release(wrong(null)), "ERR_INVALID_ARGUMENT", "options is null");
@@ -323,9 +319,7 @@ describe("what a lease's holder left behind", () => {
     expectSound(arena);
   });
 
-  // BUG src/dedicated.ts: "a lease's bytes are all zero when handed out. Always" does not hold for a memory of its
-  // own after a `written` that was too small: neither release nor the next hand-out wipes the rest (D2 is broken).
-  test.fails("is not in the next lease when written was too small, in on-release mode", () => {
+  test("is not in the next lease when written was too small, in on-release mode", () => {
     using arena = smallArena({ revoke: "on-release" }, 1);
     const lease = arena.acquire(4096);
     lease.bytes.fill(7);
@@ -366,10 +360,7 @@ describe("what a lease's holder left behind", () => {
     expectSound(arena);
   });
 
-  // BUG assembly/segment.ts: `clean` remembers only the address of the block that releaseAndReset wiped. A longer block
-  // acquired next at that address is taken for zero as a whole, and what a stale view (or a neighbour's .buffer, or
-  // an untrue `written`) left behind it comes out. Remember the length too: skip the wipe only up to it.
-  test.fails("is not in the next lease when that begins where a shorter one was revoked before its wipe", () => {
+  test("is not in the next lease when that begins where a shorter one was revoked before its wipe", () => {
     using arena = smallArena({ revoke: "before-reuse" }, 1);
     // Long enough to be revoked before it is wiped, whatever the limit for that is.
     const alone = arena.acquire(128 * 1024);
@@ -446,19 +437,17 @@ describe.each(MODES)("revoke: %s, a byteLength that is none", (revoke) => {
 });
 
 describe("a byteLength that cannot even be converted to a number", () => {
-  // BUG src/arena.ts: `byteLength >>> 0` throws the engine's TypeError for a bigint and for a symbol before the
-  // comparison can refuse it (acquire, acquireAsync, pool).
-  test.fails.each(Object.entries(DOORS))("is refused by %s when it is a bigint", (_name, door) => {
+  test.each(Object.entries(DOORS))("is refused by %s when it is a bigint", (_name, door) => {
     using arena = smallArena();
     expectThrow(() => door(arena, wrong(8n)), "ERR_INVALID_ARGUMENT", "byteLength is 8n", "from 0 to");
   });
 
-  test.fails("is refused by acquire when it is a symbol", () => {
+  test("is refused by acquire when it is a symbol", () => {
     using arena = smallArena();
     expectThrow(() => arena.acquire(wrong(Symbol("8"))), "ERR_INVALID_ARGUMENT", "byteLength is Symbol(8)");
   });
 
-  test.fails("is refused by acquireAsync when it is a bigint", async () => {
+  test("is refused by acquireAsync when it is a bigint", async () => {
     using arena = smallArena();
     expectArenaError(await rejectionOf(arena.acquireAsync(wrong(8n))), "ERR_INVALID_ARGUMENT", "byteLength is 8n");
   });
@@ -525,9 +514,7 @@ describe("new Arena", () => {
     expectThrow(() => new Arena(wrong(options)), "ERR_INVALID_ARGUMENT", `options is ${shown}`, "pass an object");
   });
 
-  // BUG src/options.ts: Math.log2 converts what it is given. A bigint or symbol comes out as the engine's TypeError,
-  // and a numeric string or a one-element array is taken for a number and kept as `segmentBytes`.
-  test.fails.each<[unknown, string]>([
+  test.each<[unknown, string]>([
     [262144n, "262144n"],
     ["262144", '"262144"'],
     [[262144], "[object Array]"],
@@ -563,8 +550,10 @@ describe.each(MODES)("revoke: %s, a disposed arena", (revoke) => {
     for (const [method, action] of [...methods, ...methods]) {
       expectThrow(method, "ERR_ARENA_DISPOSED", action, "the arena was disposed", "create a new one");
     }
-    const promise = arena.acquireAsync(100);
-    expectArenaError(await rejectionOf(promise), "ERR_ARENA_DISPOSED", "cannot acquire", "create a new one");
+    for (const byteLength of [100, SEGMENT_BYTES + 1, 2 ** 32 - 1]) {
+      const promise = arena.acquireAsync(byteLength);
+      expectArenaError(await rejectionOf(promise), "ERR_ARENA_DISPOSED", "cannot acquire", "create a new one");
+    }
     expect(arena.stats()).toEqual(after);
   });
 
@@ -750,9 +739,7 @@ describe.each(MODES)("revoke: %s, use", (revoke) => {
     });
   });
 
-  // BUG src/arena.ts use(): `isThenable(result)` runs outside the try, so a `then` that throws when it is read
-  // leaves the lease out for good. Read it inside, and release before rethrowing.
-  test.fails("releases when the then of what fn returned cannot be read", () => {
+  test("releases when the then of what fn returned cannot be read", () => {
     using arena = smallArena({ revoke });
     const error = new Error("from then");
     // biome-ignore lint/suspicious/noThenProperty: what this is about.
@@ -798,9 +785,7 @@ describe.each(MODES)("revoke: %s, copyOf", (revoke) => {
 });
 
 describe("copyOf", () => {
-  // BUG src/arena.ts copyOf(): `new Uint8Array(bytes.buffer, …)` throws the engine's TypeError for a view that is
-  // detached, which is what a stale view of this library is; a DataView's byteOffset throws as well.
-  test.fails.each(["Uint8Array", "DataView"] as const)("refuses a detached %s", (kind) => {
+  test.each(["Uint8Array", "DataView"] as const)("refuses a detached %s", (kind) => {
     using arena = smallArena();
     const bytes = kind === "DataView" ? new DataView(new ArrayBuffer(8)) : new Uint8Array(8);
     structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
@@ -857,9 +842,7 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
     expectUsable(arena);
   });
 
-  // BUG src/waiters.ts: a waiter that leaves the front of the queue by abort does not have the rest served. Who
-  // stands behind it waits for the next release, though there may be room for him now, and no release may come.
-  test.fails("serves those behind one that gave up, who were waiting for his turn alone", async () => {
+  test("serves those behind one that gave up, who were waiting for his turn alone", async () => {
     using arena = singleLeaseArena({ revoke });
     const held = [arena.acquire(64), arena.acquire(64)];
     const controller = new AbortController();
@@ -869,6 +852,23 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
     controller.abort();
     await rejectionOf(long);
     expect(await isSettled(short)).toBe(true);
+    releaseAll(held);
+  });
+
+  // BUG src/waiters.ts onAbort: serve() hands a lease to the next in line, whose signal is aborted as well when it is
+  // the same one, but whose listener has not been called yet. A caller who gave up on both gets a lease he may never
+  // look at. serve() must pass over (or reject) who has an aborted signal.
+  test.fails("gives none of those a lease who wait with the same signal, once that is aborted", async () => {
+    using arena = singleLeaseArena({ revoke });
+    const held = [arena.acquire(64), arena.acquire(64)];
+    const controller = new AbortController();
+    const { signal } = controller;
+    const long = arena.acquireAsync(SEGMENT_BYTES, { signal });
+    const short = arena.acquireAsync(64, { signal });
+    controller.abort();
+    expect(await rejectionOf(long)).toMatchObject({ name: "AbortError" });
+    expect(await rejectionOf(short)).toMatchObject({ name: "AbortError" });
+    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 2 });
     releaseAll(held);
   });
 
@@ -1056,6 +1056,29 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     expectUsable(arena);
   });
 
+  test("a lease too long for the room that is left does not keep shorter ones from it", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
+    const first = arena.acquire(64);
+    first.bytes.fill(7);
+    for (let round = 0; round < 5; round++) {
+      expectThrow(() => arena.acquire(SEGMENT_MEMORY_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      if (revoke !== "on-release") expectThrow(() => arena.acquire(SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      const short = [arena.acquire(64), arena.acquire(4096), arena.pool(100).acquire()];
+      for (const { bytes } of short) {
+        expect(isZero(bytes)).toBe(true);
+        bytes.fill(8);
+      }
+      releaseAll(short);
+      expectSound(arena);
+    }
+    expect(isAll(first.bytes, 7)).toBe(true);
+    first.release();
+    const whole = arena.acquire(SEGMENT_BYTES);
+    expect(isZero(whole.bytes)).toBe(true);
+    whole.release();
+    expectUsable(arena);
+  });
+
   test("a lease longer than all of the cap throws with onExhausted: throw, and drops no lease", () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
     const lease = arena.acquire(100);
@@ -1161,9 +1184,7 @@ describe.each(MODES)("revoke: %s, a lease.memory that its holder grows by nothin
     expectUsable(arena);
   });
 
-  // BUG src/trace.ts WatchedOwner.release: `this.#view.subarray` throws the engine's TypeError on the detached view,
-  // so the lease can never be released.
-  test.fails("can still be released with tracing on", () => {
+  test("can still be released with tracing on", () => {
     using arena = smallArena({ revoke, trace: "all" });
     const lease = arena.acquire(100);
     growUnder(lease, 0);
@@ -1225,10 +1246,7 @@ describe.each(SEGMENT_MODES)("revoke: %s, bookkeeping that was written over thro
     for (const [value, { bytes }] of leases.entries()) expect(isAll(bytes, value + 1)).toBe(true);
   });
 
-  const damaged = revoke === "never" ? test.fails : test;
-  // BUG src/free-list.ts roomIn(): it does not ask whether the segment is quarantined, and puts it back on the lists
-  // of segments with room at the next release into it.
-  damaged("keeps a segment out of use once it was found damaged, though its other leases are released", () => {
+  test("keeps a segment out of use once it was found damaged, though its other leases are released", () => {
     using arena = smallArena({ revoke });
     const short = arena.acquire(64);
     const long = arena.acquire(4096);
@@ -1239,12 +1257,11 @@ describe.each(SEGMENT_MODES)("revoke: %s, bookkeeping that was written over thro
     long.release();
     expect(arena.acquire(8192).memory).not.toBe(short.memory);
     expect(arena.stats()).toMatchObject({ corruptSegments: 1, segments: { corrupt: 1 } });
+    short.release();
+    expect(arena.acquire(16384).memory).not.toBe(short.memory);
   });
 
-  // BUG src/free-list.ts #find(): after #try quarantined a segment without free slabs, it calls #forgetFreeSlabs for
-  // it a second time. indexOf answers -1, and splice(-1, 1) takes the last segment off the list, which was not
-  // damaged: the loop then reads past the end and acquire throws a TypeError, or that segment's room is lost.
-  damaged("finds the room in the other segments when a full one turns out damaged", () => {
+  test("finds the room in the other segments when a full one turns out damaged", () => {
     using arena = smallArena({ revoke });
     const short = arena.acquire(4096);
     const whole = arena.acquire(SEGMENT_BYTES);
@@ -1253,6 +1270,65 @@ describe.each(SEGMENT_MODES)("revoke: %s, bookkeeping that was written over thro
     memoryNow(whole).fill(200, 0, 128);
     expect(arena.acquire(8192).memory).toBe(short.memory);
     expect(arena.acquire(16384).memory).toBe(short.memory);
+  });
+});
+
+describe("revoke: never, a pool with blocks in a damaged segment", () => {
+  function scribble(lease: Lease): void {
+    memoryNow(lease).fill(0xab, 0, PAGE_BYTES);
+  }
+
+  // BUG src/pool.ts takeBack(): it counts the lease as returned before segment.giveBack() throws. The lease is still
+  // held then, so each further release() counts once more, and liveLeases falls below zero.
+  test.fails("counts a lease once, though its block cannot be taken back", () => {
+    using arena = smallArena({ revoke: "never" }, 20);
+    const pool = arena.pool(PAGE_BYTES);
+    // One more than the pool keeps.
+    const leases = Array.from({ length: 17 }, () => pool.acquire());
+    const last = leases.pop();
+    if (last === undefined) throw new Error("17 leases were acquired");
+    scribble(last);
+    releaseAll(leases);
+    const before = arena.stats();
+    for (let call = 0; call < 3; call++) expectThrow(() => last.release(), "ERR_ARENA_CORRUPT", "the leased address");
+    expect(arena.stats()).toMatchObject({ liveLeases: before.liveLeases, released: before.released });
+  });
+
+  // BUG src/pool.ts flush(): it has emptied #kept when giveBack() throws for a block in a damaged segment. The error
+  // comes out of an acquire of any other length, and the sound blocks behind it are nobody's for good.
+  test.fails("gives up the others when room is needed", () => {
+    using arena = smallArena({ revoke: "never", onExhausted: "throw" }, 2);
+    const pool = arena.pool(32 * 1024);
+    const leases = Array.from({ length: 16 }, () => pool.acquire());
+    const [damaged] = leases;
+    const sound = leases.find(({ memory }) => memory !== damaged?.memory);
+    if (damaged === undefined || sound === undefined) throw new Error("16 leases lie in two segments");
+    scribble(damaged);
+    releaseAll(leases);
+    const lease = arena.acquire(SEGMENT_BYTES);
+    expect(lease.memory).toBe(sound.memory);
+    expect(isZero(lease.bytes)).toBe(true);
+  });
+});
+
+describe("revoke: before-reuse, a damaged segment", () => {
+  test("is dropped with its last lease, and its bytes are back under the cap", () => {
+    using arena = smallArena({ revoke: "before-reuse" });
+    const short = arena.acquire(64);
+    const long = arena.acquire(4096);
+    const view = long.bytes;
+    memoryNow(short)[0] = 200;
+    arena.acquire(64).release();
+    expect(arena.stats()).toMatchObject({ reservedBytes: 2 * SEGMENT_MEMORY_BYTES, segments: { corrupt: 1 } });
+    short.release();
+    long.release();
+    expect(view.length).toBe(0);
+    expect(arena.stats()).toMatchObject({
+      reservedBytes: SEGMENT_MEMORY_BYTES,
+      corruptSegments: 1,
+      segments: { active: 1, corrupt: 0 },
+    });
+    expectUsable(arena);
   });
 });
 
@@ -1373,9 +1449,7 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     arena.assertDrained();
   });
 
-  // BUG src/trace.ts: a lease served from the queue is traced where the room came free. Its site names whoever
-  // released the other lease, behind the library's own frames, and not the caller of acquireAsync.
-  test.fails("names the caller of acquireAsync with trace: all when he had to wait", async () => {
+  test("names the caller of acquireAsync with trace: all when he had to wait", async () => {
     using arena = smallArena({ revoke, trace: "all" }, 1);
     const held = arena.acquire(SEGMENT_BYTES);
     function asks(): Promise<Lease> {
@@ -1428,10 +1502,7 @@ describe("the stacks of assertDrained in plain Node, where no test runner rewrit
     );
   });
 
-  // BUG src/trace.ts callerFrames: V8 prints a private method's frame as "at #acquireDue", without "Arena.", and
-  // arrow functions of the library as "Object.acquireChecked" and "Scope.<anonymous>". So the first frame that is
-  // taken for the caller's is always the library's own, and ten frames may not reach the caller at all.
-  test.fails.each(["acquire", "pool", "scope.acquire", "scope.bytes", "use", "copyOf", "acquireAsync"])(
+  test.each(["acquire", "pool", "scope.acquire", "scope.bytes", "use", "copyOf", "acquireAsync"])(
     "start with the caller of %s",
     (door) => {
       expect(sites[door]?.split("\n")[0]).toMatch(/\[eval/);
@@ -1440,5 +1511,30 @@ describe("the stacks of assertDrained in plain Node, where no test runner rewrit
 
   test.each(["acquire", "pool", "scope.acquire", "use", "copyOf", "acquireAsync"])("reach the caller of %s", (door) => {
     expect(sites[door]).toMatch(/forgets.*\[eval/);
+  });
+
+  // BUG src/trace.ts FRAME_LOCATION: a location with parentheses in it is not matched, and callerFrames drops the
+  // frame: "C:\\Program Files (x86)\\…", "app/(group)/page.js". Of "at f (/a (b)/c.js:1:2)" the location begins at
+  // the first "(" behind the function's name and ends at the last ":line:column".
+  test.fails.each(["with (parentheses)", "(group)"])("start with a caller in a folder named %s", (folder) => {
+    const root = mkdtempSync(join(tmpdir(), "cleanslab-"));
+    try {
+      mkdirSync(join(root, folder));
+      const file = join(root, folder, "caller.mjs");
+      writeFileSync(
+        file,
+        `
+          import { Arena } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)};
+          const arena = new Arena({ trace: "all" });
+          function forgets() { return arena.acquire(64); }
+          forgets();
+          try { arena.assertDrained(); } catch (error) { console.log(error.message); }
+        `,
+      );
+      const message = execFileSync(process.execPath, [file], { encoding: "utf8" });
+      expect(firstFrame(message, 64)).toMatch(/\bforgets .*caller\.mjs/);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
   });
 });
