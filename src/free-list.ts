@@ -33,18 +33,22 @@ export class FreeListSegment extends Segment implements BlockOwner {
   }
 
   override release(ptr: number, byteLength: number, written: number): void {
-    const status = this.#release(ptr, written, 0);
-    if (status < Status.OK) throw this.refused(status, ptr);
+    const status = this.takeBack(ptr, written);
+    // Counted before the room is offered: that may drop the segment, if no lease is live in it.
     this.ledger.gaveBack(this.tally, byteLength);
-    if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
-    if (this.ledger.waiting !== 0) this.ledger.onRoom();
+    this.offerRoom(status, byteLength);
   }
 
-  /** A block that a pool kept, wiped and without a lease. */
-  giveBack(ptr: number, byteLength: number): void {
-    const status = this.#release(ptr, 0, 0);
+  /** The block is free: what room that made, for `offerRoom`. Throws, and changes nothing, if it is not live. */
+  takeBack(ptr: number, written: number): number {
+    const status = this.#release(ptr, written, 0);
     if (status < Status.OK) throw this.refused(status, ptr);
+    return status;
+  }
+
+  offerRoom(status: number, byteLength: number): void {
     if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
+    if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
   override close(): void {
@@ -151,7 +155,7 @@ export class FreeListSegments implements SegmentSet {
   #try(segment: FreeListSegment, sizeClass: number): number {
     const ptr = segment.take(sizeClass, 0);
     if (ptr > 0) this.#current[sizeClass] = segment;
-    if (ptr < 0) this.#quarantine(segment);
+    if (ptr < 0) this.quarantine(segment);
     return ptr;
   }
 
@@ -186,7 +190,8 @@ export class FreeListSegments implements SegmentSet {
   }
 
   /** Nothing more comes out of a segment whose bookkeeping is damaged. */
-  #quarantine(segment: FreeListSegment): void {
+  quarantine(segment: FreeListSegment): void {
+    if (segment.tally.state === "corrupt") return;
     this.#letGo(segment);
     segment.tally.state = "corrupt";
     this.#ledger.corruptSegments++;

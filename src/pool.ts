@@ -138,19 +138,27 @@ export class CachedPool implements SizeClassPool {
   takeBack(block: KeptBlock, byteLength: number, written: number): void {
     const { segment } = block;
     segment.exports.wipe(block.ptr, Math.min(written, this.#blockBytes));
-    this.#ledger.gaveBack(segment.tally, byteLength);
     if (this.#kept.length < this.#keepAtMost && this.#ledger.waiting === 0) {
       this.#kept.push(block);
+      this.#ledger.gaveBack(segment.tally, byteLength);
       return;
     }
-    segment.giveBack(block.ptr, byteLength);
-    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
+    const status = segment.takeBack(block.ptr, 0);
+    this.#ledger.gaveBack(segment.tally, byteLength);
+    segment.offerRoom(status, byteLength);
   }
 
   /** Gives every kept block back to its segment; false if there was none. */
   flush(): boolean {
     const kept = this.#kept.splice(0);
-    for (const block of kept) block.segment.giveBack(block.ptr, this.byteLength);
+    for (const { segment, ptr } of kept) {
+      try {
+        segment.offerRoom(segment.takeBack(ptr, 0), this.byteLength);
+      } catch {
+        // The block has no holder to hear of it: the segment is taken out of use, and counted.
+        this.#segments.quarantine(segment);
+      }
+    }
     return kept.length > 0;
   }
 

@@ -162,7 +162,7 @@ export class Tracer {
 const OWN_FRAMES = 12;
 
 /** Where a frame of any engine says that it lies: everything before `:line:column`. */
-const FRAME_LOCATION = /(?:\(|@|at (?:async )?)([^()@]*):\d+:\d+\)?$/;
+const FRAME_LOCATION = /^\s*at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$|@(.*):\d+:\d+$/;
 
 /**
  * The stack from the caller's frame on. Read at once, because an unread stack
@@ -195,5 +195,6 @@ function readStack(): string {
 }
 
 function folderOf(frame: string): string | undefined {
-  return FRAME_LOCATION.exec(frame)?.[1]?.replace(/[^/\\]*$/, "");
+  const [, inParentheses, bare, behindAt] = FRAME_LOCATION.exec(frame) ?? [];
+  return (inParentheses ?? bare ?? behindAt)?.replace(/[^/\\]*$/, "");
 }

@@ -21,6 +21,7 @@ export interface Wish {
 
 interface Waiter {
   readonly wish: Wish;
+  readonly signal: AbortSignalLike | undefined;
   resolve(lease: Lease): void;
   reject(reason: unknown): void;
 }
@@ -48,6 +49,7 @@ export class Waiters {
       };
       const waiter: Waiter = {
         wish,
+        signal,
         resolve: (lease) => {
           leave();
           resolve(lease);
@@ -71,6 +73,11 @@ export class Waiters {
   /** Serves from the front for as long as there is room for whoever stands there. */
   serve(): void {
     for (const waiter of this.#queue) {
+      // Its own listener may not have been called yet, if several wait with one signal.
+      if (waiter.signal?.aborted) {
+        waiter.reject(waiter.signal.reason);
+        continue;
+      }
       const lease = this.acquire(waiter.wish);
       if (lease === null) return;
       waiter.resolve(lease);
