@@ -1451,9 +1451,17 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     const promise = asks();
     held.release();
     const lease = await promptly(promise);
+    function acquires(): Lease {
+      return arena.acquire(SEGMENT_BYTES + 1);
+    }
+    const other = acquires();
     const error = thrownBy(() => arena.assertDrained());
-    lease.release();
-    expect(firstFrame(error instanceof Error ? error.message : "", SEGMENT_BYTES)).toContain("asks");
+    const message = error instanceof Error ? error.message : "";
+    expect(firstFrame(message, SEGMENT_BYTES)).toContain("asks");
+    // Only that one was acquired on another's behalf.
+    expect(firstFrame(message, SEGMENT_BYTES + 1)).toContain("acquires");
+    releaseAll([lease, other]);
+    arena.assertDrained();
   });
 });
 
