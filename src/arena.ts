@@ -243,7 +243,7 @@ export class Arena extends ArenaEventTarget {
       this.#tracer.level === "all" ? "" : "; create the arena with trace: 'all' to see where they were acquired";
     throw new ArenaError(
       "ERR_LEASES_OUTSTANDING",
-      `${liveLeases} leases of ${liveBytes} bytes in all were not released${sites || advice}`,
+      `not released: ${liveLeases} ${liveLeases === 1 ? "lease" : "leases"} of ${liveBytes} bytes in all${sites || advice}`,
     );
   }
 

@@ -100,7 +100,8 @@ export class Lease {
 
   /**
    * The linear memory that the lease lies in, with `byteOffset` the pointer that
-   * another WebAssembly module wants; `undefined` for a heap lease. Do not grow it.
+   * another WebAssembly module wants; `undefined` for a heap lease. Do not grow
+   * it, and do not keep it: its `buffer` shows later leases too.
    */
   get memory(): LinearMemory | undefined {
     return this.#owner.memory;

@@ -4,6 +4,7 @@
  * a cycle costs neither a call for the block nor a new view.
  */
 
+import { Status } from "./abi.js";
 import { arenaDisposed } from "./errors.js";
 import type { FreeListSegment, FreeListSegments } from "./free-list.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
@@ -152,12 +153,14 @@ export class CachedPool implements SizeClassPool {
   flush(): boolean {
     const kept = this.#kept.splice(0);
     for (const { segment, ptr } of kept) {
+      let status: number = Status.OK;
       try {
-        segment.offerRoom(segment.takeBack(ptr, 0), this.byteLength);
+        status = segment.takeBack(ptr, 0);
       } catch {
         // The block has no holder to hear of it: the segment is taken out of use, and counted.
         this.#segments.quarantine(segment);
       }
+      segment.offerRoom(status, this.byteLength);
     }
     return kept.length > 0;
   }

@@ -186,8 +186,12 @@ export class RevokingSegments implements SegmentSet {
       const segment = parked.segment.deref();
       const ptr = segment?.take(sizeClass, 1) ?? Status.CORRUPT;
       if (segment !== undefined && ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
-      if (ptr === Status.NO_ROOM) parked.full.add(sizeClass);
-      else this.#parked.delete(parked);
+      if (ptr === Status.NO_ROOM) {
+        parked.full.add(sizeClass);
+        continue;
+      }
+      this.#parked.delete(parked);
+      if (segment !== undefined) this.#quarantine(segment);
     }
     return null;
   }
@@ -247,7 +251,8 @@ export class RevokingSegments implements SegmentSet {
 
   /** The set no longer hands out of this segment, nor holds it. */
   #letGo(segment: RevokingSegment): void {
-    this.#active.splice(this.#active.indexOf(segment), 1);
+    const at = this.#active.indexOf(segment);
+    if (at >= 0) this.#active.splice(at, 1);
     for (let each = 0; each < this.#current.length; each++) {
       if (this.#current[each] === segment) this.#current[each] = undefined;
     }

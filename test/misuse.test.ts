@@ -1390,7 +1390,7 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     const lease = arena.acquire(100);
     const pin = lease.pin();
     lease.release();
-    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", "1 leases of 100 bytes", "misuse.test");
+    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", "1 lease of 100 bytes", "misuse.test");
     pin.release();
     arena.assertDrained();
   });
