@@ -256,7 +256,7 @@ export class Arena extends ArenaEventTarget {
     this.#disposed = true;
     this.#countdown.stop();
     for (const tally of [...this.#ledger.tallies]) {
-      tally.owner?.deref()?.close();
+      tally.owner?.close();
       this.#ledger.drop(tally);
     }
     this.#segments?.clear();

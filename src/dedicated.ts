@@ -13,11 +13,12 @@ import { createMemory, type Memory, PAGE_BYTES } from "./abi.js";
 import { arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
-import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
 class DedicatedMemory implements BlockOwner, MemoryOwner {
   readonly memory: Memory;
   readonly tally: Tally;
+  readonly anchor = new Anchor();
   readonly #set: DedicatedMemories;
   origin: LeaseOrigin = "arena";
   closed = false;

@@ -15,6 +15,15 @@ export type MemoryKind = "segment" | "dedicated" | "heap";
 /** Where a memory is in its life; src/segment.ts has the table of transitions. */
 export type MemoryState = "active" | "retired" | "drained" | "dropped" | "corrupt";
 
+/**
+ * What stands for a memory where it must not be held: alive exactly as long as
+ * the owner is, or until the arena lets go of the memory. A `WeakRef` keeps its
+ * target until the current job ends; it may keep this, but not what was dropped.
+ */
+export class Anchor {
+  owner: MemoryOwner | undefined;
+}
+
 /** One memory as the arena remembers it: enough to count a leak after the memory is gone. */
 export class Tally {
   readonly kind: MemoryKind;
@@ -22,16 +31,33 @@ export class Tally {
   state: MemoryState = "active";
   live = 0;
   liveBytes = 0;
-  owner: WeakRef<MemoryOwner> | undefined;
+  #anchor: WeakRef<Anchor> | undefined;
 
   constructor(kind: MemoryKind, reservedBytes: number) {
     this.kind = kind;
     this.reservedBytes = reservedBytes;
   }
+
+  /** The memory's owner, as long as anyone can reach it. */
+  get owner(): MemoryOwner | undefined {
+    return this.#anchor?.deref()?.owner;
+  }
+
+  tieTo(owner: MemoryOwner): void {
+    owner.anchor.owner = owner;
+    this.#anchor = new WeakRef(owner.anchor);
+  }
+
+  cutLoose(): void {
+    const anchor = this.#anchor?.deref();
+    if (anchor !== undefined) anchor.owner = undefined;
+  }
 }
 
 /** What the ledger needs of a memory's owner. */
 export interface MemoryOwner {
+  /** Reachable through the owner alone. */
+  readonly anchor: Anchor;
   /** Revokes every view and refuses everything from now on. */
   close(): void;
 }
@@ -140,15 +166,16 @@ export class Ledger {
 
   /** Remembers `owner` without holding it; its bytes come back when it is dropped or collected. */
   open(tally: Tally, owner: MemoryOwner): void {
-    tally.owner = new WeakRef(owner);
+    tally.tieTo(owner);
     this.tallies.add(tally);
-    this.#collected.register(owner, tally, tally);
+    this.#collected.register(owner.anchor, tally, tally);
   }
 
   /** The arena let go of this memory itself; leases still in it have ended. */
   drop(tally: Tally): void {
     if (!this.tallies.delete(tally)) return;
     tally.state = "dropped";
+    tally.cutLoose();
     this.#collected.unregister(tally);
     this.reservedBytes -= tally.reservedBytes;
     this.released += tally.live;

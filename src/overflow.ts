@@ -7,13 +7,14 @@
 import type { LinearMemory } from "./abi.js";
 import { arenaDisposed } from "./errors.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
-import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
 class HeapBuffer implements BlockOwner, MemoryOwner {
   readonly origin: LeaseOrigin = "heap";
   readonly memory: LinearMemory | undefined = undefined;
   closed = false;
   readonly tally: Tally;
+  readonly anchor = new Anchor();
   readonly #buffer: ArrayBuffer;
   readonly #ledger: Ledger;
   readonly #revokes: boolean;

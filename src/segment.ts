@@ -29,13 +29,14 @@ import {
 } from "./abi.js";
 import { type ArenaError, arenaCorrupt, arenaDisposed } from "./errors.js";
 import { Lease, type LeaseOrigin } from "./lease.js";
-import { type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
 export abstract class Segment implements MemoryOwner {
   readonly origin: LeaseOrigin = "arena";
   readonly memory: Memory;
   readonly exports: SegmentExports;
   readonly tally: Tally;
+  readonly anchor = new Anchor();
   readonly ledger: Ledger;
   /** The module's `acquire`, or what watches it: a block's address, or a status of zero or below. */
   take: SegmentExports["acquire"];

@@ -72,7 +72,7 @@ export function collectStats(ledger: Ledger, slabShift: number): ArenaStats {
         segments.retiredBytes += tally.reservedBytes;
         segments.retiredLiveBytes += tally.liveBytes;
       }
-      const owner = tally.owner?.deref();
+      const owner = tally.owner;
       if (owner instanceof Segment) countLiveBlocks(owner, liveByClass);
     } else if (tally.kind === "dedicated") {
       dedicated[tally.state === "active" ? "leased" : "idle"]++;
@@ -138,7 +138,7 @@ export function auditMemories(ledger: Ledger, keptIn: (segment: Segment) => numb
   for (const tally of ledger.tallies) {
     reservedBytes += tally.reservedBytes;
     live += tally.live;
-    const segment = tally.owner?.deref();
+    const segment = tally.owner;
     if (!(segment instanceof Segment)) continue;
     walked++;
     const name = `segment ${walked} (${tally.state})`;

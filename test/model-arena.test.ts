@@ -261,8 +261,8 @@ function expectFilled(bytes: Uint8Array, value: number, when: string): void {
 }
 
 describe.each(["before-reuse", "on-release", "never"] as const)("%s", (mode) => {
-  test("does what the plain model does", { timeout: 1_800_000 }, () => {
-    runPrograms(`arena, ${mode}`, operation, (program) => {
+  test("does what the plain model does", { timeout: 1_800_000 }, async () => {
+    await runPrograms(`arena, ${mode}`, operation, (program) => {
       const model = new Model(mode);
       for (const each of program) model.apply(each);
       model.finish();

@@ -167,8 +167,8 @@ describe.each([
   ["freed at once", 0],
   ["resting until reset", 1],
 ] as const)("blocks %s", (name, toRest) => {
-  test("do what the plain model does", () => {
-    runPrograms(`module, blocks ${name}`, operation, (program) => {
+  test("do what the plain model does", { timeout: 1_800_000 }, async () => {
+    await runPrograms(`module, blocks ${name}`, operation, (program) => {
       const model = new Model(toRest);
       for (const op of program) model.apply(op);
     });
