@@ -78,8 +78,8 @@ export class DedicatedMemories {
 
   /** A lease with a memory of its own, or `null` if cap or engine have no room. */
   acquire(byteLength: number, origin: LeaseOrigin): Lease | null {
-    this.ledger.turnOver();
     const pages = pagesFor(byteLength);
+    this.ledger.turnOver(pages * PAGE_BYTES);
     const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES);
     return memory === null ? null : memory.lease(byteLength, origin);
   }

@@ -111,7 +111,7 @@ export class FreeListSegments implements SegmentSet {
       segment.hasFreeSlabs = true;
       this.#withFreeSlabs.push(segment);
     }
-    this.#ledger.turnOver();
+    this.#ledger.turnOver(byteLength);
   }
 
   dropColdest(): boolean {

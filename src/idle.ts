@@ -2,8 +2,8 @@
  * A stack of idle memories that shrinks by itself. What lay unused at the bottom
  * for a whole round was not needed, and half of it is dropped: a load that comes
  * back finds its memories, one outlier does not stay for good. The low-water
- * mark is TCMalloc's; rounds are counted in turnovers of memory, not in seconds,
- * which keeps clocks and timers out.
+ * mark is TCMalloc's; a round is as many bytes turned over as the cap has, not so
+ * many seconds, which keeps clocks and timers out.
  */
 
 export class IdleStack<T> {

@@ -62,9 +62,6 @@ export interface MemoryOwner {
   close(): void;
 }
 
-/** Turnovers of memory in a round of shrinking. */
-const ROUND = 256;
-
 export class Ledger {
   readonly maxBytes: number;
   reservedBytes = 0;
@@ -96,7 +93,7 @@ export class Ledger {
   /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
   reclaim: (byteLength: number) => void = () => {};
 
-  #turnovers = 0;
+  #turnedOver = 0;
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
 
   constructor(maxBytes: number, classCount: number) {
@@ -143,10 +140,14 @@ export class Ledger {
     this.liveBytes -= byteLength;
   }
 
-  /** A memory or a part of one changed hands: the only clock that shrinking has. */
-  turnOver(): void {
-    if (++this.#turnovers < ROUND) return;
-    this.#turnovers = 0;
+  /**
+   * `byteLength` bytes changed hands: the only clock that shrinking has. Once the
+   * whole cap could have been used, whatever lay idle meanwhile was not needed.
+   */
+  turnOver(byteLength: number): void {
+    this.#turnedOver += byteLength;
+    if (this.#turnedOver < this.maxBytes) return;
+    this.#turnedOver = 0;
     this.onRound();
   }
 

@@ -70,7 +70,7 @@ class RevokingSegment extends Segment implements BlockOwner {
   renew(): void {
     this.revoke();
     this.exports.reset();
-    this.ledger.turnOver();
+    this.ledger.turnOver(this.tally.reservedBytes);
   }
 
   override close(): void {
@@ -84,7 +84,7 @@ class RevokingSegment extends Segment implements BlockOwner {
     const status = this.exports.releaseAndReset(ptr, written);
     if (status < Status.OK) throw this.refused(status, ptr);
     this.renewed = true;
-    this.ledger.turnOver();
+    this.ledger.turnOver(byteLength);
     this.ledger.gaveBack(this.tally, byteLength);
     this.#set.quiet(this, 0);
   }
