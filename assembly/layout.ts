@@ -56,7 +56,7 @@ export const LINKS: i32 = 4096;
 export const PAGE_BYTES: i32 = 65536;
 
 /** As a length to wipe: all of the block. */
-export const WHOLE_BLOCK: i32 = 0x7fffffff;
+export const WHOLE_BLOCK: i32 = -1;
 
 /** No slab, in a class head or a list link. */
 export const NO_SLAB: i32 = 0xff;

@@ -162,7 +162,8 @@ export function freeRested(ptr: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function isInside(ptr: i32, blockBytes: i32): bool {
-  return <u32>(ptr - slabsPtr) <= <u32>((SLAB_COUNT << slabShift) - max(blockBytes, 16)) && (ptr & 15) == 0;
+  const end = <u64><u32>(ptr - slabsPtr) + <u64><u32>max(blockBytes, 16);
+  return end <= <u64>SLAB_COUNT << slabShift && (ptr & 15) == 0;
 }
 
 function openSpan(cls: i32): i32 {

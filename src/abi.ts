@@ -30,7 +30,7 @@ export const Status = {
 } as const;
 
 /** As `written`: the whole block. */
-export const WHOLE_BLOCK = 0x7fffffff;
+export const WHOLE_BLOCK = 0xffffffff;
 
 /** The module's exports; what they do is said in assembly/segment.ts and audit.ts. */
 export interface SegmentExports {
@@ -130,6 +130,17 @@ export function createMemory(byteLength: number): Memory | null {
     if (error instanceof RangeError) return null;
     throw wasmUnavailable(error);
   }
+}
+
+/**
+ * Detaches every view ever made of `memory`; its bytes stay. False if it cannot
+ * be done any more, because someone who held the memory made its buffer resizable:
+ * then the memory must not be used for anyone else.
+ */
+export function revoke(memory: Memory): boolean {
+  const { buffer } = memory;
+  memory.grow(0);
+  return buffer.byteLength === 0;
 }
 
 /** An instance of the module, laid out over `memory` for slabs of `1 << slabShift` bytes. */

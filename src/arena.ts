@@ -18,10 +18,10 @@ import type { Lease } from "./lease.js";
 import { Ledger } from "./ledger.js";
 import { type ArenaOptions, resolveOptions, type Settings } from "./options.js";
 import { acquireFromHeap } from "./overflow.js";
-import { CachedPool, ClassPool, PlainPool, type PoolHost, type SizeClassPool } from "./pool.js";
+import { CachedPool, PlainPool, type PoolHost, type SizeClassPool } from "./pool.js";
 import { RevokingSegments } from "./revoking.js";
 import { Scope } from "./scope.js";
-import type { Segment, SegmentSet } from "./segment.js";
+import type { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
 import { Countdown, Tracer } from "./trace.js";
 import { type AbortSignalLike, Waiters } from "./waiters.js";
@@ -66,7 +66,7 @@ export class Arena extends ArenaEventTarget {
     this.#settings = settings;
     this.#slabShift = settings.slabShift;
     this.#classCount = settings.revoke === "on-release" ? 0 : classCountOf(settings.slabShift);
-    this.#ledger = new Ledger(settings.maxBytes, this.#classCount);
+    this.#ledger = new Ledger(settings.maxBytes, this.#slabShift, this.#classCount);
     this.#tracer = new Tracer(settings.trace);
     this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
     this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke !== "never");
@@ -170,8 +170,8 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * The pool of leases of `byteLength` bytes: the fastest way to one length. The
-   * same object for the same length.
+   * The pool of leases of `byteLength` bytes, the same object for the same length:
+   * in `"never"` mode the fastest way to leases, else as fast as `acquire`.
    *
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
@@ -224,8 +224,9 @@ export class Arena extends ArenaEventTarget {
     this.#flushPools();
     this.#segments?.trim();
     this.#dedicated.trim();
+    const trimmed = before - this.#ledger.reservedBytes;
     this.#waiters.serve();
-    return before - this.#ledger.reservedBytes;
+    return trimmed;
   }
 
   /**
@@ -336,13 +337,11 @@ export class Arena extends ArenaEventTarget {
 
   #createPool(byteLength: number): SizeClassPool {
     const sizeClass = sizeClassOf(byteLength, this.#slabShift);
-    const segments: SegmentSet | null = this.#segments;
-    if (segments === null || sizeClass >= this.#classCount) return new PlainPool(byteLength, this.#poolHost);
-    if (segments instanceof FreeListSegments) {
-      const blockBytes = blockBytesOf(sizeClass, this.#slabShift);
-      return new CachedPool(byteLength, sizeClass, blockBytes, this.#poolHost, segments);
+    if (!(this.#segments instanceof FreeListSegments) || sizeClass >= this.#classCount) {
+      return new PlainPool(byteLength, this.#poolHost);
     }
-    return new ClassPool(byteLength, sizeClass, this.#poolHost, segments);
+    const blockBytes = blockBytesOf(sizeClass, this.#slabShift);
+    return new CachedPool(byteLength, sizeClass, blockBytes, this.#poolHost, this.#segments);
   }
 
   #flushPools(): boolean {
@@ -363,7 +362,8 @@ export class Arena extends ArenaEventTarget {
 
   #foundDirty(byteOffset: number): void {
     this.#ledger.dirtyBlocks++;
-    dispatch(this, "dirty", { byteOffset });
+    // Not now: the block is taken but not yet leased, and a listener may do anything to the arena.
+    Promise.resolve().then(() => dispatch(this, "dirty", { byteOffset }));
   }
 
   #isInClasses(byteLength: number): boolean {

@@ -9,7 +9,7 @@
  *     written: that is wiped when the memory is next leased.
  */
 
-import { createMemory, type Memory, PAGE_BYTES } from "./abi.js";
+import { createMemory, type Memory, PAGE_BYTES, revoke } from "./abi.js";
 import { arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
@@ -45,17 +45,18 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
   release(_ptr: number, byteLength: number, written: number): void {
     if (this.closed) throw arenaDisposed("release");
     // Revoked first: what is wiped after that, nobody can write to.
-    if (this.#set.revokes || this.origin === "guard") this.revoke();
+    const isRevoked = this.#set.revokes || this.origin === "guard" ? this.revoke() : true;
     const whole = new Uint8Array(this.memory.buffer);
     this.#wiped = Math.min(written, whole.length);
     whole.fill(0, 0, this.#wiped);
     this.#set.ledger.gaveBack(this.tally, byteLength);
-    this.#set.takeBack(this);
+    if (isRevoked) this.#set.takeBack(this);
+    else this.#set.ledger.drop(this.tally);
   }
 
-  revoke(): void {
-    this.memory.grow(0);
+  revoke(): boolean {
     this.#set.ledger.revocations++;
+    return revoke(this.memory);
   }
 
   close(): void {
@@ -122,11 +123,13 @@ export class DedicatedMemories {
 
   #create(reservedBytes: number): DedicatedMemory | null {
     if (!this.ledger.reserve(reservedBytes)) return null;
-    const memory = createMemory(reservedBytes);
-    if (memory === null) {
-      this.ledger.unreserve(reservedBytes);
-      return null;
+    let memory: Memory | null = null;
+    try {
+      memory = createMemory(reservedBytes);
+    } finally {
+      if (memory === null) this.ledger.unreserve(reservedBytes);
     }
+    if (memory === null) return null;
     const tally = new Tally("dedicated", reservedBytes);
     const dedicated = new DedicatedMemory(memory, tally, this);
     this.ledger.open(tally, dedicated);

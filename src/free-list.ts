@@ -51,6 +51,10 @@ export class FreeListSegment extends Segment implements BlockOwner {
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
+  override quarantine(): void {
+    this.#set.quarantine(this);
+  }
+
   override close(): void {
     super.close();
     this.#release = () => Status.NOT_LIVE;
@@ -155,7 +159,7 @@ export class FreeListSegments implements SegmentSet {
   #try(segment: FreeListSegment, sizeClass: number): number {
     const ptr = segment.take(sizeClass, 0);
     if (ptr > 0) this.#current[sizeClass] = segment;
-    if (ptr < 0) this.quarantine(segment);
+    if (ptr < 0) segment.quarantine();
     return ptr;
   }
 
@@ -195,5 +199,6 @@ export class FreeListSegments implements SegmentSet {
     this.#letGo(segment);
     segment.tally.state = "corrupt";
     this.#ledger.corruptSegments++;
+    if (segment.tally.live === 0) this.#ledger.drop(segment.tally);
   }
 }

@@ -201,9 +201,10 @@ export class Lease {
    * @throws ArenaError `ERR_LEASE_RELEASED` if already released.
    */
   releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
+    const settled = Promise.resolve(promise);
     const pin = this.pin();
     this.release();
-    return Promise.resolve(promise).finally(() => pin.release());
+    return settled.finally(() => pin.release());
   }
 
   #unpin(): void {

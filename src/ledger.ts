@@ -10,6 +10,8 @@
  *     dropped or collected.
  */
 
+import { sizeClassOf } from "./abi.js";
+
 export type MemoryKind = "segment" | "dedicated" | "heap";
 
 /** Where a memory is in its life; src/segment.ts has the table of transitions. */
@@ -67,9 +69,9 @@ export class Ledger {
   reservedBytes = 0;
   peakReservedBytes = 0;
 
-  /** Leases acquired, by size class. */
+  /** Leases acquired of lengths that have a size class, by class. */
   readonly acquiredByClass: Float64Array;
-  /** Leases acquired outside size classes, by the bit length of the requested length. */
+  /** All others, by the bit length of the requested length. */
   readonly acquiredByBits = new Float64Array(33);
   released = 0;
   liveBytes = 0;
@@ -96,8 +98,11 @@ export class Ledger {
   #turnedOver = 0;
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
 
-  constructor(maxBytes: number, classCount: number) {
+  readonly #slabShift: number;
+
+  constructor(maxBytes: number, slabShift: number, classCount: number) {
     this.maxBytes = maxBytes;
+    this.#slabShift = slabShift;
     this.acquiredByClass = new Float64Array(classCount);
   }
 
@@ -120,7 +125,10 @@ export class Ledger {
 
   /** One lease more, with a memory or buffer of its own. */
   tookWhole(tally: Tally, byteLength: number): void {
-    (this.acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
+    // Under its class where it has one, though it lies elsewhere: one scale for all that was asked for.
+    if (sizeClass < this.acquiredByClass.length) (this.acquiredByClass[sizeClass] as number)++;
+    else (this.acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
     this.#took(tally, byteLength);
   }
 
@@ -153,6 +161,7 @@ export class Ledger {
 
   /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be; false if there is no room. */
   reserve(byteLength: number): boolean {
+    if (byteLength > this.maxBytes) return false;
     if (this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);
     if (this.reservedBytes + byteLength > this.maxBytes) return false;
     this.reservedBytes += byteLength;

@@ -54,5 +54,8 @@ export function acquireFromHeap(byteLength: number, ledger: Ledger, revokes: boo
 
 function detach(buffer: ArrayBuffer): void {
   // A view of length 0 is already all there is to see; and a holder may have transferred the buffer.
-  if (buffer.byteLength > 0) structuredClone(buffer, { transfer: [buffer] });
+  if (buffer.byteLength === 0) return;
+  const { transfer } = buffer as { transfer?: (newByteLength: number) => ArrayBuffer };
+  if (transfer !== undefined) transfer.call(buffer, 0);
+  else structuredClone(buffer, { transfer: [buffer] });
 }

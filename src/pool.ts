@@ -1,7 +1,7 @@
 /**
- * Pools of one length: what `acquire` looks up on every call is settled once.
- * In `"never"` mode a pool also keeps released blocks with their views, so that
- * a cycle costs neither a call for the block nor a new view.
+ * Pools of one length. In `"never"` mode a pool keeps released blocks with their
+ * views, so that a cycle costs neither a call for the block nor a new view. In
+ * the revoking modes there is nothing to keep: a pool is a name for a length.
  */
 
 import { Status } from "./abi.js";
@@ -9,10 +9,9 @@ import { arenaDisposed } from "./errors.js";
 import type { FreeListSegment, FreeListSegments } from "./free-list.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import type { Ledger, Tally } from "./ledger.js";
-import type { SegmentSet } from "./segment.js";
 import type { Countdown } from "./trace.js";
 
-/** The fastest way to leases of one length. Made by `arena.pool()`; lives as long as the arena. */
+/** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
 export interface SizeClassPool {
   /** Bytes in each lease. */
   readonly byteLength: number;
@@ -31,33 +30,6 @@ export interface PoolHost {
   readonly countdown: Countdown;
   /** The whole of `acquire`, but for its check of the length. */
   acquireChecked(byteLength: number): Lease;
-}
-
-/** A pool without blocks of its own. */
-export class ClassPool implements SizeClassPool {
-  readonly byteLength: number;
-  readonly #sizeClass: number;
-  readonly #host: PoolHost;
-  readonly #segments: SegmentSet;
-
-  constructor(byteLength: number, sizeClass: number, host: PoolHost, segments: SegmentSet) {
-    this.byteLength = byteLength;
-    this.#sizeClass = sizeClass;
-    this.#host = host;
-    this.#segments = segments;
-  }
-
-  acquire(): Lease {
-    // Not the last one before something is due: the arena counts that one down itself.
-    if (this.#host.countdown.left > 1) {
-      const lease = this.#segments.acquire(this.#sizeClass, this.byteLength);
-      if (lease !== null) {
-        this.#host.countdown.left--;
-        return lease;
-      }
-    }
-    return this.#host.acquireChecked(this.byteLength);
-  }
 }
 
 /** Bytes of released blocks that a pool keeps, within the limits below on their number. */
@@ -158,7 +130,7 @@ export class CachedPool implements SizeClassPool {
         status = segment.takeBack(ptr, 0);
       } catch {
         // The block has no holder to hear of it: the segment is taken out of use, and counted.
-        this.#segments.quarantine(segment);
+        segment.quarantine();
       }
       segment.offerRoom(status, this.byteLength);
     }
@@ -176,7 +148,7 @@ export class CachedPool implements SizeClassPool {
   }
 }
 
-/** A pool of lengths that no size class holds, or of `"on-release"`: each lease has a memory of its own anyway. */
+/** A pool without blocks of its own. */
 export class PlainPool implements SizeClassPool {
   readonly byteLength: number;
   readonly #host: PoolHost;

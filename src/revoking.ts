@@ -47,6 +47,8 @@ class RevokingSegment extends Segment implements BlockOwner {
   /** Of a drained segment: already revoked and reset. */
   renewed = false;
   parked: Parked | undefined;
+  /** Active since before the last round. */
+  isOld = false;
 
   constructor(parts: SegmentParts, ledger: Ledger, set: RevokingSegments) {
     super(parts, ledger);
@@ -66,11 +68,20 @@ class RevokingSegment extends Segment implements BlockOwner {
     if (status > Status.OK) this.#set.quiet(this, status);
   }
 
-  /** Every view dead and every block free. Only without leases. */
-  renew(): void {
-    this.revoke();
+  /** Every view dead and every block free; or false, and the segment is out of use. Only without leases. */
+  renew(): boolean {
+    this.isOld = false;
+    if (!this.revoke()) {
+      this.quarantine();
+      return false;
+    }
     this.exports.reset();
     this.ledger.turnOver(this.tally.reservedBytes);
+    return true;
+  }
+
+  override quarantine(): void {
+    this.#set.quarantine(this);
   }
 
   override close(): void {
@@ -80,9 +91,11 @@ class RevokingSegment extends Segment implements BlockOwner {
 
   /** The only lease of the segment: revoked first, so that no second wipe is needed. */
   #releaseAlone(ptr: number, byteLength: number, written: number): void {
-    this.revoke();
+    const isRevoked = this.revoke();
     const status = this.exports.releaseAndReset(ptr, written);
     if (status < Status.OK) throw this.refused(status, ptr);
+    if (!isRevoked) this.quarantine();
+    this.isOld = false;
     this.renewed = true;
     this.ledger.turnOver(byteLength);
     this.ledger.gaveBack(this.tally, byteLength);
@@ -144,10 +157,17 @@ export class RevokingSegments implements SegmentSet {
 
   shrink(): void {
     this.#drained.shrink();
+    // Neither renewed nor retired for a whole round: something in it is held for long, or leaked.
+    this.#park(
+      this.#active.filter(({ isOld }) => isOld),
+      [],
+    );
+    for (const segment of this.#active) segment.isOld = true;
   }
 
   trim(): void {
     while (this.dropColdest());
+    this.#park(this.#active, []);
   }
 
   clear(): void {
@@ -160,12 +180,9 @@ export class RevokingSegments implements SegmentSet {
   #acquireElsewhere(sizeClass: number, byteLength: number): Lease | null {
     for (const segment of [...this.#active]) {
       let ptr = segment.take(sizeClass, 1);
-      if (ptr === Status.NO_ROOM && segment.tally.live === 0 && !segment.closed) {
-        segment.renew();
-        ptr = segment.take(sizeClass, 1);
-      }
+      if (ptr <= Status.NO_ROOM && segment.tally.live === 0 && segment.renew()) ptr = segment.take(sizeClass, 1);
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
-      if (ptr < 0) this.#quarantine(segment);
+      if (ptr < 0) segment.quarantine();
     }
     const parked = this.#acquireParked(sizeClass, byteLength);
     if (parked !== null) return parked;
@@ -173,9 +190,9 @@ export class RevokingSegments implements SegmentSet {
     for (let segment = this.#next(); segment !== null; segment = this.#next()) {
       const ptr = segment.take(sizeClass, 1);
       if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
-      this.#quarantine(segment);
+      segment.quarantine();
     }
-    this.#park(sizeClass);
+    this.#park(this.#active, [sizeClass]);
     return null;
   }
 
@@ -191,19 +208,17 @@ export class RevokingSegments implements SegmentSet {
         continue;
       }
       this.#parked.delete(parked);
-      if (segment !== undefined) this.#quarantine(segment);
+      segment?.quarantine();
     }
     return null;
   }
 
-  /**
-   * No segment can be made. What is active has leases and too little room: it is
-   * retired with the room it has, or a lease leaked in it would stay for good.
-   */
-  #park(sizeClass: number): void {
-    for (const segment of [...this.#active]) {
+  /** Retires segments with the room they have, so that a lease leaked in one does not stay for good. */
+  #park(segments: readonly RevokingSegment[], full: number[]): void {
+    for (const segment of [...segments]) {
+      if (segment.tally.live === 0) continue;
       this.#retire(segment);
-      segment.parked = { segment: new WeakRef(segment), full: new Set([sizeClass]) };
+      segment.parked = { segment: new WeakRef(segment), full: new Set(full) };
       this.#parked.add(segment.parked);
     }
   }
@@ -217,7 +232,7 @@ export class RevokingSegments implements SegmentSet {
   #next(): RevokingSegment | null {
     let segment = this.#drained.pop();
     if (segment !== undefined) {
-      if (!segment.renewed) segment.renew();
+      if (!segment.renewed && !segment.renew()) return this.#next();
     } else {
       const parts = createSegmentParts(this.#ledger, this.#slabShift);
       if (parts === null) return null;
@@ -225,6 +240,7 @@ export class RevokingSegments implements SegmentSet {
       if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#slabShift, this.#onDirty);
     }
     segment.tally.state = "active";
+    segment.isOld = false;
     this.#active.push(segment);
     return segment;
   }
@@ -258,10 +274,12 @@ export class RevokingSegments implements SegmentSet {
     }
   }
 
-  /** Nothing more comes out of a segment whose bookkeeping is damaged. */
-  #quarantine(segment: RevokingSegment): void {
+  /** Nothing more comes out of this segment. */
+  quarantine(segment: RevokingSegment): void {
+    if (segment.tally.state === "corrupt" || segment.tally.state === "dropped") return;
     this.#letGo(segment);
     segment.tally.state = "corrupt";
     this.#ledger.corruptSegments++;
+    if (segment.tally.live === 0) this.#drop(segment);
   }
 }

@@ -12,7 +12,9 @@
  * | drained | active  | room is needed; revoked and reset first         | revoking set     |
  * | drained | dropped | trim, or idle for long                          | segment set      |
  * | retired | (gone)  | unreachable: its leases leaked                  | the collector    |
- * | any     | corrupt | the module found its bookkeeping damaged        | segment set      |
+ * | active  | dropped | trim, or the cap is needed: no lease live       | segment set      |
+ * | any     | corrupt | bookkeeping damaged, or it cannot be revoked    | segment          |
+ * | corrupt | dropped | the last lease is released                      | revoking segment |
  *
  * S1  The set holds a segment strongly only while it is active or drained. A
  *     retired one is held by its leases alone.
@@ -23,6 +25,7 @@ import {
   createMemory,
   createSegmentExports,
   type Memory,
+  revoke,
   type SegmentExports,
   Status,
   segmentMemoryBytes,
@@ -70,11 +73,12 @@ export abstract class Segment implements MemoryOwner {
     }
   }
 
-  /** Detaches every view ever made of this segment; their bytes stay. */
-  revoke(): void {
-    this.memory.grow(0);
+  /** Detaches every view ever made of this segment; their bytes stay. False if that cannot be done any more. */
+  revoke(): boolean {
+    const isRevoked = revoke(this.memory);
     this.#buffer = this.memory.buffer;
     this.ledger.revocations++;
+    return isRevoked;
   }
 
   close(): void {
@@ -83,11 +87,15 @@ export abstract class Segment implements MemoryOwner {
     this.revoke();
   }
 
+  /** Takes the segment out of use: its bookkeeping is damaged, or it cannot be revoked. */
+  abstract quarantine(): void;
+
   abstract release(ptr: number, byteLength: number, written: number): void;
 
-  /** The error for a block that the module did not take back. */
+  /** The error for a leased block that the module did not take back: what it knows of the block is damaged. */
   refused(status: number, ptr: number): ArenaError {
     if (this.closed) return arenaDisposed("release");
+    this.quarantine();
     const why =
       status === Status.NOT_LIVE
         ? "is not live"

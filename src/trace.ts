@@ -171,9 +171,9 @@ const FRAME_LOCATION = /^\s*at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$
  * cannot be told apart, and stay.
  */
 function callerFrames(): string {
-  const frames = readStack()
-    .split("\n")
-    .filter((line) => FRAME_LOCATION.test(line));
+  const stack: unknown = readStack(); // Error.prepareStackTrace may make it anything
+  if (typeof stack !== "string") return "";
+  const frames = stack.split("\n").filter((line) => FRAME_LOCATION.test(line));
   const folders = frames.map(folderOf);
   const first = folders.findIndex((folder) => folder !== folders[0]);
   return frames.slice(Math.max(first, 0)).join("\n");

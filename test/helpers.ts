@@ -201,6 +201,15 @@ export async function collectGarbageUntil(done: () => boolean, rounds = 200): Pr
   }
 }
 
+const leasesOut = new WeakMap<Arena, Lease[]>();
+
+/** Keeps `lease` for as long as its arena is kept: dropped, it would be a leak that the collector may find. */
+function stayOut(arena: Arena, lease: Lease): void {
+  const leases = leasesOut.get(arena) ?? [];
+  leases.push(lease);
+  leasesOut.set(arena, leases);
+}
+
 /** The kinds of lease there are, each with an arena that makes it. */
 export interface LeaseKind {
   readonly name: string;
@@ -232,7 +241,10 @@ export const LEASE_KINDS: readonly LeaseKind[] = [
       // Whole slabs until the cap is reached; they stay out.
       for (;;) {
         const lease = arena.acquire(PAGE_BYTES);
-        if (lease.origin !== "heap") continue;
+        if (lease.origin !== "heap") {
+          stayOut(arena, lease);
+          continue;
+        }
         lease.release();
         return arena.acquire(byteLength);
       }

@@ -303,6 +303,24 @@ describe.each([
   });
 });
 
+describe.each(shifts)("a damaged link, slabs of 1 << %i bytes", (slabShift) => {
+  test("is refused and never traps, whatever it says", () => {
+    const { exports, bytes } = openRelease(slabShift);
+    const links = new Uint16Array(bytes.buffer, 4096, 64);
+    const ptr = exports.acquire(0, 0);
+    const sound = links[0];
+    for (let link = 0; link < 0x10000; link += link < 0x8000 ? 97 : 1) {
+      links[0] = link;
+      if (link === sound) continue;
+      if (exports.release(ptr, WHOLE_BLOCK, 1) < Status.OK) continue;
+      // A link may be damaged into that of another class; nothing outside the slabs is touched then.
+      expect(link & 0x7f).toBeLessThan(classCount(slabShift));
+      exports.reset();
+      exports.acquire(0, 0);
+    }
+  });
+});
+
 test("a segment can lie anywhere in its memory", () => {
   const { exports, bytes } = openDebug(12, 2);
   const base = 2 * PAGE_BYTES;
