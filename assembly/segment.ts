@@ -17,7 +17,7 @@ import { wipe } from "./wipe";
 
 export let live: i32 = 0;
 export let resting: i32 = 0;
-/** Address and length of what is known to be zero, because nobody could write since it was wiped; 0 if nothing is. */
+/** Address and length of what is known to be zero, because no view could write since it was wiped; 0 if nothing is. */
 let clean: i32 = 0;
 let cleanBytes: i32 = 0;
 

@@ -44,7 +44,7 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
 
   release(_ptr: number, byteLength: number, written: number): void {
     if (this.closed) throw arenaDisposed("release");
-    // Revoked first: what is wiped after that, nobody can write to.
+    // Revoked first: what is wiped after that, no view can write to.
     const isRevoked = this.#set.revokes || this.origin === "guard" ? this.revoke() : true;
     const whole = new Uint8Array(this.memory.buffer);
     this.#wiped = Math.min(written, whole.length);

@@ -160,7 +160,8 @@ export class Lease {
 
   /**
    * Ends the lease. When this returns the bytes are zero, and nobody may use any
-   * view of them. With a pin held, the wiping waits until the last pin is released.
+   * view of them, nor I/O or other WebAssembly code that was given them: see
+   * `pin`. With a pin held, the wiping waits until the last pin is released.
    *
    * @throws ArenaError `ERR_LEASE_RELEASED` on a second call, `ERR_INVALID_ARGUMENT`
    *   for a `written` out of range or, with tracing on, untrue (the lease is then

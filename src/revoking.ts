@@ -23,7 +23,7 @@ import {
 
 /**
  * From this length on, in bytes, a lease that is alone in its segment is revoked
- * before it is wiped. Nobody can write to it after that, so it needs no second
+ * before it is wiped. No view can write to it after that, so it needs no second
  * wipe, which at this length costs more than the revocation.
  */
 const REVOKE_FIRST_BYTES = 48 * 1024;
