@@ -1,0 +1,114 @@
+/**
+ * Runs every probe against every subject, each pair with a subject that nobody
+ * used before, and puts what was seen beside what a fresh allocation shows. A
+ * probe that throws, or waits for good, costs its own cell and no other.
+ */
+
+import { tidy } from "./collector.ts";
+import { CannotTry, type Observation, type Probe } from "./probe.ts";
+import { HANDOUT_PROBES } from "./probes/handout.ts";
+import { IO_PROBES } from "./probes/io.ts";
+import { REACH_PROBES } from "./probes/reach.ts";
+import { RELEASE_PROBES } from "./probes/release.ts";
+import { STALE_PROBES } from "./probes/stale.ts";
+import { FRESH, SUBJECTS, type Subject } from "./subjects.ts";
+
+export const PROBES: readonly Probe[] = [
+  ...HANDOUT_PROBES,
+  ...STALE_PROBES,
+  ...RELEASE_PROBES,
+  ...IO_PROBES,
+  ...REACH_PROBES,
+];
+
+/** Beside a fresh allocation. `differs`: another thing is seen, no more and no less harmful. */
+export const VERDICTS = ["same", "better", "differs", "worse", "untried", "failed"] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+export interface Cell {
+  readonly verdict: Verdict;
+  readonly seen: string;
+}
+
+export interface Row {
+  readonly theme: string;
+  readonly probe: string;
+  /** What a fresh allocation shows. */
+  readonly fresh: string;
+  /** By subject. */
+  readonly cells: Readonly<Record<string, Cell>>;
+}
+
+export interface Matrix {
+  readonly subjects: readonly string[];
+  readonly rows: readonly Row[];
+  /** By subject, how often each verdict was given. */
+  readonly counts: Readonly<Record<string, Record<Verdict, number>>>;
+}
+
+export interface Plan {
+  readonly probes?: readonly Probe[];
+  readonly subjects?: readonly Subject[];
+  /** Milliseconds until a probe that waits is given up. */
+  readonly patienceMs?: number;
+  readonly onProgress?: (probe: string) => void;
+}
+
+const PATIENCE_MS = 20_000;
+
+export async function runMatrix(plan: Plan = {}): Promise<Matrix> {
+  const { probes = PROBES, subjects = SUBJECTS, patienceMs = PATIENCE_MS, onProgress } = plan;
+  const rows: Row[] = [];
+  for (const probe of probes) {
+    onProgress?.(probe.name);
+    const fresh = await attempt(probe, FRESH, patienceMs);
+    const cells: Record<string, Cell> = {};
+    for (const subject of subjects) cells[subject.name] = judge(await attempt(probe, subject, patienceMs), fresh);
+    rows.push({ theme: probe.theme, probe: probe.name, fresh: fresh.seen, cells });
+  }
+  const names = subjects.map(({ name }) => name);
+  return { subjects: names, rows, counts: Object.fromEntries(names.map((name) => [name, count(rows, name)])) };
+}
+
+/** `"untried"` and `"failed"` say why in `seen`. */
+type Attempt = (Observation & { state: "seen" }) | { state: "untried" | "failed"; seen: string };
+
+async function attempt(probe: Probe, subject: Subject, patienceMs: number): Promise<Attempt> {
+  tidy();
+  try {
+    const { allocator, close } = subject.open();
+    try {
+      return { state: "seen", ...(await within(patienceMs, async () => probe.run(allocator))) };
+    } finally {
+      close();
+    }
+  } catch (error) {
+    if (error instanceof CannotTry) return { state: "untried", seen: error.message };
+    return { state: "failed", seen: String(error) };
+  }
+}
+
+async function within<T>(patienceMs: number, run: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${patienceMs} ms`)), patienceMs);
+  });
+  try {
+    return await Promise.race([run(), giveUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function judge(attempt: Attempt, fresh: Attempt): Cell {
+  const { seen } = attempt;
+  if (attempt.state !== "seen") return { verdict: attempt.state, seen };
+  if (fresh.state !== "seen") return { verdict: "untried", seen: `${seen}; nothing to compare with` };
+  if (attempt.harm !== fresh.harm) return { verdict: attempt.harm < fresh.harm ? "better" : "worse", seen };
+  return { verdict: seen === fresh.seen ? "same" : "differs", seen };
+}
+
+function count(rows: readonly Row[], subject: string): Record<Verdict, number> {
+  const times = (verdict: Verdict): number => rows.filter(({ cells }) => cells[subject]?.verdict === verdict).length;
+  return Object.fromEntries(VERDICTS.map((verdict) => [verdict, times(verdict)])) as Record<Verdict, number>;
+}

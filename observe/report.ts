@@ -1,0 +1,75 @@
+/** A matrix for a person: one sign per cell, then what was seen wherever it is not what fresh shows. */
+
+import Table from "cli-table3";
+import { type Matrix, type Row, VERDICTS, type Verdict } from "./matrix.ts";
+
+const SIGNS: Record<Verdict, string> = {
+  same: "·",
+  better: "+",
+  differs: "~",
+  worse: "✗",
+  untried: "?",
+  failed: "!",
+};
+
+/** Columns that everything stays within. */
+const WIDTH = 110;
+
+const LEGEND = `beside a fresh new Uint8Array:
+  · same    + better    ~ something else, as harmless    ✗ worse    ? not tried    ! the probe failed`;
+
+export function printMatrix(matrix: Matrix): string {
+  return [table(matrix), LEGEND, differences(matrix)].join("\n\n");
+}
+
+function table({ subjects, rows, counts }: Matrix): string {
+  const grid = new Table({
+    head: ["probe", ...subjects.map(inShortLines)],
+    colAligns: ["left", ...subjects.map(() => "center" as const)],
+    style: { head: [], border: [], compact: true },
+  });
+  let theme = "";
+  for (const row of rows) {
+    if (row.theme !== theme) grid.push([{ content: row.theme, colSpan: subjects.length + 1 }]);
+    theme = row.theme;
+    grid.push([`  ${row.probe}`, ...subjects.map((subject) => signOf(row, subject))]);
+  }
+  grid.push([{ content: `${rows.length} probes`, colSpan: subjects.length + 1 }]);
+  for (const verdict of VERDICTS) {
+    const numbers = subjects.map((subject) => counts[subject]?.[verdict] ?? 0);
+    if (numbers.some((number) => number > 0)) grid.push([`  ${SIGNS[verdict]} ${verdict}`, ...numbers.map(String)]);
+  }
+  return grid.toString();
+}
+
+function inShortLines(subject: string): string {
+  return subject.replace(/(?<=[ /-])|(?=U)/g, "\n");
+}
+
+function signOf({ cells }: Row, subject: string): string {
+  const verdict = cells[subject]?.verdict;
+  return verdict === undefined ? "" : SIGNS[verdict];
+}
+
+/** Per probe, what fresh shows and then each other thing seen, with all who showed it. */
+function differences({ rows }: Matrix): string {
+  return rows
+    .map((row) => [row, othersOf(row)] as const)
+    .filter(([, others]) => others.length > 0)
+    .map(([row, others]) => [row.probe, `  · ${row.fresh} ← fresh`, ...others].join("\n"))
+    .join("\n\n");
+}
+
+function othersOf({ cells }: Row): string[] {
+  const bySight = new Map<string, string[]>();
+  for (const [subject, { verdict, seen }] of Object.entries(cells)) {
+    if (verdict === "same") continue;
+    const sight = `${SIGNS[verdict]} ${seen}`;
+    bySight.set(sight, [...(bySight.get(sight) ?? []), subject]);
+  }
+  return [...bySight].map(([sight, subjects]) => withSubjects(`  ${sight} ←`, subjects.join("; ")));
+}
+
+function withSubjects(sight: string, subjects: string): string {
+  return `${sight}${sight.length + subjects.length < WIDTH ? " " : "\n      "}${subjects}`;
+}

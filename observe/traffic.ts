@@ -1,0 +1,95 @@
+/**
+ * The other code in the program: what every probe fills buffers with, and the
+ * owners that come after the one it watches. Outside code cannot ask where a
+ * buffer lies, so reuse is provoked: many owners one after another, then many at
+ * a time, until what was given back must have been handed out again if it ever is.
+ */
+
+import type { Allocator, Held } from "./subjects.ts";
+
+export const BUFFER_BYTES = 2048;
+
+/** What a buffer is filled with, and by whom. */
+export const Mark = {
+  /** The owner that the probe watches. */
+  first: 0xa1,
+  /** Any owner after or beside it. */
+  other: 0xb2,
+  /** A view used past its release. */
+  stale: 0xc3,
+  /** A file or socket. */
+  io: 0xd4,
+} as const;
+
+/** One after another: several turns of every free list. */
+const PASSERS_BY = 600;
+/** At a time: more than two megabytes. */
+const CROWD = 1200;
+
+/** Is shown a buffer, and may write to it. */
+type Meet = (owner: Uint8Array<ArrayBuffer>) => unknown;
+
+export function acquireFilled(allocator: Allocator, mark: number): Held {
+  const held = allocator.acquire(BUFFER_BYTES);
+  held.bytes.fill(mark);
+  return held;
+}
+
+/** Lets other owners come and go, one at a time. `meet` sees each as it was handed out. */
+export function passBy(allocator: Allocator, meet: Meet): void {
+  for (let count = 0; count < PASSERS_BY; count++) {
+    const held = allocator.acquire(BUFFER_BYTES);
+    meet(held.bytes);
+    held.release();
+  }
+}
+
+/** Other owners that all stay. `meet` sees each as it was handed out. */
+export function gather(allocator: Allocator, meet: Meet): Held[] {
+  return Array.from({ length: CROWD }, () => {
+    const held = allocator.acquire(BUFFER_BYTES);
+    meet(held.bytes);
+    return held;
+  });
+}
+
+/** Both of the above; `meet` sees those who stay once more when all are there. */
+export function reuse(allocator: Allocator, meet: Meet): void {
+  const crowd = passAndGather(allocator, meet);
+  for (const { bytes } of crowd) meet(bytes);
+  for (const held of crowd) held.release();
+}
+
+/** Other owners that stay, and wrote, after others have come and gone. */
+export function settle(allocator: Allocator): Held[] {
+  return passAndGather(allocator, (owner) => owner.fill(Mark.other));
+}
+
+/** Those who stay come twice: an allocator may let memory rest until all who had it are gone. */
+function passAndGather(allocator: Allocator, meet: Meet): Held[] {
+  passBy(allocator, meet);
+  for (const held of gather(allocator, meet)) held.release();
+  return gather(allocator, meet);
+}
+
+const patterns = new Map<number, Buffer>(
+  [0, ...Object.values(Mark)].map((mark) => [mark, Buffer.alloc(BUFFER_BYTES, mark)]),
+);
+
+/** Whether `bytes`, of `BUFFER_BYTES`, hold `mark` and nothing else. */
+export function isAll(bytes: Uint8Array, mark: number): boolean {
+  const pattern = patterns.get(mark) ?? Buffer.alloc(BUFFER_BYTES, mark);
+  return pattern.equals(bytes);
+}
+
+/** Whether any byte of one is a byte of another: each writes its number, then each looks for it. */
+export function anyShared(owners: readonly Uint8Array[]): boolean {
+  const number = (owner: Uint8Array, index: number): void => {
+    owner.fill(index % 251);
+    owner[0] = Math.floor(index / 251);
+  };
+  const isNumber = (owner: Uint8Array, index: number): boolean =>
+    owner[0] === Math.floor(index / 251) && owner.subarray(1).every((byte) => byte === index % 251);
+  for (const [index, owner] of owners.entries()) number(owner, index);
+  return !owners.every(isNumber);
+}
