@@ -14,9 +14,9 @@ export const SLABS_RETURNED: i32 = 1;
 /** From `release`: done, and a span that was full has room again. */
 export const ROOM_AGAIN: i32 = 2;
 
-/** The address is not the start of a block that was ever carved. */
+/** The address lies outside the slabs, or not on a multiple of 16. */
 export const BAD_ADDRESS: i32 = -1;
-/** The address is a block, but nobody holds it: a double release. */
+/** No live block starts at the address: a double release, or no block at all. */
 export const NOT_LIVE: i32 = -2;
 /** The bookkeeping contradicts itself: something wrote over it. */
 export const CORRUPT: i32 = -3;
