@@ -4,12 +4,12 @@
  * in one process, interleaved round by round, because this machine is not the
  * same from one second to the next; medians, and their ratios.
  *
- * Owns the method and the printing. Knows no rival.
+ * Owns the method. Knows no rival and no question.
  */
 
-import { writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { cpus } from "node:os";
-import Table from "cli-table3";
+import { fileURLToPath } from "node:url";
 import { Bench } from "tinybench";
 
 /** One batch of a rival: does its operation this many times. */
@@ -29,12 +29,14 @@ export interface Plan {
   operations: number;
   /** Rounds through all rivals. */
   rounds: number;
+  /** Told what share of the rounds is done, 0 to 1. */
+  progress?: (share: number) => void;
 }
 
 const BATCHES_A_ROUND = 4;
 
 /** Times every rival, interleaved, and gives each its figure. */
-export function measure(rivals: Record<string, Batch>, { operations, rounds }: Plan): Record<string, Figure> {
+export function measure(rivals: Record<string, Batch>, { operations, rounds, progress }: Plan): Record<string, Figure> {
   const names = Object.keys(rivals);
   const samples = new Map<string, number[]>(names.map((name) => [name, []]));
   for (let round = -2; round < rounds; round++) {
@@ -48,6 +50,7 @@ export function measure(rivals: Record<string, Batch>, { operations, rounds }: P
       });
     }
     bench.runSync();
+    progress?.((round + 3) / (rounds + 2));
     if (round < 0) continue; // the compiler's rounds
     for (const { name, result } of bench.tasks) {
       if (!("latency" in result)) throw new Error(`${name} was not measured`);
@@ -63,37 +66,49 @@ function toFigure(samples: number[]): Figure {
   return { ns: at(0.5), spread: (at(0.75) - at(0.25)) / 2 / at(0.5), samples: sorted.length };
 }
 
+export interface Machine {
+  node: string;
+  v8: string;
+  processor: string;
+  cores: number;
+  date: string;
+  /** Of the library, where it is a checkout; `-dirty` if it was changed since. */
+  commit: string | null;
+}
+
 /** What one needs to know to doubt a figure. */
-export function machine(): { node: string; v8: string; processor: string; cores: number; date: string } {
+export function machine(): Machine {
   return {
     node: process.version,
     v8: process.versions.v8,
     processor: cpus()[0]?.model ?? "unknown",
     cores: cpus().length,
     date: new Date().toISOString().slice(0, 10),
+    commit: commit(),
   };
 }
 
-export function printTable(title: string, head: string[], rows: string[][]): void {
-  const colAligns = head.map((_, column): "left" | "right" => (column === 0 ? "left" : "right"));
-  const table = new Table({ head, colAligns, style: { head: [], border: [] } });
-  table.push(...rows);
-  console.log(`\n${title}\n${table.toString()}`);
-}
-
-/** Writes `figures` where `--json FILE` says, if it does. */
-export function writeJson(figures: unknown): void {
-  const at = process.argv.indexOf("--json");
-  const file = at < 0 ? undefined : process.argv[at + 1];
-  if (file === undefined) return;
-  writeFileSync(file, `${JSON.stringify({ machine: machine(), ...(figures as object) }, null, 2)}\n`);
+function commit(): string | null {
+  const cwd = fileURLToPath(new URL(".", import.meta.url));
+  try {
+    const args = ["describe", "--always", "--dirty", "--exclude=*"];
+    return execFileSync("git", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return null; // no git, or no checkout
+  }
 }
 
 export function formatNs(ns: number): string {
   return ns < 100 ? ns.toFixed(1) : ns.toFixed(0);
 }
 
+export function formatRatio(ratio: number): string {
+  return `${ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}×`;
+}
+
 export function formatLength(byteLength: number): string {
-  if (byteLength >= 1024 * 1024) return `${byteLength / 1024 / 1024} MiB`;
-  return byteLength >= 1024 ? `${byteLength / 1024} KiB` : `${byteLength} B`;
+  const binary = (unit: number): string => String(Math.round((byteLength / unit) * 10) / 10);
+  if (byteLength >= 1024 ** 3) return `${binary(1024 ** 3)} GiB`;
+  if (byteLength >= 1024 ** 2) return `${binary(1024 ** 2)} MiB`;
+  return byteLength >= 1024 ? `${binary(1024)} KiB` : `${byteLength} B`;
 }

@@ -1,10 +1,4 @@
-/**
- * What does one lease cost from acquire to release, nothing else alive?
- *
- *   npx tsx bench/lease-cycle.ts [--json FILE] [--markdown]
- *
- * `--markdown` prints the README's table instead.
- */
+/** Owns the question and its cases; how rivals are measured is harness.ts, what they do baselines.ts. */
 
 import {
   arrayPool,
@@ -15,60 +9,69 @@ import {
   throughAcquire,
   throughPool,
 } from "./baselines.ts";
-import { type Figure, formatLength, formatNs, machine, measure, printTable, writeJson } from "./harness.ts";
+import { type Batch, formatLength, formatNs, formatRatio, measure } from "./harness.ts";
+import type { Measurement, Question, RunOptions, Table } from "./question.ts";
 
-const lengths = [64, 1024, 4096, 16_384, 65_536];
-const modes = ["before-reuse", "on-release", "never"] as const;
+const LENGTHS = [64, 1024, 4096, 16_384, 65_536];
+const QUICK_LENGTHS = [64, 1024, 16_384];
+const MODES = ["before-reuse", "on-release", "never"] as const;
 
-const figures: Record<number, Record<string, Figure>> = {};
-for (const byteLength of lengths) {
-  const rivals = {
-    "new Uint8Array": freshArray(byteLength),
+const FRESH = "new Uint8Array";
+const ARRAY_POOL = "array pool, fill(0)";
+const FLOOR = "floor: 2 calls, view, fill";
+
+export const leaseCycle: Question = {
+  name: "lease-cycle",
+  question: "What does one lease cost from acquire to release, nothing else alive?",
+  run,
+  tables,
+};
+
+async function run({ quick, progress }: RunOptions): Promise<Measurement[]> {
+  const lengths = quick ? QUICK_LENGTHS : LENGTHS;
+  const measurements: Measurement[] = [];
+  for (const [done, byteLength] of lengths.entries()) {
+    const plan = { operations: byteLength > 10_000 ? 500 : 2000, rounds: quick ? 10 : 60 };
+    const figures = measure(await rivalsAt(byteLength), {
+      ...plan,
+      progress: (share) => progress((done + share) / lengths.length),
+    });
+    for (const [rival, { ns, spread, samples }] of Object.entries(figures)) {
+      measurements.push({ rival, at: { byteLength }, metric: "time", unit: "ns", value: ns, spread, samples });
+    }
+  }
+  return measurements;
+}
+
+async function rivalsAt(byteLength: number): Promise<Record<string, Batch>> {
+  const rivals: Record<string, Batch> = {
+    [FRESH]: freshArray(byteLength),
     "Buffer.alloc": bufferAlloc(byteLength),
     "Buffer.allocUnsafe, dirty": bufferAllocUnsafe(byteLength),
-    "array pool, fill(0)": arrayPool(byteLength),
-    "floor: 2 calls, view, fill": await floor(byteLength),
-    ...Object.fromEntries(
-      await Promise.all(modes.map(async (mode) => [`${mode}, acquire`, await throughAcquire(mode, byteLength)])),
-    ),
-    ...Object.fromEntries(
-      await Promise.all(modes.map(async (mode) => [`${mode}, pool`, await throughPool(mode, byteLength)])),
-    ),
+    [ARRAY_POOL]: arrayPool(byteLength),
+    [FLOOR]: await floor(byteLength),
   };
-  const plan = { operations: byteLength > 10_000 ? 500 : 2000, rounds: 60 };
-  figures[byteLength] = measure(rivals, plan);
+  for (const mode of MODES) rivals[`${mode}, acquire`] = await throughAcquire(mode, byteLength);
+  for (const mode of MODES) rivals[`${mode}, pool`] = await throughPool(mode, byteLength);
+  return rivals;
 }
 
-const { node, processor, date } = machine();
-const heading = `One lease cycle. Node ${node}, ${processor}, ${date}. Medians of batches, rivals interleaved.`;
-if (process.argv.includes("--markdown")) {
-  printMarkdown();
-} else {
-  console.log(heading);
-  for (const byteLength of lengths) printLength(byteLength, figures[byteLength] as Record<string, Figure>);
-}
-writeJson({ figures });
-
-function printLength(byteLength: number, row: Record<string, Figure>): void {
-  const nsOf = (name: string): number => row[name]?.ns ?? Number.NaN;
-  printTable(
-    formatLength(byteLength),
-    ["", "ns", "± %", "faster than fresh", "of array pool", "of floor"],
-    Object.entries(row).map(([name, { ns, spread }]) => [
-      name,
-      formatNs(ns),
-      (spread * 100).toFixed(0),
-      `${(nsOf("new Uint8Array") / ns).toFixed(1)}×`,
-      `${(ns / nsOf("array pool, fill(0)")).toFixed(2)}×`,
-      `${(ns / nsOf("floor: 2 calls, view, fill")).toFixed(2)}×`,
-    ]),
-  );
-}
-
-function printMarkdown(): void {
-  console.log(`| ns | ${lengths.map(formatLength).join(" | ")} |\n|---|${lengths.map(() => "--:|").join("")}`);
-  for (const name of Object.keys(figures[64] ?? {})) {
-    const cells = lengths.map((byteLength) => formatNs(figures[byteLength]?.[name]?.ns ?? Number.NaN));
-    console.log(`| ${name} | ${cells.join(" | ")} |`);
-  }
+function tables(measurements: readonly Measurement[]): Table[] {
+  const lengths = [...new Set(measurements.map(({ at }) => Number(at["byteLength"])))];
+  return lengths.map((byteLength) => {
+    const figures = measurements.filter(({ at }) => at["byteLength"] === byteLength);
+    const nsOf = (name: string): number => figures.find(({ rival }) => rival === name)?.value ?? Number.NaN;
+    return {
+      title: formatLength(byteLength),
+      head: ["", "ns", "± %", "faster than fresh", "of array pool", "of floor"],
+      rows: figures.map(({ rival, value, spread = Number.NaN }) => [
+        rival,
+        formatNs(value),
+        (spread * 100).toFixed(0),
+        formatRatio(nsOf(FRESH) / value),
+        formatRatio(value / nsOf(ARRAY_POOL)),
+        formatRatio(value / nsOf(FLOOR)),
+      ]),
+    };
+  });
 }
