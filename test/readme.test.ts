@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const folder = `${root}build/snippets/`;
 const tsc = `${root}node_modules/typescript/bin/tsc`;
 
-const pages = ["README.md", "bench/README.md", ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
+const pages = ["README.md", "bench/README.md", ...pagesUnder("docs")];
 const snippets = pages
   .filter((page) => page.endsWith(".md"))
   .flatMap((page) =>
@@ -44,6 +44,10 @@ describe.each(snippets)("$name", ({ name }) => {
     run(["--import", "tsx", `${folder}${name}.ts`]);
   });
 });
+
+function pagesUnder(directory: string): string[] {
+  return readdirSync(root + directory, { recursive: true, encoding: "utf8" }).map((name) => `${directory}/${name}`);
+}
 
 function run(args: string[]): string {
   try {
