@@ -11,7 +11,8 @@ const tsc = `${root}node_modules/typescript/bin/tsc`;
 
 const pages = ["README.md", "bench/README.md", ...pagesUnder("docs")];
 const snippets = pages
-  .filter((page) => page.endsWith(".md"))
+  // The API pages hold signatures, not programs.
+  .filter((page) => page.endsWith(".md") && !page.startsWith("docs/api/"))
   .flatMap((page) =>
     [...readFileSync(root + page, "utf8").matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code], each) => ({
       name: `${page.replaceAll("/", "-").replace(".md", "")}-${each + 1}`,
