@@ -33,7 +33,7 @@ export interface Load {
   byteLength: number;
   /** Buffers held at a time, most. */
   alive: number;
-  /** Whether lengths differ. */
+  /** Whether lengths differ: then every pool gets the arena's default cap. */
   mixed?: boolean;
   /** In a process of its own a rival needs no copy of the library. */
   isAlone?: boolean;
@@ -50,7 +50,8 @@ export const THING_MALLOC = "@thi.ng/malloc";
 export const MODES = ["before-reuse", "on-release", "never"] as const;
 export type RevokeMode = (typeof MODES)[number];
 
-const MiB = 2 ** 20;
+/** What an arena takes at most if nothing is said. */
+const DEFAULT_CAP = 64 * 2 ** 20;
 const PAGE_BYTES = 65_536;
 
 export const OUTSIDERS: readonly Rival[] = [
@@ -156,7 +157,6 @@ function classPool(): Allocator<Uint8Array> {
 
 /** `callocAs`, which its documentation prefers "for safety". */
 function thingMalloc(pool: MemPool): Allocator<Uint8Array> {
-  const peakReservedBytes = pool.stats().total;
   return {
     acquire: (byteLength) => {
       const bytes = pool.callocAs("u8", byteLength);
@@ -167,13 +167,13 @@ function thingMalloc(pool: MemPool): Allocator<Uint8Array> {
     release: (bytes) => {
       pool.free(bytes);
     },
-    footprint: () => ({ peakReservedBytes, overflowed: 0 }),
   };
 }
 
-/** It keeps the default options; it cannot grow, so it has room for twice what is held. */
-function thingPool({ byteLength, alive }: Load): MemPool {
-  return new MemPool({ size: 2 * (alive + 1) * (byteLength + 16) + PAGE_BYTES });
+/** With the default options. It cannot grow, so it has room for twice what is held, in whole pages. */
+function thingPool({ byteLength, alive, mixed = false }: Load): MemPool {
+  const pages = Math.ceil((2 * alive * (byteLength + 16)) / PAGE_BYTES) + 1;
+  return new MemPool({ size: mixed ? DEFAULT_CAP : pages * PAGE_BYTES });
 }
 
 /** Hands out what was given back as it is, so it is wiped on the way. */
@@ -204,12 +204,14 @@ function arenaRival(revoke: RevokeMode, way: "acquire" | "pool"): Rival {
 }
 
 /**
- * The default cap where that is ample; else room for leases to be released in
- * any order, and for a memory of its own for each, which `"on-release"` needs.
+ * The default cap where that is ample, and for lengths that differ; else room
+ * for leases to be released in any order, and for a memory of its own for each,
+ * which `"on-release"` needs.
  */
-function capFor({ byteLength, alive }: Load): number {
+function capFor({ byteLength, alive, mixed = false }: Load): number {
+  if (mixed) return DEFAULT_CAP;
   const aMemoryEach = alive * Math.ceil(byteLength / PAGE_BYTES) * PAGE_BYTES;
-  return Math.max(64 * MiB, 16 * alive * byteLength, 2 * aMemoryEach);
+  return Math.max(DEFAULT_CAP, 16 * alive * byteLength, 2 * aMemoryEach);
 }
 
 function throughAcquire(arena: Arena): Allocator<Lease> {

@@ -10,7 +10,7 @@ import { type Batch, figureFrom, formatLength, formatNs, measure } from "./harne
 import { runIsolated } from "./isolated.ts";
 import { churn as churnLoop, type Order, releaseOrder } from "./loops.ts";
 import type { Measurement, Question, RunOptions, Table } from "./question.ts";
-import { figureOf, find, formatSpread, orDash, rivalsIn, timings } from "./reading.ts";
+import { figureOf, find, formatSpread, orDash, rivalsIn, timings, where } from "./reading.ts";
 
 interface Case {
   byteLength: number;
@@ -142,8 +142,7 @@ function timeTable(measurements: readonly Measurement[], order: string): Table {
 }
 
 function processTable(isolated: readonly Measurement[], { byteLength, alive, order }: Case): Table {
-  const at = { byteLength, alive, order };
-  const figures = isolated.filter((each) => casesIn([each]).every((other) => isSame(other, at)));
+  const figures = where(isolated, { byteLength, alive, order });
   const leases = Number(figures[0]?.at["leases"]);
   const bytes = (rival: string, metric: string): string => orDash(figureOf(figures, { rival, metric }), formatLength);
   return {
@@ -176,10 +175,6 @@ function processTable(isolated: readonly Measurement[], { byteLength, alive, ord
       ];
     }),
   };
-}
-
-function isSame(a: Case, b: Case): boolean {
-  return a.byteLength === b.byteLength && a.alive === b.alive && a.order === b.order;
 }
 
 function targetTable(isolated: readonly Measurement[]): Table {

@@ -8,7 +8,7 @@ import { floor } from "./baselines.ts";
 import { type Batch, formatLength, formatNs, formatRatio, measure } from "./harness.ts";
 import { cycle } from "./loops.ts";
 import type { Measurement, Question, RunOptions, Table } from "./question.ts";
-import { crossover, figureOf, formatSpread, rivalsIn, timings, valuesOfAt } from "./reading.ts";
+import { crossover, figureOf, formatSpread, rivalsIn, timings, valuesOfAt, where } from "./reading.ts";
 
 const LENGTHS = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536, 262_144, 1_048_576];
 const QUICK_LENGTHS = [64, 256, 1024, 16_384, 65_536];
@@ -129,7 +129,7 @@ function targets(measurements: readonly Measurement[], lengths: readonly number[
 
 function detail(measurements: readonly Measurement[], byteLength: number): Table {
   const nsOf = (rival: string): number => figureOf(measurements, { rival, byteLength });
-  const figures = measurements.filter(({ at }) => at["byteLength"] === byteLength);
+  const figures = where(measurements, { byteLength });
   return {
     title: formatLength(byteLength),
     head: ["", "ns", "± %", "samples", "faster than fresh", "of array pool", "of floor"],

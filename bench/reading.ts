@@ -26,18 +26,23 @@ export function valuesOfAt(measurements: readonly Measurement[], key: string): (
   return [...new Set(measurements.flatMap(({ at }) => at[key] ?? []))];
 }
 
+/** The measurements made under these circumstances, whatever else was the case. */
+export function where(
+  measurements: readonly Measurement[],
+  circumstances: Readonly<Record<string, number | string>>,
+): Measurement[] {
+  const wanted = Object.entries(circumstances);
+  return measurements.filter(({ at }) => wanted.every(([key, value]) => at[key] === value));
+}
+
 /** What to look for: a rival, perhaps a metric, and any circumstances. */
 export type Wanted = Readonly<Record<string, number | string>> & { rival: string; metric?: string };
 
 /** The one measurement that fits, if there is one. The metric is time unless another is named. */
 export function find(measurements: readonly Measurement[], wanted: Wanted): Measurement | undefined {
   const { rival, metric = "time", ...circumstances } = wanted;
-  return measurements.find(
-    (each) =>
-      each.rival === rival &&
-      each.metric === metric &&
-      Object.entries(circumstances).every(([key, value]) => each.at[key] === value),
-  );
+  const ofRival = measurements.filter((each) => each.rival === rival && each.metric === metric);
+  return where(ofRival, circumstances)[0];
 }
 
 /** Its value, or NaN: a case that was left out. */
