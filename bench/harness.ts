@@ -57,10 +57,11 @@ export function measure(rivals: Record<string, Batch>, { operations, rounds, pro
       for (const ms of result.latency.samples ?? []) samples.get(name)?.push((ms * 1e6) / operations);
     }
   }
-  return Object.fromEntries(names.map((name) => [name, toFigure(samples.get(name) ?? [])]));
+  return Object.fromEntries(names.map((name) => [name, figureFrom(samples.get(name) ?? [])]));
 }
 
-function toFigure(samples: number[]): Figure {
+/** The median and the spread of `samples`, which are nanoseconds for one operation. */
+export function figureFrom(samples: readonly number[]): Figure {
   const sorted = Float64Array.from(samples).sort();
   const at = (quantile: number): number => sorted[Math.floor(quantile * (sorted.length - 1))] ?? Number.NaN;
   return { ns: at(0.5), spread: (at(0.75) - at(0.25)) / 2 / at(0.5), samples: sorted.length };

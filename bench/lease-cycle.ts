@@ -1,23 +1,19 @@
-/** Owns the question and its cases; how rivals are measured is harness.ts, what they do baselines.ts. */
+/**
+ * Owns the lengths, the rivals and the targets; what a rival does is allocators.ts,
+ * how rivals are measured harness.ts, and what is read out of figures reading.ts.
+ */
 
-import {
-  arrayPool,
-  bufferAlloc,
-  bufferAllocUnsafe,
-  floor,
-  freshArray,
-  throughAcquire,
-  throughPool,
-} from "./baselines.ts";
+import { ARRAY_POOL, FRESH, LEASES, leaseRival, OUTSIDERS, POOLED_LEASES, THING_MALLOC } from "./allocators.ts";
+import { floor } from "./baselines.ts";
 import { type Batch, formatLength, formatNs, formatRatio, measure } from "./harness.ts";
+import { cycle } from "./loops.ts";
 import type { Measurement, Question, RunOptions, Table } from "./question.ts";
+import { crossover, figureOf, formatSpread, rivalsIn, timings, valuesOfAt, where } from "./reading.ts";
 
-const LENGTHS = [64, 1024, 4096, 16_384, 65_536];
-const QUICK_LENGTHS = [64, 1024, 16_384];
-const MODES = ["before-reuse", "on-release", "never"] as const;
+const LENGTHS = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384, 65_536, 262_144, 1_048_576];
+const QUICK_LENGTHS = [64, 256, 1024, 16_384, 65_536];
+const DETAILED_LENGTHS = [64, 1024, 4096, 16_384, 65_536];
 
-const FRESH = "new Uint8Array";
-const ARRAY_POOL = "array pool, fill(0)";
 const FLOOR = "floor: 2 calls, view, fill";
 
 export const leaseCycle: Question = {
@@ -31,47 +27,120 @@ async function run({ quick, progress }: RunOptions): Promise<Measurement[]> {
   const lengths = quick ? QUICK_LENGTHS : LENGTHS;
   const measurements: Measurement[] = [];
   for (const [done, byteLength] of lengths.entries()) {
-    const plan = { operations: byteLength > 10_000 ? 500 : 2000, rounds: quick ? 10 : 60 };
-    const figures = measure(await rivalsAt(byteLength), {
-      ...plan,
+    const figures = measure(await batchesAt(byteLength), {
+      operations: operationsAt(byteLength, quick),
+      rounds: quick ? 8 : 40,
       progress: (share) => progress((done + share) / lengths.length),
     });
-    for (const [rival, { ns, spread, samples }] of Object.entries(figures)) {
-      measurements.push({ rival, at: { byteLength }, metric: "time", unit: "ns", value: ns, spread, samples });
-    }
+    measurements.push(...timings(figures, { byteLength }));
   }
   return measurements;
 }
 
-async function rivalsAt(byteLength: number): Promise<Record<string, Batch>> {
-  const rivals: Record<string, Batch> = {
-    [FRESH]: freshArray(byteLength),
-    "Buffer.alloc": bufferAlloc(byteLength),
-    "Buffer.allocUnsafe, dirty": bufferAllocUnsafe(byteLength),
-    [ARRAY_POOL]: arrayPool(byteLength),
-    [FLOOR]: await floor(byteLength),
-  };
-  for (const mode of MODES) rivals[`${mode}, acquire`] = await throughAcquire(mode, byteLength);
-  for (const mode of MODES) rivals[`${mode}, pool`] = await throughPool(mode, byteLength);
-  return rivals;
+/** Batches of half a millisecond or so: far longer than a clock's step, and many of them. */
+function operationsAt(byteLength: number, quick: boolean): number {
+  const operations = byteLength > 100_000 ? 32 : byteLength > 10_000 ? 200 : 1000;
+  return quick ? operations / 4 : operations;
+}
+
+async function batchesAt(byteLength: number): Promise<Record<string, Batch>> {
+  const batches: Record<string, Batch> = { [FLOOR]: await floor(byteLength) };
+  for (const rival of [...OUTSIDERS, ...LEASES, ...POOLED_LEASES]) {
+    batches[rival.name] = cycle(await rival.open({ byteLength, alive: 1 }), byteLength);
+  }
+  return batches;
 }
 
 function tables(measurements: readonly Measurement[]): Table[] {
-  const lengths = [...new Set(measurements.map(({ at }) => Number(at["byteLength"])))];
-  return lengths.map((byteLength) => {
-    const figures = measurements.filter(({ at }) => at["byteLength"] === byteLength);
-    const nsOf = (name: string): number => figures.find(({ rival }) => rival === name)?.value ?? Number.NaN;
-    return {
-      title: formatLength(byteLength),
-      head: ["", "ns", "± %", "faster than fresh", "of array pool", "of floor"],
-      rows: figures.map(({ rival, value, spread = Number.NaN }) => [
-        rival,
-        formatNs(value),
-        (spread * 100).toFixed(0),
-        formatRatio(nsOf(FRESH) / value),
-        formatRatio(value / nsOf(ARRAY_POOL)),
-        formatRatio(value / nsOf(FLOOR)),
-      ]),
-    };
+  const lengths = valuesOfAt(measurements, "byteLength").map(Number);
+  const detailed = lengths.filter((byteLength) => DETAILED_LENGTHS.includes(byteLength));
+  return [
+    overview(measurements, lengths),
+    crossovers(measurements, lengths),
+    targets(measurements, lengths),
+    ...detailed.map((byteLength) => detail(measurements, byteLength)),
+  ];
+}
+
+function overview(measurements: readonly Measurement[], lengths: readonly number[]): Table {
+  return {
+    title: "ns by length",
+    head: ["", ...lengths.map(formatLength)],
+    rows: rivalsIn(measurements).map((rival) => [
+      rival,
+      ...lengths.map((byteLength) => formatNs(figureOf(measurements, { rival, byteLength }))),
+    ]),
+  };
+}
+
+function crossovers(measurements: readonly Measurement[], lengths: readonly number[]): Table {
+  const nsOf = (rival: string) => lengths.map((byteLength) => figureOf(measurements, { rival, byteLength }));
+  const pools = [ARRAY_POOL, THING_MALLOC, "typedarray-pool, fill(0)"];
+  const rows = [...pools, ...[...LEASES, ...POOLED_LEASES].map(({ name }) => name)].map((rival) => {
+    const from = crossover(lengths, nsOf(rival), nsOf(FRESH));
+    return [rival, from === null ? "at no length here" : formatLength(from)];
   });
+  return { title: `the crossover: from which of these lengths on faster than ${FRESH}`, head: ["", "from"], rows };
+}
+
+interface Target {
+  rival: string;
+  against: string;
+  /** Faster: so many times as fast at least. Slower: at most so many times its time. */
+  kind: "faster" | "slower";
+  wanted: Readonly<Record<number, number>>;
+}
+
+const NEVER_POOL = leaseRival("never", "pool");
+const DEFAULT = leaseRival("before-reuse", "acquire");
+
+/** What docs/DESIGN.md wants; its lengths are 1, 4, 16 and 64 KiB. */
+const TARGETS: readonly Target[] = [
+  { rival: DEFAULT, against: FRESH, kind: "faster", wanted: { 1024: 10, 4096: 10, 16384: 8, 65536: 3 } },
+  { rival: DEFAULT, against: ARRAY_POOL, kind: "slower", wanted: { 1024: 2, 4096: 2, 16384: 2, 65536: 2 } },
+  { rival: DEFAULT, against: FLOOR, kind: "slower", wanted: { 1024: 2, 4096: 2, 16384: 2, 65536: 2 } },
+  { rival: NEVER_POOL, against: FRESH, kind: "faster", wanted: { 1024: 20, 4096: 15, 16384: 10, 65536: 4 } },
+  { rival: NEVER_POOL, against: ARRAY_POOL, kind: "slower", wanted: { 1024: 1, 4096: 1, 16384: 1, 65536: 1 } },
+  { rival: NEVER_POOL, against: FLOOR, kind: "slower", wanted: { 1024: 1.3, 4096: 1.3, 16384: 1.3, 65536: 1.3 } },
+];
+
+function targets(measurements: readonly Measurement[], lengths: readonly number[]): Table {
+  const rows = TARGETS.flatMap(({ rival, against, kind, wanted }) =>
+    lengths
+      .filter((byteLength) => wanted[byteLength] !== undefined)
+      .map((byteLength) => {
+        const ours = figureOf(measurements, { rival, byteLength });
+        const theirs = figureOf(measurements, { rival: against, byteLength });
+        const ratio = kind === "faster" ? theirs / ours : ours / theirs;
+        const want = wanted[byteLength] ?? Number.NaN;
+        const isMet = kind === "faster" ? ratio >= want : ratio <= want;
+        const comparison = kind === "faster" ? `faster than ${against}` : `times ${against}`;
+        return [
+          `${rival}: ${comparison}`,
+          formatLength(byteLength),
+          formatRatio(want),
+          `${ratio.toFixed(2)}×`,
+          isMet ? "met" : "not met",
+        ];
+      }),
+  );
+  return { title: "against the targets", head: ["", "length", "wanted", "measured", ""], rows };
+}
+
+function detail(measurements: readonly Measurement[], byteLength: number): Table {
+  const nsOf = (rival: string): number => figureOf(measurements, { rival, byteLength });
+  const figures = where(measurements, { byteLength });
+  return {
+    title: formatLength(byteLength),
+    head: ["", "ns", "± %", "samples", "faster than fresh", "of array pool", "of floor"],
+    rows: figures.map(({ rival, value, spread, samples }) => [
+      rival,
+      formatNs(value),
+      formatSpread(spread),
+      String(samples),
+      formatRatio(nsOf(FRESH) / value),
+      formatRatio(value / nsOf(ARRAY_POOL)),
+      formatRatio(value / nsOf(FLOOR)),
+    ]),
+  };
 }

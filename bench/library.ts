@@ -21,14 +21,17 @@ async function bundle(entry: string, outFile: string): Promise<string> {
   return `file://${outDirectory}${outFile}`;
 }
 
-const library = bundle("index.js", "library.mjs");
-const boundary = bundle("abi.js", "boundary.mjs");
+// Made when first asked for: a process of isolated.ts may do without.
+let library: Promise<string> | undefined;
+let boundary: Promise<string> | undefined;
 
 /** A copy of the library of its own for `name`. */
 export async function loadLibrary(name: string): Promise<Library> {
+  library ??= bundle("index.js", "library.mjs");
   return (await import(`${await library}?${name}`)) as Library;
 }
 
 export async function loadBoundary(): Promise<Boundary> {
+  boundary ??= bundle("abi.js", "boundary.mjs");
   return (await import(await boundary)) as Boundary;
 }
