@@ -25,8 +25,8 @@ const LENDERS: Readonly<Record<string, () => Lender>> = {
 };
 
 const SEED = 20_261_123;
-/** Of what fresh allocation sustains: busy, but nobody has to wait for long. */
-const LOAD_SHARE = 0.4;
+/** Of what fresh allocation sustains: room enough for what else the machine does. */
+const LOAD_SHARE = 0.25;
 const KiB = 1024;
 const LENGTHS = [4 * KiB, 8 * KiB, 16 * KiB, 32 * KiB, 64 * KiB];
 /** Answers that their peers have not taken yet. */

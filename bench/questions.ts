@@ -1,7 +1,9 @@
 /** All questions, in the order in which they are asked and shown. */
 
+import { cap } from "./cap.ts";
 import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
+import { mixedLifetimes } from "./mixed-lifetimes.ts";
 import type { Question } from "./question.ts";
 
-export const QUESTIONS: readonly Question[] = [leaseCycle, latency];
+export const QUESTIONS: readonly Question[] = [leaseCycle, latency, cap, mixedLifetimes];
