@@ -5,5 +5,6 @@ import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
 import { mixedLifetimes } from "./mixed-lifetimes.ts";
 import type { Question } from "./question.ts";
+import { sideEffects } from "./side-effects.ts";
 
-export const QUESTIONS: readonly Question[] = [leaseCycle, latency, cap, mixedLifetimes];
+export const QUESTIONS: readonly Question[] = [leaseCycle, latency, cap, mixedLifetimes, sideEffects];
