@@ -4,7 +4,8 @@ import { cap } from "./cap.ts";
 import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
 import { mixedLifetimes } from "./mixed-lifetimes.ts";
+import { pieces } from "./pieces.ts";
 import type { Question } from "./question.ts";
 import { sideEffects } from "./side-effects.ts";
 
-export const QUESTIONS: readonly Question[] = [leaseCycle, latency, cap, mixedLifetimes, sideEffects];
+export const QUESTIONS: readonly Question[] = [leaseCycle, latency, cap, mixedLifetimes, sideEffects, pieces];
