@@ -92,7 +92,7 @@ async function run({ quick, progress }: RunOptions): Promise<Measurement[]> {
   return [...results].flatMap(([rival, of]) => toMeasurements(rival, at, of));
 }
 
-function toMeasurements(rival: string, at: Measurement["at"], runs: readonly CapResult[]): Measurement[] {
+export function toMeasurements(rival: string, at: Measurement["at"], runs: readonly CapResult[]): Measurement[] {
   const over = (metric: string, unit: Measurement["unit"], of: (run: CapResult) => number): Measurement => ({
     rival,
     at,

@@ -53,6 +53,8 @@ export interface LatencyInput {
 export interface LatencyResult extends Watched {
   requests: number;
   perSecond: number;
+  /** Of one processor: below 1, others kept this process waiting, and its tail is theirs. */
+  processorShare: number;
   /** Nanoseconds, as PERCENTILES has them. */
   percentiles: number[];
 }
@@ -94,6 +96,7 @@ export function toMeasurements(rival: string, perSecond: number, runs: readonly 
       over("latency", "ns", ({ percentiles }) => percentiles[index] ?? Number.NaN, { percentile: each }),
     ),
     over("requests", "count", ({ requests }) => requests),
+    over("processor share", "×", ({ processorShare }) => processorShare),
     over("collections", "count", ({ collections }) => collections),
     over("time in collections", "ms", ({ collectionMs }) => collectionMs),
     over("longest collection", "ms", ({ longestCollectionMs }) => longestCollectionMs),
@@ -113,7 +116,9 @@ export async function runLatency(input: LatencyInput): Promise<LatencyResult> {
   global.gc?.(); // the sessions are old from here on, as in a program that has run for long
   const watching = watch();
   const started = performance.now();
+  const usedBefore = process.cpuUsage();
   const latencies = await serve(seconds);
+  const used = process.cpuUsage(usedBefore);
   const elapsed = performance.now() - started;
   watching.sample();
   latencies.sort();
@@ -121,6 +126,7 @@ export async function runLatency(input: LatencyInput): Promise<LatencyResult> {
     ...(await watching.stop()),
     requests: latencies.length,
     perSecond: (latencies.length * 1000) / elapsed,
+    processorShare: (used.user + used.system) / 1000 / elapsed,
     percentiles: PERCENTILES.map((each) => percentile(latencies, each) * 1e6),
   };
 }
@@ -231,10 +237,11 @@ function tables(measurements: readonly Measurement[]): Table[] {
       }),
     },
     {
-      title: "Collections in a run",
-      head: ["", "collections", "ms in all", "longest, ms", "peak resident, MiB"],
+      title: "In a run. The server never sleeps: where it had less than a processor, other processes made its tail",
+      head: ["", "processor, %", "collections", "ms in all", "longest, ms", "peak resident, MiB"],
       rows: rivals.map((rival) => [
         rival,
+        ((find(rival, "processor share")?.value ?? Number.NaN) * 100).toFixed(0),
         (find(rival, "collections")?.value ?? Number.NaN).toFixed(0),
         inMs(rival, "time in collections"),
         inMs(rival, "longest collection"),
