@@ -5,7 +5,7 @@
  */
 
 import { freemem } from "node:os";
-import { setImmediate } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import { formatLength, formatRatio } from "./harness.ts";
 import { runIsolated } from "./isolated.ts";
 import { ARRAY_POOL, arenaLender, arrayPoolLender, FRESH, freshLender, type Lender, type Loan } from "./lenders.ts";
@@ -186,11 +186,11 @@ async function useSmall(borrow: (byteLength: number) => Loan | Promise<Loan>, lo
   return performance.now() - started;
 }
 
-/** Gives the collector, and those who wait for it, their chance. */
+/** Gives the collector its chance, and the thread on which it frees what it found. */
 async function settle(): Promise<void> {
-  for (let each = 0; each < 3; each++) {
+  for (let each = 0; each < 4; each++) {
     global.gc?.();
-    await setImmediate();
+    await setTimeout(50);
   }
 }
 
