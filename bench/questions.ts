@@ -1,9 +1,24 @@
 /** All questions, in the order in which they are asked and shown. */
 
 import { alive } from "./alive.ts";
+import { cap } from "./cap.ts";
 import { churn } from "./churn.ts";
+import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
+import { mixedLifetimes } from "./mixed-lifetimes.ts";
+import { pieces } from "./pieces.ts";
 import type { Question } from "./question.ts";
 import { realSizes } from "./real-sizes.ts";
+import { sideEffects } from "./side-effects.ts";
 
-export const QUESTIONS: readonly Question[] = [leaseCycle, churn, alive, realSizes];
+export const QUESTIONS: readonly Question[] = [
+  leaseCycle,
+  churn,
+  alive,
+  realSizes,
+  latency,
+  cap,
+  mixedLifetimes,
+  sideEffects,
+  pieces,
+];

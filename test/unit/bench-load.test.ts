@@ -1,0 +1,223 @@
+/**
+ * The loads of bench/ and the figures made of them: that percentiles are what
+ * they are called, that a seed gives one load, that each load does what it says.
+ * How fast anything is, no test asks.
+ */
+
+import { describe, expect, test } from "vitest";
+import { cap, runCap, toMeasurements as toCapMeasurements } from "../../bench/cap.ts";
+import { runIsolated } from "../../bench/isolated.ts";
+import { latency, runLatency, toMeasurements } from "../../bench/latency.ts";
+import type { Loan } from "../../bench/lenders.ts";
+import { type MixedResult, runMixed, Schedule } from "../../bench/mixed-lifetimes.ts";
+import { explain, pieces } from "../../bench/pieces.ts";
+import type { Measurement, Question } from "../../bench/question.ts";
+import { runSideEffects } from "../../bench/side-effects.ts";
+import { arrivals, PERCENTILES, percentile, seededRandom, summarize } from "../../bench/statistics.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+function expectTables(question: Question, measurements: readonly Measurement[]): void {
+  const tables = question.tables(measurements);
+  expect(tables.length).toBeGreaterThan(0);
+  for (const { head, rows } of tables) {
+    expect(rows.length).toBeGreaterThan(0);
+    for (const row of rows) {
+      expect(row).toHaveLength(head.length);
+      expect(row.join()).not.toContain("NaN");
+    }
+  }
+}
+
+describe("a percentile", () => {
+  const thousand = Float64Array.from({ length: 1000 }, (_, each) => each + 1);
+
+  test("is the sample that so many percent of all do not exceed", () => {
+    expect([0, 0.05, 1, 50, 50.01, 99, 99.9, 99.95, 100].map((each) => percentile(thousand, each))).toEqual([
+      1, 1, 10, 500, 501, 990, 999, 1000, 1000,
+    ]);
+  });
+
+  test("of one sample is that sample, of none is no number", () => {
+    expect(percentile([7], 1)).toBe(7);
+    expect(percentile([7], 100)).toBe(7);
+    expect(percentile([], 50)).toBeNaN();
+  });
+
+  test("of few samples is one of them, never a mean", () => {
+    expect([25, 26, 50, 75, 76, 99.9].map((each) => percentile([10, 20, 30, 1000], each))).toEqual([
+      10, 20, 20, 30, 1000, 1000,
+    ]);
+  });
+});
+
+test("runs are summed up by their median and the distance of their quartiles", () => {
+  expect(summarize([5, 1, 3])).toEqual({ value: 3, spread: 4 / 2 / 3, samples: 3 });
+  expect(summarize([4, 1, 2, 3]).value).toBe(2.5);
+  expect(summarize([0, 0])).toEqual({ value: 0, spread: 0, samples: 2 });
+});
+
+describe("arrivals", () => {
+  test("are the same for the same seed, and others for another", () => {
+    expect(arrivals(500, 2, 42)).toEqual(arrivals(500, 2, 42));
+    expect(arrivals(500, 2, 42)).not.toEqual(arrivals(500, 2, 43));
+  });
+
+  test("come in order, at their rate, and as irregularly as from strangers", () => {
+    const due = arrivals(1000, 20, 7);
+    const gaps = due.subarray(1).map((at, each) => at - (due[each] as number));
+    expect(gaps.every((gap) => gap >= 0)).toBe(true);
+    expect(due.at(-1)).toBeLessThan(20_000);
+    expect(Math.abs(due.length - 20_000)).toBeLessThan(4 * Math.sqrt(20_000));
+    // Of exponential gaps with a mean of 1 ms, the share longer than t ms is e^-t.
+    for (const t of [0.5, 1, 3]) {
+      expect(gaps.filter((gap) => gap > t).length / gaps.length).toBeCloseTo(Math.exp(-t), 1);
+    }
+  });
+
+  test("are drawn from numbers that lie evenly between 0 and 1", () => {
+    const random = seededRandom(1);
+    const tenths = new Array<number>(10).fill(0);
+    for (let each = 0; each < 10_000; each++) (tenths[Math.floor(random() * 10)] as number)++;
+    for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150);
+  });
+});
+
+describe("the load of the latency question", () => {
+  test.each(["new Uint8Array", "array pool, fill(0)", "before-reuse", "never"])(
+    "answers every request once: %s",
+    async (rival) => {
+      const input = { rival, perSecond: 800, warmupSeconds: 0.05, seconds: 0.25, seed: 3 };
+      const result = await runLatency(input);
+      expect(result.requests).toBe(arrivals(800, 0.25, 3).length);
+      expect(result.percentiles).toHaveLength(PERCENTILES.length);
+      expect(result.percentiles).toEqual([...result.percentiles].sort((a, b) => a - b));
+      expect(result.percentiles[0]).toBeGreaterThan(0);
+      expect(result.longestCollectionMs).toBeLessThanOrEqual(result.collectionMs);
+    },
+  );
+
+  test("gives the whole distribution, medians over runs", () => {
+    const run = (ns: number) => ({
+      requests: 10,
+      perSecond: 5,
+      processorShare: 0.9,
+      percentiles: PERCENTILES.map((each) => ns * each),
+      collections: ns,
+      collectionMs: 2,
+      longestCollectionMs: 1,
+      peakResidentBytes: MiB,
+    });
+    const measurements = ["new Uint8Array", "before-reuse"].flatMap((rival) =>
+      toMeasurements(rival, 5, [run(30), run(10), run(20)]),
+    );
+    const shown = measurements.filter(({ rival, metric }) => rival === "before-reuse" && metric === "latency");
+    expect(shown.map(({ at, value }) => [at["percentile"], value])).toEqual(
+      PERCENTILES.map((each) => [each, 20 * each]),
+    );
+    expectTables(latency, measurements);
+  });
+});
+
+describe("the load of the cap question", () => {
+  const burst = { maxBytes: 3 * MiB, burstBytes: 12 * MiB, bursts: 2, smallLoans: 500 };
+
+  test("takes an arena without a cap as far as the burst goes, and trim() gives all of it back", async () => {
+    const result = await runCap({ ...burst, variant: "before-reuse, no cap" });
+    expect(result.peakReservedBytes).toBeGreaterThanOrEqual(burst.burstBytes);
+    expect(result.overflowed).toBe(0);
+    expect(result.trimmedReservedBytes).toBe(0);
+  });
+
+  test("keeps a capped one under its cap, overflowing or waiting", async () => {
+    const fresh = await runCap({ ...burst, variant: "new Uint8Array" });
+    const overflows = await runCap({ ...burst, variant: "before-reuse, capped, overflows" });
+    expect(overflows.peakReservedBytes).toBeLessThanOrEqual(burst.maxBytes);
+    expect(overflows.overflowed).toBeGreaterThan(0);
+    for (const variant of ["before-reuse, capped, waits", "never, capped, waits"]) {
+      const waits = await runCap({ ...burst, variant });
+      expect(waits.peakReservedBytes).toBeLessThanOrEqual(burst.maxBytes);
+      expect(waits.overflowed).toBe(0);
+      expect(waits.bytesPerSecond).toBeGreaterThan(0);
+      const at = { burstBytes: burst.burstBytes, maxBytes: burst.maxBytes };
+      const rivals = { "new Uint8Array": fresh, overflows, waits };
+      expectTables(
+        cap,
+        Object.entries(rivals).flatMap(([rival, result]) => toCapMeasurements(rival, at, [result])),
+      );
+    }
+  });
+
+  test("is skipped with a sentence where memory is too small", () => {
+    const at = { neededBytes: 2 * 1024 * MiB };
+    const skipped: Measurement = { rival: "skipped", at, metric: "free memory", unit: "bytes", value: 512 * MiB };
+    expect(cap.tables([skipped])[0]?.title).toBe("Skipped: this needs 2 GiB of free memory, and there were 512 MiB");
+  });
+});
+
+describe("the load of mixed lifetimes", () => {
+  const load = { oneIn: 100, timesLonger: 200, warmup: 20_000, loans: 10_000 };
+
+  test("ends each loan once, after half to one and a half times its mean lifetime", () => {
+    const schedule = new Schedule(60_000, { oneIn: 10, timesLonger: 100 }, 5);
+    const lifetimes = new Map<number, number>();
+    const alive: (Loan | undefined)[] = [];
+    let now = 0;
+    for (; now < schedule.loans; now++) {
+      const born = now;
+      const release = (): void => {
+        if (lifetimes.has(born)) expect.fail(`loan ${born} ended twice`);
+        lifetimes.set(born, now - born);
+      };
+      alive[born] = { bytes: new Uint8Array(0), release };
+      schedule.endAfter(now, alive);
+    }
+    expect(alive.filter((loan) => loan !== undefined).length).toBe(schedule.loans - lifetimes.size);
+    const means = new Set<number>();
+    for (const [born, lifetime] of lifetimes) {
+      const mean = 64 * (schedule.isLong[born] === 1 ? 100 : 1);
+      if (lifetime < mean / 2 - 1 || lifetime > mean * 1.5) expect.fail(`loan ${born} lived ${lifetime}, mean ${mean}`);
+      means.add(mean);
+    }
+    expect([...means].sort((a, b) => a - b)).toEqual([64, 6400]);
+    expect(schedule.isLong.reduce((sum, each) => sum + each, 0) / schedule.loans).toBeCloseTo(0.1, 1);
+  });
+
+  test("pins an arena's segments down, and stats() shows it, in a process of its own", async () => {
+    const input = { ...load, variant: "before-reuse, one arena" };
+    const result = await runIsolated<MixedResult>("mixed-lifetimes", input);
+    expect(result.retiredBytes).toBeGreaterThan(10 * MiB);
+    expect(result.retiredLiveBytes).toBeGreaterThan(0);
+    expect(result.retiredLiveBytes).toBeLessThan(result.retiredBytes / 10);
+    expect(result.sumOfPeaksReserved).toBeGreaterThan(10 * result.peakLiveBytes);
+  });
+
+  test("with an arena for each lifetime reserves a fraction of that", async () => {
+    const one = await runMixed({ ...load, variant: "before-reuse, one arena" });
+    const two = await runMixed({ ...load, variant: "before-reuse, two arenas" });
+    expect(two.sumOfPeaksReserved).toBeLessThan(one.sumOfPeaksReserved / 4);
+    expect(two.peakOfSumReserved).toBeLessThanOrEqual(two.sumOfPeaksReserved);
+  });
+});
+
+test.each(["before-reuse: first revocation", "never: the same leases", "structuredClone with transfer"])(
+  "the byte loops read every byte before and after: %s",
+  async (cause) => {
+    const result = await runSideEffects({ cause, samples: 2 });
+    expect(Object.keys(result)).toEqual(["bytes.length in the condition", "length in a variable"]);
+    for (const { before, after } of Object.values(result)) {
+      expect(before).toBeGreaterThan(0);
+      expect(after).toBeGreaterThan(0);
+    }
+  },
+);
+
+describe("the pieces", () => {
+  test("run in their quick form and give tables", { timeout: 60_000 }, async () => {
+    const measurements = await pieces.run({ quick: true, progress: () => {} });
+    expectTables(pieces, measurements);
+    const { calls, view, lease, wipes, revocation } = explain(measurements, 4096);
+    for (const piece of [calls, view, lease, wipes, revocation]) expect(piece).toBeGreaterThan(0);
+  });
+});
