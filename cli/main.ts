@@ -1,77 +1,22 @@
 #!/usr/bin/env node
 /**
- * The `cleanslab` command. Owns the arguments and the exit code:
+ * The `cleanslab` command. Its exit code:
  *
  *   0  done
  *   1  something failed
  *   2  bad arguments
  */
 
-import { Command, CommanderError } from "commander";
-import { version } from "../bench/machine.ts";
-import { QUESTIONS } from "../bench/questions.ts";
-import { type AdviseOptions, advise } from "./advise.ts";
-import { type BenchOptions, bench } from "./bench.ts";
-import { EXIT, Failure, UsageError } from "./failure.ts";
-import { type ObserveOptions, observe } from "./observe.ts";
+import { createProgram, report } from "./program.ts";
 
-function program(): Command {
-  const cleanslab = new Command("cleanslab")
-    .description("What reuse of buffers brings on this machine, and what outside code can see of it.")
-    .version(version(), "-v, --version")
-    .exitOverride()
-    .showHelpAfterError("(--help says what there is)");
-  cleanslab
-    .command("observe")
-    .summary("what outside code can tell between a fresh buffer and a reused one")
-    .description(
-      "Runs small outside programs against every allocator, and prints what each could tell of a buffer\nthat a fresh allocation would not show.",
-    )
-    .option("--only <substring>", "only probes whose name or theme contains it")
-    .option("--json [file]", "write all that was seen to a file, or instead of the matrix to standard output")
-    .action(async (options: ObserveOptions) => finish(observe(options)));
-  cleanslab
-    .command("bench")
-    .summary("reuse against fresh allocation, measured")
-    .description("Asks the questions of the benchmarks, prints tables, and writes the figures and a page with charts.")
-    .argument("[question...]", `${QUESTIONS.map(({ name }) => name).join(", ")}; all of them if none is named`)
-    .option("--quick", "fewer cases and rounds: all questions within a minute (as if nothing was said)")
-    .option("--full", "all cases and rounds: minutes")
-    .option("--out <dir>", "the folder for results.json and index.html", "cleanslab-bench")
-    .option("--json [file]", "write the figures to one more file, or instead of the tables to standard output")
-    .option("--from <file>", "show the results.json of an earlier run, measure nothing")
-    .option("--svg <dir>", "write each chart to a file of its own")
-    .action(async (names: string[], options: BenchOptions) => finish(bench(names, options)));
-  cleanslab
-    .command("advise")
-    .summary("what is worth pooling: on this machine, or in your program")
-    .description(
-      "Measures for some seconds what is worth pooling on this machine. With the stats() of an arena in a\nreal program as JSON it says which options and pools would serve that program, and why.",
-    )
-    .argument("[stats.json]", "what JSON.stringify(arena.stats()) gave; - for standard input")
-    .option("--segment-bytes <bytes>", "the arena's segmentBytes, where the stats do not show it")
-    .option("--json", "print the advice as JSON")
-    .action(async (file: string | undefined, options: AdviseOptions) => finish(advise(file, options)));
-  return cleanslab;
-}
-
-async function finish(code: Promise<number>): Promise<void> {
-  process.exitCode = await code;
-}
-
+const program = createProgram(
+  (code) => {
+    process.exitCode = code;
+  },
+  (text) => process.stderr.write(text),
+);
 try {
-  await program().parseAsync();
+  await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
-}
-
-function report(error: unknown): number {
-  // commander has said it already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.badArguments;
-  if (error instanceof UsageError) {
-    console.error(`error: ${error.message}\n(--help says what there is)`);
-    return EXIT.badArguments;
-  }
-  console.error(error instanceof Failure ? `error: ${error.message}` : error);
-  return EXIT.failed;
 }

@@ -197,7 +197,7 @@ function pools({ sizeClasses, acquired }: ArenaStats, cycles: Circumstances["cyc
 }
 
 function inNever(byteLength: number, cycles: Circumstances["cycles"]): string {
-  if (cycles === undefined || cycles.length === 0) return "";
+  if (cycles === undefined || byteLength > (cycles.at(-1)?.byteLength ?? 0)) return "";
   const through = (way: "never" | "neverPool"): string => nsAt(cycles, byteLength, way).toFixed(0);
   return `, which in "never" mode cost about ${through("neverPool")} ns here through a pool and ${through("never")} through acquire`;
 }
@@ -237,7 +237,7 @@ function saves(byteLength: number, way: "beforeReuse" | "neverPool", cycles: Cir
   return nsAt(cycles, byteLength, "fresh") - nsAt(cycles, byteLength, way);
 }
 
-/** Between measured lengths as a straight line, beyond them in proportion to nothing: the nearest. */
+/** Between measured lengths as a straight line; beyond them what the nearest has. */
 export function nsAt(cycles: readonly Cycle[], byteLength: number, way: Exclude<keyof Cycle, "byteLength">): number {
   const above = cycles.find((each) => each.byteLength >= byteLength) ?? cycles.at(-1);
   // Fresh arrays jump at V8's limit: what lies above it is like the next, not like the last.
