@@ -79,7 +79,10 @@ describe("arguments", () => {
     [["advise", "one.json", "two.json"], "too many arguments"],
   ] as const)("%j is a mistake, and the error says which", async ([args, word]) => {
     const complaints: string[] = [];
-    const program = createProgram(() => {}, (text) => complaints.push(text));
+    const program = createProgram(
+      () => {},
+      (text) => complaints.push(text),
+    );
     const error: unknown = await program.parseAsync(args, { from: "user" }).catch((thrown) => thrown);
     expect([error instanceof UsageError, error instanceof CommanderError]).toContain(true);
     expect(`${error}${complaints.join("")}`).toContain(word);

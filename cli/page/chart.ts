@@ -16,20 +16,24 @@ interface ChartBase {
   alt: string;
 }
 
-/** Times as good as the baseline, on a logarithmic scale on which the baseline is 1. */
+/**
+ * `"ratio"`: times as good as a baseline, on a logarithmic scale, from 1.
+ * `"amount"`: the figures themselves, from 0.
+ */
 export interface BarChart extends ChartBase {
   kind: "bars";
-  baseline: string;
+  scale: "ratio" | "amount";
+  format(value: number): string;
   groups: { title: string; bars: Bar[] }[];
 }
 
 export interface Bar {
   rival: string;
-  ratio: number;
+  value: number;
   low: number;
   high: number;
-  /** The figure itself, e.g. `"120 ns"`. */
-  figure: string;
+  /** Behind the bar where there is room for it, e.g. `"5.5× (120 ns)"`. */
+  text: string;
 }
 
 /** A line for each rival, on a logarithmic scale. */
@@ -62,47 +66,65 @@ interface Selection {
   where?: (at: At) => boolean;
 }
 
-export interface BarPlan extends Selection {
+export interface AmountPlan extends Selection {
   id: string;
   title: string;
+  label: string;
+  groupBy: (at: At) => string;
+}
+
+/** None where there are no figures. */
+export function amountChart(measurements: readonly Measurement[], plan: AmountPlan): Chart[] {
+  const { id, title, label, groupBy } = plan;
+  const chosen = select(measurements, plan);
+  const unit = chosen[0]?.unit;
+  if (unit === undefined) return [];
+  const format = (value: number): string => formatOnAxis(value, unit);
+  const groups = [...grouped(chosen, ({ at }) => groupBy(at))].map(([name, figures]) => ({
+    title: name,
+    bars: figures.map(({ rival, value, spread = 0 }): Bar => {
+      return { rival, value, low: value / (1 + spread), high: value * (1 + spread), text: formatFigure(value, unit) };
+    }),
+  }));
+  const alt = `Bars, ${label}. ${inWords(groups)}`;
+  return [{ kind: "bars", scale: "amount", id, title, label, format, groups, alt }];
+}
+
+export interface RatioPlan extends AmountPlan {
   /** The rival that all others are compared with. */
   baseline: string;
-  groupBy: (at: At) => string;
   /** Whether more is better, as with throughput. */
   moreIsBetter?: boolean;
-  label?: string;
 }
 
 /** None where there is nothing to compare. */
-export function barChart(measurements: readonly Measurement[], plan: BarPlan): Chart[] {
-  const { id, title, baseline, groupBy, moreIsBetter = false, label = `times faster than ${baseline}` } = plan;
+export function ratioChart(measurements: readonly Measurement[], plan: RatioPlan): Chart[] {
+  const { id, title, label, baseline, groupBy, moreIsBetter = false } = plan;
   const groups: BarChart["groups"] = [];
   for (const [name, figures] of grouped(select(measurements, plan), ({ at }) => groupBy(at))) {
     const base = figures.find(({ rival }) => rival === baseline);
     if (base === undefined || base.value <= 0) continue;
     const others = figures.filter(({ rival, value }) => rival !== baseline && value > 0);
-    if (others.length > 0)
-      groups.push({ title: name, bars: others.map((each) => bar(each, base.value, moreIsBetter)) });
+    const bars = others.map((each) => ratioBar(each, base.value, moreIsBetter));
+    if (bars.length > 0) groups.push({ title: name, bars });
   }
   if (groups.length === 0) return [];
-  const inWords = groups.map((group) => `${group.title}: ${group.bars.map(barInWords).join(", ")}.`);
-  return [{ kind: "bars", id, title, label, baseline, groups, alt: `Bars, ${label}. ${inWords.join(" ")}` }];
+  const format = (value: number): string => `${value}×`;
+  const alt = `Bars, ${label}. ${inWords(groups)}`;
+  return [{ kind: "bars", scale: "ratio", id, title, label: `${label}, logarithmic`, format, groups, alt }];
 }
 
-function bar({ rival, value, unit, spread = 0 }: Measurement, base: number, moreIsBetter: boolean): Bar {
+function ratioBar({ rival, value, unit, spread = 0 }: Measurement, base: number, moreIsBetter: boolean): Bar {
   const ratio = (figure: number): number => (moreIsBetter ? figure / base : base / figure);
   const ends = [ratio(value * (1 + spread)), ratio(value / (1 + spread))]; // as far apart to both sides on this scale
-  return {
-    rival,
-    ratio: ratio(value),
-    low: Math.min(...ends),
-    high: Math.max(...ends),
-    figure: formatFigure(value, unit),
-  };
+  const text = `${formatTimes(ratio(value))} (${formatFigure(value, unit)})`;
+  return { rival, value: ratio(value), low: Math.min(...ends), high: Math.max(...ends), text };
 }
 
-function barInWords({ rival, ratio, figure }: Bar): string {
-  return `${rival} ${formatTimes(ratio)} (${figure})`;
+function inWords(groups: BarChart["groups"]): string {
+  return groups
+    .map(({ title, bars }) => `${title}: ${bars.map(({ rival, text }) => `${rival} ${text}`).join(", ")}.`)
+    .join(" ");
 }
 
 /** `0.25×`, `5.5×`, `120×`. */

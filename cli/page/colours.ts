@@ -27,10 +27,19 @@ export function colourOf(rival: string): string {
   return `var(--${(known ?? OTHERS[hash(rival) % OTHERS.length])?.name})`;
 }
 
-/** One rival's second way, told apart from its first without a colour of its own. */
-export function dashOf(rival: string): string | undefined {
-  if (rival.startsWith("floor")) return "2 3";
-  return /pool$|dirty$|none|no cap/.test(rival) && !rival.startsWith("array") ? "6 3" : undefined;
+export const SOLID = "none";
+const DASHES = [SOLID, "6 3", "2 3", "9 3 2 3"];
+
+/** For each rival the dash that tells it from those of the same colour. */
+export function dashesOf(rivals: readonly string[]): Map<string, string> {
+  const used = new Map<string, number>();
+  return new Map(
+    rivals.map((rival) => {
+      const before = used.get(colourOf(rival)) ?? 0;
+      used.set(colourOf(rival), before + 1);
+      return [rival, DASHES[before % DASHES.length] ?? SOLID];
+    }),
+  );
 }
 
 function hash(text: string): number {

@@ -5,8 +5,8 @@
 
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
-import { type BarChart, type Chart, formatTimes, type LineChart, type Point } from "./chart.ts";
-import { COLOURS, colourOf, dashOf } from "./colours.ts";
+import type { Bar, BarChart, Chart, LineChart, Point } from "./chart.ts";
+import { COLOURS, colourOf, dashesOf, SOLID } from "./colours.ts";
 import { escapeXml } from "./escape.ts";
 
 const { document } = parseHTML("<!doctype html><html><body></body></html>");
@@ -66,16 +66,15 @@ function plot(options: Plot.PlotOptions): string {
   return `<g font-size="12" text-anchor="middle" fill="currentColor" color="var(--ink)">${innerHTML}</g>`;
 }
 
-function drawBars({ groups, label }: BarChart, width: number): Drawing {
+function drawBars({ groups, label, scale, format }: BarChart, width: number): Drawing {
   const narrow = width < 500;
   const bars = groups.flatMap((group) => group.bars.map((bar) => ({ ...bar, group: group.title })));
   const rivals = [...new Set(bars.map(({ rival }) => rival))];
-  const least = Math.min(0.8, ...bars.map(({ low }) => low));
-  const most = Math.max(1.25, ...bars.map(({ high }) => high));
-  const ticks = ticksWithin(least, most, narrow ? 4 : 8);
   const fontSize = narrow ? 10.5 : 12;
-  const marginLeft = Math.max(...rivals.map(({ length }) => length)) * fontSize * 0.53 + 14;
+  const marginLeft = Math.max(...rivals.map(({ length }) => length)) * fontSize * 0.55 + 14;
   const height = groups.length * (rivals.length * 20 + HEADING) + 62;
+  const { from, ticks, ...x } = scale === "ratio" ? ratioScale(bars, narrow) : amountScale(bars, narrow);
+  const top = { insetTop: HEADING - 4 };
   const markup = plot({
     width,
     height,
@@ -84,22 +83,18 @@ function drawBars({ groups, label }: BarChart, width: number): Drawing {
     marginTop: 4,
     marginBottom: 40,
     insetTop: HEADING,
-    x: {
-      type: "log",
-      // Room for the words behind the longest bar, whatever the scale is.
-      domain: [least / 1.1, most * (most / least) ** (narrow ? 0.3 : 0.22)],
-    },
+    x,
     y: { label: null, domain: rivals, padding: 0.22 },
     fy: { label: null, domain: groups.map(({ title }) => title), padding: 0, axis: null },
     marks: [
-      Plot.gridX(ticks, { stroke: "var(--rule)", strokeOpacity: 1, insetTop: HEADING - 4 }),
-      Plot.barX(bars, { fy: "group", y: "rival", x1: 1, x2: "ratio", fill: ({ rival }) => colourOf(rival) }),
+      Plot.gridX(ticks, { stroke: "var(--rule)", strokeOpacity: 1, ...top }),
+      Plot.barX(bars, { fy: "group", y: "rival", x1: from, x2: "value", fill: ({ rival }) => colourOf(rival) }),
       Plot.ruleY(bars, { fy: "group", y: "rival", x1: "low", x2: "high", stroke: "var(--ink)", strokeOpacity: 0.65 }),
-      Plot.ruleX([1], { stroke: "var(--ink)", strokeWidth: 1.5, insetTop: HEADING - 4 }),
+      Plot.ruleX([from], { stroke: "var(--ink)", strokeWidth: 1.5, ...top }),
       Plot.axisY({ label: null, tickSize: 0, fontSize, color: "var(--ink)" }),
       Plot.axisX(ticks, {
-        text: (tick: number) => `${tick}×`,
-        label: `${label}, logarithmic`,
+        text: format,
+        label,
         labelAnchor: narrow ? "right" : "center",
         labelArrow: "none",
         labelOffset: 36,
@@ -107,8 +102,8 @@ function drawBars({ groups, label }: BarChart, width: number): Drawing {
       Plot.text(bars, {
         fy: "group",
         y: "rival",
-        x: ({ high }) => Math.max(1, high),
-        text: ({ ratio, figure }) => (narrow ? formatTimes(ratio) : `${formatTimes(ratio)} (${figure})`),
+        x: ({ high }) => Math.max(from, high),
+        text: ({ text }) => (narrow ? text.replace(/ \(.*/, "") : text),
         textAnchor: "start",
         dx: 6,
         fontSize,
@@ -129,13 +124,35 @@ function drawBars({ groups, label }: BarChart, width: number): Drawing {
   return { markup, height };
 }
 
+interface BarScale {
+  type: Plot.ScaleType;
+  domain: [number, number];
+  /** Where bars begin. */
+  from: number;
+  ticks: number[];
+}
+
+/** Both have room for the words behind the longest bar. */
+function ratioScale(bars: readonly Bar[], narrow: boolean): BarScale {
+  const least = Math.min(0.8, ...bars.map(({ low }) => low));
+  const most = Math.max(1.25, ...bars.map(({ high }) => high));
+  const room = (most / least) ** (narrow ? 0.3 : 0.22);
+  return { type: "log", domain: [least / 1.1, most * room], from: 1, ticks: ticksWithin(least, most, narrow ? 4 : 8) };
+}
+
+function amountScale(bars: readonly Bar[], narrow: boolean): BarScale {
+  const most = Math.max(...bars.map(({ high }) => high)) || 1;
+  const step = 10 ** Math.floor(Math.log10(most));
+  const size = [step / 5, step / 2, step, step * 2].find((each) => most / each <= (narrow ? 3 : 6)) ?? step * 5;
+  const ticks = Array.from({ length: Math.floor(most / size) + 1 }, (_, each) => each * size);
+  return { type: "linear", domain: [0, most * (narrow ? 1.4 : 1.2)], from: 0, ticks };
+}
+
 function drawLines(chart: LineChart, width: number): Drawing {
   const { series, label, format } = chart;
   const narrow = width < 500;
-  const key = legend(
-    series.map(({ rival }) => rival),
-    width,
-  );
+  const dashes = dashesOf(series.map(({ rival }) => rival));
+  const key = legend(dashes, width);
   const height = narrow ? 300 : 380;
   const values = series.flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]));
   const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -156,11 +173,11 @@ function drawLines(chart: LineChart, width: number): Drawing {
       Plot.axisX(x.ticks, { x: "at", text: "text", label: chart.xLabel, labelAnchor: "center", labelArrow: "none" }),
       ...series.flatMap(({ rival, points }) => {
         const stroke = colourOf(rival);
-        const dash = dashOf(rival);
+        const dash = dashes.get(rival);
         const at = (point: Point): number => x.position(point.x);
         return [
           Plot.areaY(points, { x: at, y1: "low", y2: "high", fill: stroke, fillOpacity: 0.1 }),
-          Plot.line(points, { x: at, y: "value", stroke, strokeWidth: 2, ...(dash ? { strokeDasharray: dash } : {}) }),
+          Plot.line(points, { x: at, y: "value", stroke, strokeWidth: 2, strokeDasharray: dash ?? SOLID }),
           Plot.dot(points, {
             x: at,
             y: "value",
@@ -205,17 +222,16 @@ function ticksWithin(least: number, most: number, room: number): number[] {
 }
 
 /** Rows of line and name, wrapped. */
-function legend(rivals: readonly string[], width: number): Drawing {
+function legend(dashes: ReadonlyMap<string, string>, width: number): Drawing {
   let x = 2;
   let y = 10;
-  const entries = rivals.map((rival) => {
+  const entries = [...dashes].map(([rival, dash]) => {
     const entryWidth = 46 + rival.length * 6.6;
     if (x > 2 && x + entryWidth > width) {
       x = 2;
       y += LINE_HEIGHT;
     }
-    const dash = dashOf(rival);
-    const line = `<line x1="${x}" x2="${x + 24}" y1="${y}" y2="${y}" stroke="${colourOf(rival)}" stroke-width="3"${dash ? ` stroke-dasharray="${dash}"` : ""}/>`;
+    const line = `<line x1="${x}" x2="${x + 24}" y1="${y}" y2="${y}" stroke="${colourOf(rival)}" stroke-width="3" stroke-dasharray="${dash}"/>`;
     const name = `<text x="${x + 30}" y="${y + 4}" font-size="12">${escapeXml(rival)}</text>`;
     x += entryWidth;
     return line + name;
