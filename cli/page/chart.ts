@@ -23,6 +23,7 @@ interface ChartBase {
 export interface BarChart extends ChartBase {
   kind: "bars";
   scale: "ratio" | "amount";
+  unit: Measurement["unit"];
   format(value: number): string;
   groups: { title: string; bars: Bar[] }[];
 }
@@ -87,7 +88,7 @@ export function amountChart(measurements: readonly Measurement[], plan: AmountPl
     }),
   }));
   const alt = `Bars, ${label}. ${inWords(groups)}`;
-  return [{ kind: "bars", scale: "amount", id, title, label, format, groups, alt }];
+  return [{ kind: "bars", scale: "amount", unit, id, title, label, format, groups, alt }];
 }
 
 export interface RatioPlan extends AmountPlan {
@@ -111,7 +112,7 @@ export function ratioChart(measurements: readonly Measurement[], plan: RatioPlan
   if (groups.length === 0) return [];
   const format = (value: number): string => `${value}×`;
   const alt = `Bars, ${label}. ${inWords(groups)}`;
-  return [{ kind: "bars", scale: "ratio", id, title, label: `${label}, logarithmic`, format, groups, alt }];
+  return [{ kind: "bars", scale: "ratio", unit: "×", id, title, label: `${label}, logarithmic`, format, groups, alt }];
 }
 
 function ratioBar({ rival, value, unit, spread = 0 }: Measurement, base: number, moreIsBetter: boolean): Bar {
@@ -173,6 +174,7 @@ export function lineChart(measurements: readonly Measurement[], plan: LinePlan):
 /** Round figures, in the unit that people would use. */
 function formatOnAxis(value: number, unit: Measurement["unit"]): string {
   if (unit !== "ns" && unit !== "ms") return formatFigure(value, unit);
+  if (value === 0) return "0";
   const ns = unit === "ms" ? value * 1e6 : value;
   const [scale, name] = ns < 1e3 ? [1, "ns"] : ns < 1e6 ? [1e3, "µs"] : [1e6, "ms"];
   return `${Number((ns / scale).toPrecision(3))} ${name}`;

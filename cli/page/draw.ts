@@ -66,14 +66,14 @@ function plot(options: Plot.PlotOptions): string {
   return `<g font-size="12" text-anchor="middle" fill="currentColor" color="var(--ink)">${innerHTML}</g>`;
 }
 
-function drawBars({ groups, label, scale, format }: BarChart, width: number): Drawing {
+function drawBars({ groups, label, scale, unit, format }: BarChart, width: number): Drawing {
   const narrow = width < 500;
   const bars = groups.flatMap((group) => group.bars.map((bar) => ({ ...bar, group: group.title })));
   const rivals = [...new Set(bars.map(({ rival }) => rival))];
   const fontSize = narrow ? 10.5 : 12;
   const marginLeft = Math.max(...rivals.map(({ length }) => length)) * fontSize * 0.55 + 14;
   const height = groups.length * (rivals.length * 20 + HEADING) + 62;
-  const { from, ticks, ...x } = scale === "ratio" ? ratioScale(bars, narrow) : amountScale(bars, narrow);
+  const { from, ticks, ...x } = scale === "ratio" ? ratioScale(bars, narrow) : amountScale(bars, unit, narrow);
   const top = { insetTop: HEADING - 4 };
   const markup = plot({
     width,
@@ -140,10 +140,11 @@ function ratioScale(bars: readonly Bar[], narrow: boolean): BarScale {
   return { type: "log", domain: [least / 1.1, most * room], from: 1, ticks: ticksWithin(least, most, narrow ? 4 : 8) };
 }
 
-function amountScale(bars: readonly Bar[], narrow: boolean): BarScale {
+function amountScale(bars: readonly Bar[], unit: BarChart["unit"], narrow: boolean): BarScale {
   const most = Math.max(...bars.map(({ high }) => high)) || 1;
-  const step = 10 ** Math.floor(Math.log10(most));
-  const size = [step / 5, step / 2, step, step * 2].find((each) => most / each <= (narrow ? 3 : 6)) ?? step * 5;
+  const [base, steps] = unit === "bytes" ? ([2, [1 / 4, 1 / 2, 1]] as const) : ([10, [1 / 5, 1 / 2, 1, 2]] as const);
+  const whole = base ** Math.floor(Math.log(most) / Math.log(base));
+  const size = steps.map((step) => step * whole).find((each) => most / each <= (narrow ? 3 : 6)) ?? whole;
   const ticks = Array.from({ length: Math.floor(most / size) + 1 }, (_, each) => each * size);
   return { type: "linear", domain: [0, most * (narrow ? 1.4 : 1.2)], from: 0, ticks };
 }
@@ -199,7 +200,9 @@ function drawLines(chart: LineChart, width: number): Drawing {
 function across({ xs, xScale }: LineChart, room: number) {
   const position = (x: number): number => (xScale === "log" ? x : xs.findIndex((each) => each.x === x));
   const every = Math.ceil(xs.length / room);
-  const ticks = xs.filter((_, index) => index % every === 0).map(({ x, text }) => ({ at: position(x), text }));
+  const ticks = xs
+    .filter((_, index) => (xs.length - 1 - index) % every === 0)
+    .map(({ x, text }) => ({ at: position(x), text }));
   const ends = [xs[0], xs.at(-1)].map((each) => position(each?.x ?? 0));
   const type: Plot.ScaleType = xScale === "log" ? "log" : "linear";
   return { position, ticks, scale: { type, domain: ends } };
