@@ -96,8 +96,13 @@ function renderAnswer(answer: Answer): string {
   if (error !== undefined)
     return `<section>${head}<p>It could not be answered:</p><pre>${escapeXml(error)}</pre></section>`;
   const charts = chartsOf(name, measurements).map(renderChart);
-  const all = `<details><summary>All ${measurements.length} figures, with spread and samples</summary>${renderTable(plainTable(measurements))}</details>`;
-  return `<section>${head}${charts.join("\n")}${tablesOf(answer).map(renderTable).join("\n")}${all}</section>`;
+  const tables = tablesOf(answer);
+  const plain = plainTable(measurements);
+  const isShown = tables.some(({ title }) => title === plain.title);
+  const all = isShown
+    ? ""
+    : `<details><summary>All ${measurements.length} figures, with spread and samples</summary>${renderTable(plain)}</details>`;
+  return `<section>${head}${charts.join("\n")}${tables.map(renderTable).join("\n")}${all}</section>`;
 }
 
 function renderChart(chart: Chart): string {
