@@ -7,9 +7,6 @@
  * Owns the method. Knows no rival and no question.
  */
 
-import { execFileSync } from "node:child_process";
-import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
 import { Bench } from "tinybench";
 
 /** One batch of a rival: does its operation this many times. */
@@ -65,38 +62,6 @@ export function figureFrom(samples: readonly number[]): Figure {
   const sorted = Float64Array.from(samples).sort();
   const at = (quantile: number): number => sorted[Math.floor(quantile * (sorted.length - 1))] ?? Number.NaN;
   return { ns: at(0.5), spread: (at(0.75) - at(0.25)) / 2 / at(0.5), samples: sorted.length };
-}
-
-export interface Machine {
-  node: string;
-  v8: string;
-  processor: string;
-  cores: number;
-  date: string;
-  /** Of the library, where it is a checkout; `-dirty` if it was changed since. */
-  commit: string | null;
-}
-
-/** What one needs to know to doubt a figure. */
-export function machine(): Machine {
-  return {
-    node: process.version,
-    v8: process.versions.v8,
-    processor: cpus()[0]?.model ?? "unknown",
-    cores: cpus().length,
-    date: new Date().toISOString().slice(0, 10),
-    commit: commit(),
-  };
-}
-
-function commit(): string | null {
-  const cwd = fileURLToPath(new URL(".", import.meta.url));
-  try {
-    const args = ["describe", "--always", "--dirty", "--exclude=*"];
-    return execFileSync("git", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-  } catch {
-    return null; // no git, or no checkout
-  }
 }
 
 export function formatNs(ns: number): string {

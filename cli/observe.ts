@@ -1,0 +1,39 @@
+/** Can outside code tell a reused buffer from a fresh one? The matrix of observe/, printed. */
+
+import { machine } from "../bench/machine.ts";
+import { type Matrix, PROBES, runMatrix } from "../observe/matrix.ts";
+import { printMatrix } from "../observe/report.ts";
+import { EXIT, UsageError } from "./failure.ts";
+import { toJson, writeText } from "./files.ts";
+import { openProgress } from "./progress.ts";
+
+export interface ObserveOptions {
+  /** Only probes whose name or theme contains it. */
+  only?: string;
+  /** A file, or `true` for standard output instead of the matrix. */
+  json?: string | true;
+}
+
+/** Gives the exit code: a probe that failed is a failure. */
+export async function observe({ only = "", json }: ObserveOptions): Promise<number> {
+  const matrix = await run(only);
+  if (json !== undefined) writeText(json === true ? "-" : json, toJson({ machine: machine(), ...matrix }));
+  if (json !== true && json !== "-") console.log(printMatrix(matrix));
+  return Object.values(matrix.counts).some(({ failed }) => failed > 0) ? EXIT.failed : EXIT.done;
+}
+
+async function run(only: string): Promise<Matrix> {
+  const probes = PROBES.filter(({ name, theme }) => name.includes(only) || theme.includes(only));
+  if (probes.length === 0) {
+    const themes = [...new Set(PROBES.map(({ theme }) => theme))].join("; ");
+    throw new UsageError(`no probe's name or theme contains "${only}"; the themes are: ${themes}`);
+  }
+  if (!process.stderr.isTTY) return runMatrix({ probes });
+  const progress = openProgress();
+  let begun = 0;
+  try {
+    return await runMatrix({ probes, onProgress: (probe) => progress.step(probe, begun++ / probes.length) });
+  } finally {
+    progress.clear();
+  }
+}
