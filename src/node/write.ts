@@ -1,0 +1,63 @@
+/** Writing leases to streams. Owns when a written block may be wiped: not before the stream has done with it. */
+
+import type { Writable } from "node:stream";
+import type { Lease } from "../lease.js";
+
+/**
+ * Writes the lease's bytes without a copy and ends the lease: for you at once, its
+ * block is wiped and returned when the write is done. For sockets, files, requests
+ * and responses, whatever state they are in; a stream that works on a chunk after
+ * its callback, or after `'close'`, is out of order and would see zeros.
+ *
+ * @returns a promise for the write: awaiting it is backpressure. Rejects with the
+ *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
+ *   the block has then been returned as well.
+ * @throws ArenaError by rejecting: as `lease.bytes` does; then nothing was written.
+ */
+export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
+  const { bytes } = lease;
+  const written = new Promise<void>((resolve, reject) => {
+    const settle = (error?: Error | null): void => {
+      stream.off("close", close);
+      if (error) reject(error);
+      else resolve();
+    };
+    // Not every stream calls back for what it drops when it is closed.
+    const close = (): void => settle(prematureClose());
+    if (stream.closed) {
+      settle(prematureClose());
+      return;
+    }
+    stream.once("close", close);
+    try {
+      stream.write(bytes, settle);
+    } catch (error) {
+      stream.off("close", close);
+      throw error;
+    }
+  });
+  return lease.releaseAfter(written);
+}
+
+/**
+ * Writes lease after lease, each once the one before it is written, and releases
+ * them. Does not end `stream`. If a write fails the rest is not asked for: an
+ * iterator is closed by its `return`.
+ *
+ * @returns a promise for bytes written in all; rejects as `writeAndRelease`, and
+ *   with what `leases` throws.
+ */
+export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>, stream: Writable): Promise<number> {
+  let byteLength = 0;
+  for await (const lease of leases) {
+    byteLength += lease.byteLength;
+    await writeAndRelease(stream, lease);
+  }
+  return byteLength;
+}
+
+function prematureClose(): Error {
+  return Object.assign(new Error("the stream was closed before the write was done"), {
+    code: "ERR_STREAM_PREMATURE_CLOSE",
+  });
+}
