@@ -41,6 +41,8 @@ export async function collect(stream: Readable, arena: Arena, options: CollectOp
     };
     const abort = (): void => giveUp(signal?.reason);
     const add = (chunk: unknown): void => {
+      // Told of the chunk under which another listener aborted, for instance.
+      if (!isOpen) return;
       try {
         collector.add(chunk);
       } catch (error) {

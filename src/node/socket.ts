@@ -25,7 +25,7 @@ export interface LeasedReadOptions {
   /**
    * Takes each lease, which has exactly the bytes that came, and releases it.
    * Returning `false`, and nothing else, pauses the socket: call `socket.resume()`
-   * to go on. If it throws, the lease is released and the socket destroyed with the error.
+   * to go on. (TLS still brings what had come before.) If it throws, the lease is released and the socket destroyed with the error.
    */
   onLease: (lease: Lease, socket: Socket) => unknown;
 }

@@ -17,22 +17,18 @@ import type { Lease } from "../lease.js";
 export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
   const { bytes } = lease;
   const written = new Promise<void>((resolve, reject) => {
+    if (stream.closed) throw prematureClose();
+    // Not every stream calls back for what it drops when it is closed.
+    const forget = whenClosed(stream, () => reject(prematureClose()));
     const settle = (error?: Error | null): void => {
-      stream.off("close", close);
+      forget();
       if (error) reject(error);
       else resolve();
     };
-    // Not every stream calls back for what it drops when it is closed.
-    const close = (): void => settle(prematureClose());
-    if (stream.closed) {
-      settle(prematureClose());
-      return;
-    }
-    stream.once("close", close);
     try {
       stream.write(bytes, settle);
     } catch (error) {
-      stream.off("close", close);
+      forget();
       throw error;
     }
   });
@@ -54,6 +50,24 @@ export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>,
     await writeAndRelease(stream, lease);
   }
   return byteLength;
+}
+
+/** Who waits for a stream's end: one listener for all, however many writes are under way. */
+const waiting = new WeakMap<Writable, Set<() => void>>();
+
+/** @returns what to call when `fn` need not be called any more. */
+function whenClosed(stream: Writable, fn: () => void): () => void {
+  let all = waiting.get(stream);
+  if (all === undefined) {
+    const each = new Set<() => void>();
+    stream.once("close", () => {
+      for (const call of each) call();
+    });
+    waiting.set(stream, each);
+    all = each;
+  }
+  all.add(fn);
+  return () => all.delete(fn);
 }
 
 function prematureClose(): Error {
