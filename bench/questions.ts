@@ -2,5 +2,6 @@
 
 import { leaseCycle } from "./lease-cycle.ts";
 import type { Question } from "./question.ts";
+import { writer } from "./writer.ts";
 
-export const QUESTIONS: readonly Question[] = [leaseCycle];
+export const QUESTIONS: readonly Question[] = [leaseCycle, writer];

@@ -9,8 +9,8 @@
  *     throws leaves what was written before it.
  * W3  `#bytes` is the whole block while it can be written to. Ended or revoked it
  *     has length 0, so that a write finds no room and comes through `#grow`, which
- *     says why; one of no bytes asks for itself. The block is looked up after
- *     `reserve`, never before: it may be another one by then.
+ *     says why; one of no bytes asks for itself. `#bytes` and the view of it are
+ *     looked up after `reserve`, never before: the block may be another one by then.
  *
  * Numbers are named and ordered as in `DataView`, big-endian unless asked, because
  * that is the pair of conventions every JavaScript programmer already has:
@@ -33,7 +33,6 @@ const MAX_UINT64 = 2n ** 64n - 1n;
 const MAX_INT64 = 2n ** 63n - 1n;
 
 const NO_BYTES = new Uint8Array(0);
-const NO_VIEW = new DataView(NO_BYTES.buffer);
 const encoder = new TextEncoder();
 
 /**
@@ -50,7 +49,8 @@ export class ByteWriter {
   readonly #acquire: (byteLength: number) => Lease;
   #lease: Lease | null;
   #bytes: Uint8Array<ArrayBuffer>;
-  #view: DataView;
+  /** Of `#bytes`, once a number is written. */
+  #view: DataView | null = null;
   #length = 0;
 
   /** @internal */
@@ -58,7 +58,6 @@ export class ByteWriter {
     this.#acquire = acquire;
     this.#lease = acquire(byteLength);
     this.#bytes = this.#lease.bytes;
-    this.#view = this.#lease.view(DataView);
   }
 
   /** Bytes written so far. */
@@ -109,70 +108,70 @@ export class ByteWriter {
   writeUint8(value: number): void {
     requireInteger(value, 0, 0xff);
     const at = this.reserve(1);
-    this.#view.setUint8(at, value);
+    this.#dataView.setUint8(at, value);
   }
 
   /** Appends one byte: -128 to 127. */
   writeInt8(value: number): void {
     requireInteger(value, -0x80, 0x7f);
     const at = this.reserve(1);
-    this.#view.setInt8(at, value);
+    this.#dataView.setInt8(at, value);
   }
 
   /** Appends two bytes. */
   writeUint16(value: number, littleEndian?: boolean): void {
     requireInteger(value, 0, 0xffff);
     const at = this.reserve(2);
-    this.#view.setUint16(at, value, littleEndian);
+    this.#dataView.setUint16(at, value, littleEndian);
   }
 
   /** Appends two bytes. */
   writeInt16(value: number, littleEndian?: boolean): void {
     requireInteger(value, -0x8000, 0x7fff);
     const at = this.reserve(2);
-    this.#view.setInt16(at, value, littleEndian);
+    this.#dataView.setInt16(at, value, littleEndian);
   }
 
   /** Appends four bytes. */
   writeUint32(value: number, littleEndian?: boolean): void {
     requireInteger(value, 0, 0xffffffff);
     const at = this.reserve(4);
-    this.#view.setUint32(at, value, littleEndian);
+    this.#dataView.setUint32(at, value, littleEndian);
   }
 
   /** Appends four bytes. */
   writeInt32(value: number, littleEndian?: boolean): void {
     requireInteger(value, -0x80000000, 0x7fffffff);
     const at = this.reserve(4);
-    this.#view.setInt32(at, value, littleEndian);
+    this.#dataView.setInt32(at, value, littleEndian);
   }
 
   /** Appends eight bytes. A number must be a safe integer. */
   writeUint64(value: number | bigint, littleEndian?: boolean): void {
     requireInteger64(value, 0, MAX_UINT64);
     const at = this.reserve(8);
-    this.#view.setBigUint64(at, BigInt(value), littleEndian);
+    this.#dataView.setBigUint64(at, BigInt(value), littleEndian);
   }
 
   /** Appends eight bytes. A number must be a safe integer. */
   writeInt64(value: number | bigint, littleEndian?: boolean): void {
     requireInteger64(value, -MAX_INT64 - 1n, MAX_INT64);
     const at = this.reserve(8);
-    this.#view.setBigInt64(at, BigInt(value), littleEndian);
+    this.#dataView.setBigInt64(at, BigInt(value), littleEndian);
   }
 
   /** Appends four bytes: the nearest float, infinite where there is none. */
   writeFloat32(value: number, littleEndian?: boolean): void {
     requireNumber(value);
     const at = this.reserve(4);
-    this.#view.setFloat32(at, value, littleEndian);
+    this.#dataView.setFloat32(at, value, littleEndian);
   }
 
   /** Appends eight bytes. */
   writeFloat64(value: number, littleEndian?: boolean): void {
     requireNumber(value);
     const at = this.reserve(8);
-    this.#view.setFloat64(at, value, littleEndian);
+    this.#dataView.setFloat64(at, value, littleEndian);
   }
 
   /**
@@ -232,25 +231,29 @@ export class ByteWriter {
   /** Sets one byte written or reserved before; else as `set`. */
   setUint8(offset: number, value: number): void {
     requireInteger(value, 0, 0xff);
-    this.#view.setUint8(this.#requireWritten(offset, 1), value);
+    const at = this.#requireWritten(offset, 1);
+    this.#dataView.setUint8(at, value);
   }
 
   /** Sets two bytes written or reserved before; else as `set`. */
   setUint16(offset: number, value: number, littleEndian?: boolean): void {
     requireInteger(value, 0, 0xffff);
-    this.#view.setUint16(this.#requireWritten(offset, 2), value, littleEndian);
+    const at = this.#requireWritten(offset, 2);
+    this.#dataView.setUint16(at, value, littleEndian);
   }
 
   /** Sets four bytes written or reserved before; else as `set`. */
   setUint32(offset: number, value: number, littleEndian?: boolean): void {
     requireInteger(value, 0, 0xffffffff);
-    this.#view.setUint32(this.#requireWritten(offset, 4), value, littleEndian);
+    const at = this.#requireWritten(offset, 4);
+    this.#dataView.setUint32(at, value, littleEndian);
   }
 
   /** Sets eight bytes written or reserved before; else as `set`. A number must be a safe integer. */
   setUint64(offset: number, value: number | bigint, littleEndian?: boolean): void {
     requireInteger64(value, 0, MAX_UINT64);
-    this.#view.setBigUint64(this.#requireWritten(offset, 8), BigInt(value), littleEndian);
+    const at = this.#requireWritten(offset, 8);
+    this.#dataView.setBigUint64(at, BigInt(value), littleEndian);
   }
 
   /**
@@ -292,6 +295,13 @@ export class ByteWriter {
   [Symbol.dispose](): void {
     this.#lease?.[Symbol.dispose]();
     this.#end();
+  }
+
+  get #dataView(): DataView {
+    if (this.#view !== null) return this.#view;
+    const { buffer, byteOffset, length } = this.#bytes;
+    this.#view = new DataView(buffer, byteOffset, length);
+    return this.#view;
   }
 
   /** False, and nothing is counted, if `text` is long, does not fit, or is not ASCII. */
@@ -357,7 +367,7 @@ export class ByteWriter {
     bytes.set(source, this.#length);
     this.#lease = lease;
     this.#bytes = bytes;
-    this.#view = lease.view(DataView);
+    this.#view = null;
     old.release();
   }
 
@@ -391,7 +401,7 @@ export class ByteWriter {
   #end(): void {
     this.#lease = null;
     this.#bytes = NO_BYTES;
-    this.#view = NO_VIEW;
+    this.#view = null;
   }
 }
 
