@@ -9,7 +9,8 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 const folder = `${root}build/snippets/`;
 const tsc = `${root}node_modules/typescript/bin/tsc`;
 
-const pages = ["README.md", "bench/README.md", ...readdirSync(`${root}docs`).map((name) => `docs/${name}`)];
+const docs = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
+const pages = ["README.md", "bench/README.md", ...docs];
 const snippets = pages
   .filter((page) => page.endsWith(".md"))
   .flatMap((page) =>
