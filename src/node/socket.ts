@@ -66,7 +66,7 @@ export function readSocketLeases<S extends Socket>(
     // and whatever it is not given, it goes on with the view that it had before.
     if (socket?.destroyed) return new Uint8Array(1);
     try {
-      // Node asks when it makes the socket and again when it connects, with no read between.
+      // Asked again without a read between when Node tries the next of several addresses.
       armed ??= arena.acquire(chunkBytes);
       return armed.bytes;
     } catch (error) {

@@ -199,6 +199,28 @@ describe.each(transports)("over %s, readSocketLeases", (transport, { serve, conn
 });
 
 describe("readSocketLeases", () => {
+  test("arms one lease when the socket tries one address after another", async () => {
+    using arena = smallArena();
+    const server = await serveTcp((socket) => socket.end("hello"));
+    const addresses = ["127.0.0.3", "127.0.0.2", "127.0.0.1"].map((address) => ({ address, family: 4 }));
+    const got: string[] = [];
+    const lookup: net.LookupFunction = (_host, _options, found) => found(null, addresses);
+    const socket = readSocketLeases(
+      (onread) => net.connect({ host: "several", port: server.port, autoSelectFamily: true, lookup, onread }),
+      arena,
+      {
+        onLease(lease) {
+          got.push(Buffer.from(lease.bytes).toString());
+          lease.release();
+        },
+      },
+    );
+    expect(await closed(socket)).toBeUndefined();
+    expect(got).toEqual(["hello"]);
+    expectDrained(arena);
+    await server.close();
+  });
+
   test("keeps nothing when no socket comes of it", () => {
     using arena = smallArena({ onExhausted: "throw" }, 1);
     const onLease = (lease: Lease): void => lease.release();
