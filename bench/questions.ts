@@ -10,6 +10,7 @@ import { pieces } from "./pieces.ts";
 import type { Question } from "./question.ts";
 import { realSizes } from "./real-sizes.ts";
 import { sideEffects } from "./side-effects.ts";
+import { writer } from "./writer.ts";
 
 export const QUESTIONS: readonly Question[] = [
   leaseCycle,
@@ -21,4 +22,5 @@ export const QUESTIONS: readonly Question[] = [
   mixedLifetimes,
   sideEffects,
   pieces,
+  writer,
 ];

@@ -25,6 +25,7 @@ import type { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
 import { Countdown, Tracer } from "./trace.js";
 import { type AbortSignalLike, Waiters } from "./waiters.js";
+import { ByteWriter, bytesUnder } from "./writer.js";
 
 /** Longest lease that can be asked for, in bytes. */
 const MAX_BYTE_LENGTH = 2 ** 32 - 1;
@@ -157,13 +158,7 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view.
    */
   copyOf(bytes: ArrayBufferView): Lease {
-    if (!ArrayBuffer.isView(bytes)) throw invalidArgument("bytes", bytes, "a Uint8Array or another view");
-    let source: Uint8Array;
-    try {
-      source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    } catch {
-      throw invalidArgument("bytes", bytes, "a view that is still attached: this one was released or transferred");
-    }
+    const source = bytesUnder(bytes);
     const lease = this.acquire(source.length);
     lease.bytes.set(source);
     return lease;
@@ -194,6 +189,17 @@ export class Arena extends ArenaEventTarget {
   scope(): Scope {
     this.#requireUse("open a scope");
     return new Scope((byteLength) => this.acquire(byteLength));
+  }
+
+  /**
+   * A message that grows as it is written: bytes, text and numbers.
+   * `using writer = arena.writer()`.
+   *
+   * @param byteLength bytes there is room for before it has to grow. Default 1024.
+   * @throws ArenaError as `acquire` does.
+   */
+  writer(byteLength?: number): ByteWriter {
+    return new ByteWriter((each) => this.acquire(each), byteLength);
   }
 
   /** Counters and states, as a plain object of the caller's own. */

@@ -19,3 +19,4 @@ export type { Scope } from "./scope.js";
 export type { ArenaStats, AuditReport } from "./stats.js";
 export type { TraceSite } from "./trace.js";
 export type { AbortSignalLike } from "./waiters.js";
+export type { ByteWriter } from "./writer.js";

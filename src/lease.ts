@@ -73,6 +73,18 @@ export class Lease {
   }
 
   /**
+   * The same block as a lease of its first `byteLength` bytes. Ends `lease`, which
+   * nobody else has seen. Not for users: they have this class as a type only.
+   */
+  static shorten(lease: Lease, byteLength: number): Lease {
+    const { bytes } = lease;
+    if (byteLength === bytes.length) return lease;
+    const owner = new ShortenedOwner(lease.#owner, bytes.length);
+    lease.#bytes = null;
+    return new Lease(bytes.subarray(0, byteLength), owner, lease.#ptr, byteLength);
+  }
+
+  /**
    * The leased bytes: zero when the lease was acquired, exactly `byteLength`
    * long, the same object each time. Yours until release; do not keep them
    * longer, and do not transfer or clone them (`copy()` makes bytes that you may).
@@ -232,6 +244,37 @@ export class Lease {
       `cannot ${action}: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
         "by other code; release the lease and do not grow lease.memory",
     );
+  }
+}
+
+/** Stands between a shortened lease and its owner, who knows the block by the length it was acquired with. */
+class ShortenedOwner implements BlockOwner {
+  readonly #owner: BlockOwner;
+  readonly #byteLength: number;
+
+  constructor(owner: BlockOwner, byteLength: number) {
+    this.#owner = owner;
+    this.#byteLength = byteLength;
+  }
+
+  get origin(): LeaseOrigin {
+    return this.#owner.origin;
+  }
+
+  get memory(): LinearMemory | undefined {
+    return this.#owner.memory;
+  }
+
+  get tally(): Tally {
+    return this.#owner.tally;
+  }
+
+  get closed(): boolean {
+    return this.#owner.closed;
+  }
+
+  release(ptr: number, _byteLength: number, written: number): void {
+    this.#owner.release(ptr, this.#byteLength, written);
   }
 }
 

@@ -29,5 +29,9 @@ declare class EventTarget {
   dispatchEvent(event: Event): boolean;
 }
 
+declare class TextEncoder {
+  encodeInto(source: string, destination: Uint8Array): { read: number; written: number };
+}
+
 declare function atob(base64: string): string;
 declare function structuredClone<T>(value: T, options: { transfer: ArrayBuffer[] }): T;

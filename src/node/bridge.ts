@@ -1,0 +1,106 @@
+/**
+ * From leases to Node's streams of bytes. A stream cannot say when its reader has
+ * done with a chunk, so what goes in here is copied once into a buffer of Node's
+ * own, and the lease released at once. Where the copy hurts, write with
+ * `writeAndRelease` or `pipeLeases` instead.
+ */
+
+import { Readable, Transform, type TransformCallback, type TransformOptions } from "node:stream";
+import { invalidArgument } from "../errors.js";
+import type { Lease } from "../lease.js";
+
+/**
+ * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for
+ * whatever takes a stream. Each lease is copied and released as it is read. If the
+ * stream is destroyed, an iterator is closed by its `return`, which has to release
+ * what it has not yielded yet.
+ */
+export function readableFrom(leases: Iterable<Lease> | AsyncIterable<Lease>): Readable {
+  return Readable.from(copies(leases), { objectMode: false });
+}
+
+async function* copies(leases: Iterable<Lease> | AsyncIterable<Lease>): AsyncGenerator<Buffer, void, undefined> {
+  for await (const lease of leases) yield copyAndRelease(lease);
+}
+
+/** Takes a lease, whose bytes go on as a chunk, and releases it. */
+export type PushLease = (lease: Lease) => void;
+
+export interface LeaseTransformOptions extends Pick<TransformOptions, "highWaterMark" | "signal"> {
+  /**
+   * Takes each chunk that comes, valid during the call or until the promise it
+   * returns settles, and pushes as many leases as it likes.
+   */
+  transform: (chunk: Buffer, push: PushLease) => void | Promise<void>;
+  /** Called when no more chunks come. */
+  flush?: ((push: PushLease) => void | Promise<void>) | undefined;
+  /** Called when the stream ends early or late: the place to release what is still held. */
+  release?: (() => void) | undefined;
+}
+
+/**
+ * A `Transform` between streams of bytes, whose work is done in leases: an encoder
+ * or a framer with an `arena.writer()` in a `pipeline`. Leases pushed are copied and
+ * released. An error thrown by a function of `options` destroys the stream.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` if `transform` is no function.
+ */
+export class LeaseTransform extends Transform {
+  readonly #options: LeaseTransformOptions;
+  readonly #push: PushLease = (lease) => {
+    this.push(copyAndRelease(lease));
+  };
+
+  constructor(options: LeaseTransformOptions) {
+    if (typeof options?.transform !== "function") {
+      throw invalidArgument("options.transform", options?.transform, "a function of a chunk and push");
+    }
+    const { highWaterMark, signal } = options;
+    super({ ...(highWaterMark !== undefined && { highWaterMark }), ...(signal !== undefined && { signal }) });
+    this.#options = options;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    run(() => this.#options.transform(chunk, this.#push), done);
+  }
+
+  override _flush(done: TransformCallback): void {
+    run(() => this.#options.flush?.(this.#push), done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    run(
+      () => this.#options.release?.(),
+      (own) => done(error ?? own ?? null),
+    );
+  }
+}
+
+/** Calls `done` once `fn` has returned and what it returned has settled. */
+function run(fn: () => void | Promise<void>, done: (error?: Error | null) => void): void {
+  let result: void | Promise<void>;
+  try {
+    result = fn();
+  } catch (error) {
+    done(toError(error));
+    return;
+  }
+  if (result === undefined) done();
+  else
+    result.then(
+      () => done(),
+      (error: unknown) => done(toError(error)),
+    );
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error), { cause: error });
+}
+
+function copyAndRelease(lease: Lease): Buffer {
+  try {
+    return Buffer.from(lease.bytes);
+  } finally {
+    lease[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Files of the origin private file system, in a worker, through their synchronous
+ * access handle: the one part of the web platform that reads straight into a lease.
+ */
+
+import type { Arena } from "../arena.js";
+import { chunkLength, requireOptions } from "../collector.js";
+import { invalidArgument } from "../errors.js";
+import { Lease } from "../lease.js";
+
+const DEFAULT_CHUNK_BYTES = 64 * 1024;
+
+/** What is used of a `FileSystemSyncAccessHandle`. */
+export interface AccessHandleLike {
+  read(bytes: Uint8Array<ArrayBuffer>, options?: { at?: number }): number;
+  write(bytes: Uint8Array<ArrayBuffer>, options?: { at?: number }): number;
+}
+
+/**
+ * The file's bytes from its start, lease after lease, read into without a copy:
+ * `for (using lease of …)`. Each has `chunkBytes` bytes (default 64 KiB) but the
+ * last, and is yours to release. The handle stays yours and open.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, also where there is no such handle (it
+ *   exists in workers only); as `arena.acquire`; the handle's own error.
+ */
+export function readAccessHandle(
+  handle: AccessHandleLike,
+  arena: Arena,
+  options: { chunkBytes?: number | undefined } = {},
+): Generator<Lease, void, undefined> {
+  requireHandle(handle);
+  requireOptions(options);
+  return leases(handle, arena, chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES));
+}
+
+/**
+ * Writes the lease's bytes without a copy, and releases it whatever happens.
+ *
+ * @param at bytes from the file's start.
+ * @returns the offset behind what was written.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` (the lease is then still yours), as
+ *   `lease.bytes`; the handle's own error, for instance when the quota is reached.
+ */
+export function writeAccessHandle(handle: AccessHandleLike, lease: Lease, at = 0): number {
+  requireHandle(handle);
+  try {
+    const { bytes } = lease;
+    let written = 0;
+    while (written < bytes.length) {
+      const taken = handle.write(bytes.subarray(written), { at: at + written });
+      if (!(taken > 0))
+        throw new Error(`the handle took ${taken} of ${bytes.length - written} bytes and did not say why`);
+      written += taken;
+    }
+    return at + written;
+  } finally {
+    lease[Symbol.dispose]();
+  }
+}
+
+function* leases(handle: AccessHandleLike, arena: Arena, chunkBytes: number): Generator<Lease, void, undefined> {
+  for (let at = 0; ; ) {
+    const lease = arena.acquire(chunkBytes);
+    let byteLength = 0;
+    try {
+      byteLength = handle.read(lease.bytes, { at });
+    } finally {
+      if (byteLength === 0) lease.release();
+    }
+    if (byteLength === 0) return;
+    at += byteLength;
+    yield Lease.shorten(lease, byteLength);
+  }
+}
+
+function requireHandle(handle: AccessHandleLike): void {
+  if (typeof handle?.read === "function" && typeof handle.write === "function") return;
+  throw invalidArgument("handle", handle, "a FileSystemSyncAccessHandle, which only workers can create");
+}

@@ -1,0 +1,89 @@
+/** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
+
+import type { Arena } from "../arena.js";
+import { type CollectOptions, Collector } from "../collector.js";
+import { invalidArgument } from "../errors.js";
+import type { Lease } from "../lease.js";
+import type { AbortSignalLike } from "../waiters.js";
+import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./source.js";
+
+/**
+ * Reads a stream, body, blob or file to its end into one lease, exactly as long as
+ * what came; it is yours to release. A blob's length is used as `byteLengthHint`.
+ *
+ * If it fails nothing stays leased, and the source is cancelled.
+ *
+ * @returns a promise that rejects with an ArenaError (`ERR_LIMIT_EXCEEDED`,
+ *   `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's reason, or the stream's error.
+ */
+export async function collect(source: Source, arena: Arena, options: CollectOptions): Promise<Lease> {
+  const byteLengthHint = options?.byteLengthHint ?? byteLengthOf(source);
+  const collector = new Collector(arena, { ...options, byteLengthHint });
+  const reader = readerOf(source);
+  try {
+    for await (const chunk of chunksOf(reader, options.signal)) collector.add(chunk);
+    return collector.take();
+  } catch (error) {
+    collector.discard();
+    throw error;
+  }
+}
+
+/**
+ * The source's bytes as leases, one for each chunk that comes: `for await (using
+ * lease of …)`, or with a `lease.release()` at the end of the body. Each is a copy
+ * and yours to release. (The platform refuses to read into WebAssembly memory, so
+ * there is no way without a copy.) Leave early and the source is cancelled.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, as `arena.acquire`; the signal's
+ *   reason; the stream's error.
+ */
+export async function* readLeases(
+  source: Source,
+  arena: Arena,
+  options: { signal?: AbortSignalLike | undefined } = {},
+): AsyncGenerator<Lease, void, undefined> {
+  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield arena.copyOf(requireBytes(chunk));
+}
+
+async function* chunksOf(
+  reader: StreamReaderLike | null,
+  signal: AbortSignalLike | undefined,
+): AsyncGenerator<unknown, void, undefined> {
+  if (reader === null) return;
+  let isDone = false;
+  try {
+    for (;;) {
+      const { done, value } = await readUnlessAborted(reader, signal);
+      isDone = done;
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Not awaited: a source may take its time to end, or never do, and has nothing more to say to us.
+    if (!isDone) reader.cancel(signal?.reason).catch(() => {});
+    reader.releaseLock();
+  }
+}
+
+/** The next chunk; rejects with the signal's reason as soon as it aborts, even while nothing comes. */
+function readUnlessAborted(
+  reader: StreamReaderLike,
+  signal: AbortSignalLike | undefined,
+): ReturnType<StreamReaderLike["read"]> {
+  if (signal === undefined) return reader.read();
+  if (signal.aborted) return Promise.reject(signal.reason);
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    reader
+      .read()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+function requireBytes(chunk: unknown): ArrayBufferView {
+  if (ArrayBuffer.isView(chunk)) return chunk;
+  throw invalidArgument("a chunk of the stream", chunk, "a stream of bytes");
+}
