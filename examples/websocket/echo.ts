@@ -53,6 +53,8 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
   };
   socket.on("data", read);
   socket.on("error", () => socket.destroy());
+  // An http server's sockets stay half open until this side ends too.
+  socket.on("end", () => socket.end());
   socket.on("close", () => parser.destroy());
   if (head.length > 0) read(head);
 }
