@@ -1,0 +1,44 @@
+/**
+ * Lists a tar archive with a digest of each file: `npx tsx examples/tar/main.ts some.tar`,
+ * or `-` for standard input.
+ */
+
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { Arena } from "cleanslab";
+import { ParseError } from "../parsing/errors.ts";
+import { TarParser } from "./parser.ts";
+
+const path = process.argv[2];
+if (path === undefined) {
+  console.error("usage: npx tsx examples/tar/main.ts ARCHIVE, or - for standard input");
+  process.exit(2);
+}
+
+const arena = new Arena();
+let hash: Hash | null = null;
+const parser = new TarParser(arena, {
+  entry(entry) {
+    hash = entry.type === "file" ? createHash("sha256") : null;
+    return undefined;
+  },
+  data(lease) {
+    hash?.update(lease.bytes);
+    lease.release();
+  },
+  entryEnd({ type, name, linkName, byteLength }) {
+    const what = hash === null ? type.padEnd(64) : hash.digest("hex");
+    console.log(`${what} ${String(byteLength).padStart(10)} ${name}${linkName === "" ? "" : ` -> ${linkName}`}`);
+  },
+});
+
+try {
+  for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) parser.write(chunk);
+  parser.end();
+} catch (error) {
+  parser.destroy();
+  if (!(error instanceof ParseError) && !(error instanceof Error && "code" in error)) throw error;
+  console.error(`${path}: ${error.message}`);
+  process.exitCode = 1;
+}
+arena.assertDrained();

@@ -1,0 +1,82 @@
+/** A WebSocket server that sends back what it gets: the handshake, and a parser for each connection. */
+
+import { createHash } from "node:crypto";
+import { createServer, type IncomingMessage, type Server } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Arena, Lease } from "cleanslab";
+import { encodeClose, encodeFrame } from "./frames.ts";
+import { type WebSocketMessage, WebSocketParser } from "./parser.ts";
+import { WebSocketError } from "./protocol.ts";
+
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+export interface EchoOptions {
+  arena: Arena;
+  maxMessageBytes?: number;
+}
+
+/** Not yet listening. Every lease is released when its connection ends, at the latest. */
+export function createEchoServer({ arena, maxMessageBytes }: EchoOptions): Server {
+  const server = createServer((_, response) => {
+    response.writeHead(426, { upgrade: "websocket" }).end("This server speaks WebSocket.\n");
+  });
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const key = request.headers["sec-websocket-key"];
+    if (request.headers.upgrade?.toLowerCase() !== "websocket" || key === undefined) {
+      socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+      return;
+    }
+    const accept = createHash("sha1")
+      .update(key + GUID)
+      .digest("base64");
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
+    );
+    serve(arena, socket, head, maxMessageBytes);
+  });
+  return server;
+}
+
+function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: number | undefined): void {
+  const parser = new WebSocketParser(arena, (message) => answer(arena, socket, message), {
+    role: "server",
+    ...(maxMessageBytes !== undefined && { maxMessageBytes }),
+  });
+  const read = (chunk: Uint8Array): void => {
+    try {
+      parser.write(chunk);
+    } catch (error) {
+      socket.off("data", read);
+      if (error instanceof WebSocketError) send(socket, encodeClose(arena, { code: error.closeCode }), true);
+      else socket.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  socket.on("data", read);
+  socket.on("error", () => socket.destroy());
+  // An http server's sockets stay half open until this side ends too.
+  socket.on("end", () => socket.end());
+  socket.on("close", () => parser.destroy());
+  if (head.length > 0) read(head);
+}
+
+function answer(arena: Arena, socket: Duplex, message: WebSocketMessage): void {
+  if (message.kind === "close") {
+    const code = message.code === 1005 ? {} : { code: message.code };
+    send(socket, encodeClose(arena, code), true);
+    return;
+  }
+  const { kind, lease } = message;
+  try {
+    if (kind === "pong") return;
+    send(socket, encodeFrame(arena, { opcode: kind === "ping" ? "pong" : kind, payload: lease.bytes }), false);
+  } finally {
+    lease.release();
+  }
+}
+
+/** A queued write reads the bytes later: they are released when it is done, or has failed. */
+function send(socket: Duplex, frame: Lease, last: boolean): void {
+  const more = socket.write(frame.bytes, () => frame.release());
+  if (last) socket.end();
+  else if (!more && !socket.isPaused()) socket.pause().once("drain", () => socket.resume());
+}
