@@ -10,7 +10,8 @@
  *    └── release(), pinned ──▶ ENDED ─────┘ last pin released
  */
 
-import { type LinearMemory, WHOLE_BLOCK } from "./abi.js";
+import { Bytes, type LinearMemory, WHOLE_BLOCK } from "./abi.js";
+import { channels } from "./channels.js";
 import { ArenaError, arenaDisposed, invalidArgument, leaseReleased } from "./errors.js";
 import type { Tally } from "./ledger.js";
 
@@ -27,8 +28,14 @@ export interface BlockOwner {
   readonly tally: Tally;
   /** The arena was disposed. */
   readonly closed: boolean;
-  /** Wipes the first `written` bytes and takes the block back. Throws, and changes nothing, if it cannot. */
-  release(ptr: number, byteLength: number, written: number): void;
+  /** Who acquired and released the lease, as far as that is traced: lines for the end of a message. */
+  readonly history?: string;
+  /**
+   * Wipes the first `written` bytes and takes the block back. Throws, and changes
+   * nothing, if it cannot. Answers an error if the block's records were damaged:
+   * the lease has ended all the same, wiped and counted.
+   */
+  release(ptr: number, byteLength: number, written: number): ArenaError | undefined;
 }
 
 /** A typed array or `DataView` constructor. */
@@ -64,6 +71,8 @@ export class Lease {
     this.#owner = owner;
     this.#ptr = ptr;
     this.#byteLength = byteLength;
+    // Here, because the making of a lease is the last thing that an acquire does.
+    if (channels.acquire.hasSubscribers) channels.acquire.publish({ arena: owner.tally.arena, byteLength });
   }
 
   /** @internal Puts `wrap(owner)` in the owner's place, to watch what this lease does. */
@@ -83,8 +92,9 @@ export class Lease {
    */
   get bytes(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes;
-    if (bytes === null) throw leaseReleased("read bytes", this.#byteLength);
-    if (bytes.length !== this.#byteLength) throw this.#detached("read bytes");
+    if (bytes === null) throw this.#ended("read bytes");
+    // An empty view looks the same when it is detached.
+    if (bytes.length !== this.#byteLength || (bytes.length === 0 && this.#owner.closed)) throw this.#detached();
     return bytes;
   }
 
@@ -155,7 +165,7 @@ export class Lease {
    * @throws ArenaError as `bytes` does.
    */
   copy(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.bytes);
+    return new Bytes(this.bytes);
   }
 
   /**
@@ -165,13 +175,15 @@ export class Lease {
    *
    * @throws ArenaError `ERR_LEASE_RELEASED` on a second call, `ERR_INVALID_ARGUMENT`
    *   for a `written` out of range or, with tracing on, untrue (the lease is then
-   *   still yours), `ERR_ARENA_DISPOSED`, `ERR_ARENA_CORRUPT`.
+   *   still yours), `ERR_ARENA_DISPOSED`, `ERR_ARENA_CORRUPT` if this release is
+   *   the first to find that someone wrote over the segment's bookkeeping: the
+   *   lease has then ended like any other.
    */
   release(options?: ReleaseOptions): void {
-    if (this.#bytes === null) throw leaseReleased("release", this.#byteLength);
+    if (this.#bytes === null) throw this.#ended("release");
     const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
-    if (this.#pins === 0) this.#owner.release(this.#ptr, this.#byteLength, written);
-    this.#bytes = null;
+    if (this.#pins === 0) this.#giveBack(written);
+    else this.#bytes = null;
   }
 
   /** Releases unless already released. */
@@ -188,7 +200,7 @@ export class Lease {
    * @throws ArenaError `ERR_LEASE_RELEASED` after release.
    */
   pin(): Pin {
-    if (this.#bytes === null) throw leaseReleased("pin", this.#byteLength);
+    if (this.#bytes === null) throw this.#ended("pin");
     this.#pins++;
     return new Pin(() => this.#unpin());
   }
@@ -210,8 +222,16 @@ export class Lease {
 
   #unpin(): void {
     this.#pins--;
-    if (this.#pins !== 0 || this.#bytes !== null || this.#owner.closed) return;
-    this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
+    if (this.#pins === 0 && this.#bytes === null && !this.#owner.closed) this.#giveBack(WHOLE_BLOCK);
+  }
+
+  #giveBack(written: number): void {
+    const error = this.#owner.release(this.#ptr, this.#byteLength, written);
+    this.#bytes = null;
+    if (channels.release.hasSubscribers) {
+      channels.release.publish({ arena: this.#owner.tally.arena, byteLength: this.#byteLength });
+    }
+    if (error !== undefined) throw error;
   }
 
   #checkWritten(options: ReleaseOptions): number {
@@ -225,11 +245,15 @@ export class Lease {
     return written === this.#byteLength ? WHOLE_BLOCK : written;
   }
 
-  #detached(action: string): ArenaError {
-    if (this.#owner.closed) return arenaDisposed(action);
+  #ended(action: string): ArenaError {
+    return leaseReleased(action, this.#byteLength, this.#owner.history);
+  }
+
+  #detached(): ArenaError {
+    if (this.#owner.closed) return arenaDisposed("read bytes");
     return new ArenaError(
       "ERR_ARENA_CORRUPT",
-      `cannot ${action}: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
+      `cannot read bytes: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
         "by other code; release the lease and do not grow lease.memory",
     );
   }
