@@ -336,6 +336,8 @@ export class Arena extends ArenaEventTarget {
       throw arenaDisposed("acquire");
     }
     const due = this.#countdown.next();
+    // Where blocks are not renewed, this is the only place that leases pass without cost.
+    if (this.#settings.revoke === "never") this.#ledger.turnOver(due.leases * byteLength);
     const lease = (due.guard ? this.#dedicated.acquire(byteLength, "guard") : null) ?? this.#acquirePlain(byteLength);
     return due.trace && lease !== null ? this.#tracer.watch(lease) : lease;
   }
@@ -406,6 +408,9 @@ export class Arena extends ArenaEventTarget {
     const { level } = this.#tracer;
     this.#ledger.tracesAll = level === "all";
     this.#ledger.onDirty = level === "off" ? null : (tally, byteOffset) => this.#foundDirty(tally, byteOffset);
+    for (const pool of this.#pools.values()) {
+      if (pool instanceof CachedPool) pool.keep();
+    }
   }
 
   #foundDirty(tally: Tally, byteOffset: number): void {

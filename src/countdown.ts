@@ -22,13 +22,14 @@ export class Countdown {
     this.left = this.#step = Math.min(this.#guardIn, this.#traceIn);
   }
 
-  /** What the lease at hand is to be; counts on to the next. */
-  next(): { guard: boolean; trace: boolean } {
+  /** What the lease at hand is to be, and how many there were since the last that was due; counts on to the next. */
+  next(): { guard: boolean; trace: boolean; leases: number } {
     this.#guardIn -= this.#step;
     this.#traceIn -= this.#step;
     const due = {
       guard: this.#guardIn === 0 && this.#guardEvery !== 0,
       trace: this.#traceIn === 0 && this.#traceEvery !== 0,
+      leases: this.#step,
     };
     if (this.#guardIn === 0) this.#guardIn = this.#guardEvery || NEVER_DUE;
     if (this.#traceIn === 0) this.#traceIn = this.#traceEvery || NEVER_DUE;

@@ -44,7 +44,6 @@ export class FreeListSegment extends Segment implements BlockOwner {
 
   #offerRoom(status: number, byteLength: number): void {
     if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
-    this.ledger.turnOver(byteLength);
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Countdown } from "./countdown.js";
-import { type ArenaError, arenaDisposed } from "./errors.js";
+import type { ArenaError } from "./errors.js";
 import type { FreeListSegment, FreeListSegments } from "./free-list.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import type { Ledger, Tally } from "./ledger.js";
@@ -64,7 +64,7 @@ class KeptBlock implements BlockOwner {
   }
 
   release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
-    if (this.segment.closed) throw arenaDisposed("release");
+    if (this.segment.isOutOfUse) return this.segment.endDamaged(this.ptr, byteLength);
     return this.#pool.takeBack(this, byteLength, written);
   }
 }
@@ -79,7 +79,7 @@ export class CachedPool implements SizeClassPool {
   readonly #countdown: Countdown;
   readonly #segments: FreeListSegments;
   readonly #kept: KeptBlock[] = [];
-  readonly #keepAtMost: number;
+  #keepAtMost = 0;
 
   constructor(byteLength: number, sizeClass: number, blockBytes: number, host: PoolHost, segments: FreeListSegments) {
     this.byteLength = byteLength;
@@ -89,7 +89,15 @@ export class CachedPool implements SizeClassPool {
     this.#ledger = host.ledger;
     this.#countdown = host.countdown;
     this.#segments = segments;
-    this.#keepAtMost = Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / blockBytes));
+    this.keep();
+  }
+
+  /** Keeps blocks from now on; not while stale writes are looked for, which a segment does at hand-out. */
+  keep(): void {
+    const { onDirty } = this.#ledger;
+    if (onDirty !== null) this.flush();
+    this.#keepAtMost =
+      onDirty === null ? Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / this.#blockBytes)) : 0;
   }
 
   acquire(): Lease {
@@ -100,7 +108,6 @@ export class CachedPool implements SizeClassPool {
         const { byteLength } = this;
         // Whoever holds lease.memory can revoke it.
         if (block.bytes.length !== byteLength) block.bytes = block.segment.view(block.ptr, byteLength);
-        if (this.#ledger.onDirty !== null) block.segment.wipeInspected(block.ptr, this.#blockBytes);
         this.#ledger.tookClass(block.segment.tally, byteLength, this.#sizeClass);
         return new Lease(block.bytes, block, block.ptr, byteLength);
       }
@@ -110,13 +117,12 @@ export class CachedPool implements SizeClassPool {
 
   takeBack(block: KeptBlock, byteLength: number, written: number): ArenaError | undefined {
     const { segment } = block;
-    if (this.#kept.length >= this.#keepAtMost || this.#ledger.waiting !== 0 || segment.tally.state === "corrupt") {
+    if (this.#kept.length >= this.#keepAtMost || this.#ledger.waiting !== 0) {
       return segment.release(block.ptr, byteLength, written);
     }
     segment.exports.wipe(block.ptr, Math.min(written, this.#blockBytes));
     this.#kept.push(block);
     this.#ledger.gaveBack(segment.tally, byteLength);
-    this.#ledger.turnOver(byteLength);
     return undefined;
   }
 

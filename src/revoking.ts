@@ -50,7 +50,7 @@ class RevokingSegment extends Segment implements BlockOwner {
 
   override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
     const { tally } = this;
-    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.closed && tally.state !== "corrupt") {
+    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.isOutOfUse) {
       return this.#releaseAlone(ptr, byteLength, written);
     }
     const status = this.giveBack(ptr, written, 1);
@@ -63,15 +63,20 @@ class RevokingSegment extends Segment implements BlockOwner {
   /** Every view dead and every block free; or false, and the segment is out of use. Only without leases. */
   renew(): boolean {
     this.isOld = false;
-    // Before the bookkeeping is made new: damage to it must not go unnoticed.
-    const isSound = this.exports.audit() === 0;
-    if (!this.revoke() || !isSound) {
+    if (!this.revoke()) {
       this.quarantine();
       return false;
     }
     this.exports.reset();
     this.ledger.turnOver(this.tally.reservedBytes);
     return true;
+  }
+
+  /** Likewise, at the end of a whole life: damage to the bookkeeping is noticed before that is made new. */
+  renewDrained(): boolean {
+    if (this.exports.audit() === 0) return this.renew();
+    this.quarantine();
+    return false;
   }
 
   protected override letGo(): void {
@@ -218,7 +223,7 @@ export class RevokingSegments implements SegmentSet {
   #next(): RevokingSegment | null {
     let segment = this.#drained.pop();
     if (segment !== undefined) {
-      if (!segment.renewed && !segment.renew()) return this.#next();
+      if (!segment.renewed && !segment.renewDrained()) return this.#next();
     } else {
       const parts = createSegmentParts(this.#ledger, this.#slabShift);
       if (parts === null) return null;

@@ -48,6 +48,8 @@ export abstract class Segment implements MemoryOwner {
   /** The module's `release`, until the segment is out of use. */
   protected giveBack: SegmentExports["release"];
   closed = false;
+  /** Closed, or corrupt. */
+  isOutOfUse = false;
   readonly #slabShift: number;
   #buffer: ArrayBuffer;
 
@@ -66,7 +68,7 @@ export abstract class Segment implements MemoryOwner {
 
   /** Looks for stale writes at hand-out from now on, if the ledger wants to know of them. */
   inspect(): void {
-    if (this.closed || this.tally.state === "corrupt") return;
+    if (this.isOutOfUse) return;
     this.take = this.ledger.onDirty === null ? this.exports.acquire : (sizeClass) => this.#takeInspected(sizeClass);
   }
 
@@ -117,7 +119,7 @@ export abstract class Segment implements MemoryOwner {
   }
 
   close(): void {
-    this.closed = true;
+    this.closed = this.isOutOfUse = true;
     this.take = () => Status.NO_ROOM;
     this.giveBack = () => Status.NOT_LIVE;
     this.revoke();
@@ -129,6 +131,7 @@ export abstract class Segment implements MemoryOwner {
     if (tally.state === "corrupt" || tally.state === "dropped") return;
     this.letGo();
     tally.state = "corrupt";
+    this.isOutOfUse = true;
     // Nothing that the module says of this segment is worth asking for.
     this.take = () => Status.CORRUPT;
     this.giveBack = () => Status.CORRUPT;
