@@ -3,6 +3,7 @@
 import { alive } from "./alive.ts";
 import { cap } from "./cap.ts";
 import { churn } from "./churn.ts";
+import { guard } from "./guard.ts";
 import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
 import { mixedLifetimes } from "./mixed-lifetimes.ts";
@@ -23,4 +24,5 @@ export const QUESTIONS: readonly Question[] = [
   sideEffects,
   pieces,
   writer,
+  guard,
 ];

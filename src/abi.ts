@@ -10,6 +10,11 @@
 import { wasmUnavailable } from "./errors.js";
 import { MODULE_BASE64 } from "./module.generated.js";
 
+/** The constructor and the wipe as they were at import: nobody replaces them under the arena later. */
+export const Bytes = Uint8Array;
+export const wipeBytes: (bytes: Uint8Array, value: 0, start?: number, end?: number) => void =
+  Function.prototype.call.bind(Bytes.prototype.fill);
+
 export const PAGE_BYTES = 65536;
 export const SLAB_COUNT = 64;
 export const MIN_SLAB_SHIFT = 12;
@@ -107,7 +112,7 @@ let compiled: WebAssembly.Module | undefined;
 function compile(): WebAssembly.Module {
   if (compiled === undefined) {
     try {
-      compiled = new WebAssembly.Module(Uint8Array.from(atob(MODULE_BASE64), (char) => char.charCodeAt(0)));
+      compiled = new WebAssembly.Module(Bytes.from(atob(MODULE_BASE64), (char) => char.charCodeAt(0)));
     } catch (cause) {
       throw wasmUnavailable(cause);
     }

@@ -10,20 +10,22 @@
  */
 
 import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
+import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
+import { Countdown } from "./countdown.js";
 import { DedicatedMemories } from "./dedicated.js";
-import { ArenaError, arenaDisposed, arenaExhausted, invalidArgument, neverFits } from "./errors.js";
+import { ArenaError, arenaDisposed, arenaExhausted, invalidArgument, neverFits, throwAll } from "./errors.js";
 import { ArenaEventTarget, dispatch } from "./events.js";
 import { FreeListSegment, FreeListSegments } from "./free-list.js";
 import type { Lease } from "./lease.js";
-import { Ledger } from "./ledger.js";
-import { type ArenaOptions, resolveOptions, type Settings } from "./options.js";
+import { Ledger, type Tally } from "./ledger.js";
+import { type ArenaOptions, checkTrace, resolveOptions, type Settings, type TraceLevel } from "./options.js";
 import { acquireFromHeap } from "./overflow.js";
 import { CachedPool, PlainPool, type PoolHost, type SizeClassPool } from "./pool.js";
 import { RevokingSegments } from "./revoking.js";
 import { Scope } from "./scope.js";
-import type { Segment } from "./segment.js";
+import { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
-import { Countdown, Tracer } from "./trace.js";
+import { Tracer, type TraceSite } from "./trace.js";
 import { type AbortSignalLike, Waiters } from "./waiters.js";
 import { ByteWriter, bytesUnder } from "./writer.js";
 
@@ -64,12 +66,18 @@ export class Arena extends ArenaEventTarget {
     super();
     const settings = resolveOptions(options);
     requireWebAssembly();
+    openChannels();
     this.#settings = settings;
     this.#slabShift = settings.slabShift;
     this.#classCount = settings.revoke === "on-release" ? 0 : classCountOf(settings.slabShift);
     this.#ledger = new Ledger(settings.maxBytes, this.#slabShift, this.#classCount);
-    this.#tracer = new Tracer(settings.trace);
+    this.#ledger.arena = this;
+    this.#tracer = new Tracer(settings.trace, settings.revoke === "never", (tally, byteLength, sites) => {
+      this.#ledger.lose(tally, byteLength);
+      this.#reportLeak(1, byteLength, sites);
+    });
     this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
+    tellWhenAnnounced(this.#countdown);
     this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke !== "never");
     this.#segments = this.#createSegments();
     this.#waiters = new Waiters((waiting) => {
@@ -83,10 +91,8 @@ export class Arena extends ArenaEventTarget {
       this.#dedicated.shrink();
     };
     this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
-    this.#ledger.onLeak = (tally) => {
-      const sites = this.#tracer.writeOff(tally);
-      dispatch(this, "leak", { leases: tally.live, byteLength: tally.liveBytes, sites });
-    };
+    this.#ledger.onLeak = (tally) => this.#reportLeak(tally.live, tally.liveBytes, this.#tracer.writeOff(tally));
+    this.#watchWrites();
     this.#poolHost = {
       ledger: this.#ledger,
       countdown: this.#countdown,
@@ -133,22 +139,36 @@ export class Arena extends ArenaEventTarget {
    * when `fn` returns or throws, or when the promise it returned settles.
    *
    * @returns what `fn` returns.
-   * @throws what `fn` throws, and as `acquire` does.
+   * @throws what `fn` throws, and as `acquire` does. Should the release fail after
+   *   `fn` did, an `AggregateError` of both.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
     if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
     const lease = this.acquire(byteLength);
+    /** Releases, and throws that error, or `fn`'s, or both in one. */
+    const end = (...errors: unknown[]): void => {
+      try {
+        lease[Symbol.dispose]();
+      } catch (error) {
+        errors.push(error);
+      }
+      throwAll(errors, "what was lent to failed, and so did the release");
+    };
     let result: T;
     try {
       result = fn(lease.bytes);
       if (isThenable(result)) {
-        return Promise.resolve(result).finally(() => lease[Symbol.dispose]()) as T;
+        const ended = (value: unknown): unknown => {
+          end();
+          return value;
+        };
+        return Promise.resolve(result).then(ended, end) as T;
       }
     } catch (error) {
-      lease[Symbol.dispose]();
+      end(error);
       throw error;
     }
-    lease[Symbol.dispose]();
+    end();
     return result;
   }
 
@@ -202,6 +222,26 @@ export class Arena extends ArenaEventTarget {
     return new ByteWriter((each) => this.acquire(each), byteLength);
   }
 
+  /**
+   * How many leases are watched, of those acquired from now on; those watched
+   * already stay so. Writes after release are looked for as soon as it is not `"off"`.
+   *
+   * @throws ArenaError on setting it: `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
+   */
+  get trace(): TraceLevel {
+    return this.#tracer.level;
+  }
+
+  set trace(level: TraceLevel) {
+    this.#requireUse("set trace");
+    this.#tracer.level = checkTrace(level);
+    this.#countdown.trace(this.#tracer.every);
+    this.#watchWrites();
+    for (const { owner } of this.#ledger.tallies) {
+      if (owner instanceof Segment) owner.inspect();
+    }
+  }
+
   /** Counters and states, as a plain object of the caller's own. */
   stats(): ArenaStats {
     return collectStats(this.#ledger, this.#slabShift);
@@ -236,7 +276,8 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * For the end of a test: throws if a lease is out, and says who acquired the traced ones.
+   * For the end of a test: throws if a lease is out, and says where the traced
+   * ones were acquired, most bytes first.
    *
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
@@ -244,13 +285,12 @@ export class Arena extends ArenaEventTarget {
     const { liveLeases, liveBytes } = this.#ledger;
     if (liveLeases === 0) return;
     const sites = this.#tracer.sites
-      .map(({ byteLength, stack }) => `\n${byteLength} bytes, acquired\n${stack}`)
+      .map(({ leases, byteLength, stack }) => `\n${countOf(leases)} of ${byteLength} bytes, acquired\n${stack}`)
       .join("");
-    const advice =
-      this.#tracer.level === "all" ? "" : "; create the arena with trace: 'all' to see where they were acquired";
+    const advice = this.#tracer.level === "all" ? "" : "; set trace: 'all' to see where they were acquired";
     throw new ArenaError(
       "ERR_LEASES_OUTSTANDING",
-      `not released: ${liveLeases} ${liveLeases === 1 ? "lease" : "leases"} of ${liveBytes} bytes in all${sites || advice}`,
+      `not released: ${countOf(liveLeases)} of ${liveBytes} bytes in all${sites || advice}`,
     );
   }
 
@@ -303,8 +343,20 @@ export class Arena extends ArenaEventTarget {
       throw arenaDisposed("acquire");
     }
     const due = this.#countdown.next();
+    // Where blocks are not renewed, this is the only place that leases pass without cost.
+    if (this.#settings.revoke === "never") this.#ledger.turnOver(due.leases * byteLength);
     const lease = (due.guard ? this.#dedicated.acquire(byteLength, "guard") : null) ?? this.#acquirePlain(byteLength);
-    return due.trace && lease !== null ? this.#tracer.watch(lease) : lease;
+    if (lease !== null) {
+      if (due.trace) this.#tracer.watch(lease);
+      this.#announce(lease);
+    }
+    return lease;
+  }
+
+  /** Last of all: who listens may do anything to the arena. */
+  #announce(lease: Lease): void {
+    if (isAnnounced()) announce(lease, this);
+    else this.#countdown.announce(false);
   }
 
   /** The cap leaves no room. */
@@ -321,8 +373,9 @@ export class Arena extends ArenaEventTarget {
         { cause },
       );
     }
-    if (this.#tracer.every === 1) this.#tracer.watch(lease);
+    if (this.#ledger.tracesAll) this.#tracer.watch(lease);
     dispatch(this, "exhausted", { byteLength, reservedBytes });
+    if (isAnnounced()) announce(lease, this);
     return lease;
   }
 
@@ -336,9 +389,8 @@ export class Arena extends ArenaEventTarget {
   #createSegments(): RevokingSegments | FreeListSegments | null {
     const { revoke, slabShift } = this.#settings;
     if (revoke === "on-release") return null;
-    const onDirty = this.#tracer.level === "off" ? null : (byteOffset: number) => this.#foundDirty(byteOffset);
     const Segments = revoke === "never" ? FreeListSegments : RevokingSegments;
-    return new Segments(this.#ledger, slabShift, this.#classCount, onDirty);
+    return new Segments(this.#ledger, slabShift, this.#classCount);
   }
 
   #createPool(byteLength: number): SizeClassPool {
@@ -366,10 +418,24 @@ export class Arena extends ArenaEventTarget {
     return kept;
   }
 
-  #foundDirty(byteOffset: number): void {
+  #reportLeak(leases: number, byteLength: number, sites: readonly TraceSite[]): void {
+    dispatch(this, "leak", { leases, byteLength, sites });
+  }
+
+  #watchWrites(): void {
+    const { level } = this.#tracer;
+    this.#ledger.tracesAll = level === "all";
+    this.#ledger.onDirty = level === "off" ? null : (tally, byteOffset) => this.#foundDirty(tally, byteOffset);
+    for (const pool of this.#pools.values()) {
+      if (pool instanceof CachedPool) pool.keep();
+    }
+  }
+
+  #foundDirty(tally: Tally, byteOffset: number): void {
     this.#ledger.dirtyBlocks++;
+    const sites = this.#tracer.lastAt(tally, byteOffset);
     // Not now: the block is taken but not yet leased, and a listener may do anything to the arena.
-    Promise.resolve().then(() => dispatch(this, "dirty", { byteOffset }));
+    Promise.resolve().then(() => dispatch(this, "dirty", { byteOffset, ...sites }));
   }
 
   #isInClasses(byteLength: number): boolean {
@@ -387,6 +453,10 @@ function isLength(byteLength: number): boolean {
 
 function invalidLength(byteLength: unknown): ArenaError {
   return invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
+}
+
+function countOf(leases: number): string {
+  return leases === 1 ? "1 lease" : `${leases} leases`;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

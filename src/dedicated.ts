@@ -9,11 +9,14 @@
  *     written: that is wiped when the memory is next leased.
  */
 
-import { createMemory, type Memory, PAGE_BYTES, revoke } from "./abi.js";
-import { arenaDisposed } from "./errors.js";
+import { Bytes, createMemory, type Memory, PAGE_BYTES, revoke, wipeBytes } from "./abi.js";
+import { type ArenaError, arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+
+/** Memories of one lease beyond which none is made for a guard: a Chromium process has 123 memories in all. */
+const MAX_GUARDS = 32;
 
 class DedicatedMemory implements BlockOwner, MemoryOwner {
   readonly memory: Memory;
@@ -36,26 +39,43 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     this.origin = origin;
     this.tally.state = "active";
     const { buffer } = this.memory;
-    if (this.#wiped < buffer.byteLength) new Uint8Array(buffer, this.#wiped).fill(0);
-    const bytes = new Uint8Array(buffer, 0, byteLength);
+    if (this.#set.ledger.tracesAll) this.#inspect();
+    if (this.#wiped < buffer.byteLength) wipeBytes(new Bytes(buffer, this.#wiped), 0);
+    const bytes = new Bytes(buffer, 0, byteLength);
     this.#set.ledger.tookWhole(this.tally, byteLength);
     return new Lease(bytes, this, 0, byteLength);
   }
 
-  release(_ptr: number, byteLength: number, written: number): void {
+  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
     if (this.closed) throw arenaDisposed("release");
     // Revoked first: what is wiped after that, no view can write to.
     const isRevoked = this.#set.revokes || this.origin === "guard" ? this.revoke() : true;
-    const whole = new Uint8Array(this.memory.buffer);
+    const whole = new Bytes(this.memory.buffer);
     this.#wiped = Math.min(written, whole.length);
-    whole.fill(0, 0, this.#wiped);
+    wipeBytes(whole, 0, 0, this.#wiped);
     this.#set.ledger.gaveBack(this.tally, byteLength);
     if (isRevoked) this.#set.takeBack(this);
     else this.#set.ledger.drop(this.tally);
+    return undefined;
+  }
+
+  /** Looks for what was written where all was wiped: by a read still under way, or in `"never"` mode by a stale view. */
+  #inspect(): void {
+    const { buffer } = this.memory;
+    const words = new Uint32Array(buffer, 0, this.#wiped >>> 2);
+    const { length } = words;
+    let at = 0;
+    while (at < length && words[at] === 0) at++;
+    if (at === length) return;
+    this.#wiped = 0;
+    this.#set.ledger.onDirty?.(
+      this.tally,
+      new Bytes(buffer).findIndex((byte) => byte !== 0),
+    );
   }
 
   revoke(): boolean {
-    this.#set.ledger.revocations++;
+    this.#set.ledger.revoked(this.tally);
     return revoke(this.memory);
   }
 
@@ -81,8 +101,11 @@ export class DedicatedMemories {
   acquire(byteLength: number, origin: LeaseOrigin): Lease | null {
     const pages = pagesFor(byteLength);
     this.ledger.turnOver(pages * PAGE_BYTES);
-    const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES);
-    return memory === null ? null : memory.lease(byteLength, origin);
+    const mayCreate = origin !== "guard" || this.ledger.dedicated < MAX_GUARDS;
+    const memory = this.#idle.get(pages)?.pop() ?? (mayCreate ? this.#create(pages * PAGE_BYTES) : null);
+    if (memory !== null) return memory.lease(byteLength, origin);
+    if (origin === "guard") this.ledger.missedGuards++;
+    return null;
   }
 
   /** Bytes of linear memory that a lease of `byteLength` would take. */

@@ -32,10 +32,10 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
   return new ArenaError("ERR_INVALID_ARGUMENT", `${what} is ${show(value)}; pass ${wanted}`);
 }
 
-export function leaseReleased(action: string, byteLength: number): ArenaError {
+export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; acquire a new one`,
+    `cannot ${action}: this lease of ${byteLength} bytes was already released; acquire a new one${history}`,
   );
 }
 
@@ -72,6 +72,11 @@ export function wasmUnavailable(cause: unknown): ArenaError {
       "in Node run without --jitless",
     { cause },
   );
+}
+
+/** Throws what was caught on the way: the one error, or all of them in an `AggregateError`. */
+export function throwAll(errors: readonly unknown[], message: string): void {
+  if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, message);
 }
 
 function show(value: unknown): string {

@@ -3,16 +3,22 @@
  * real `EventTarget`.
  */
 
+import { channels } from "./channels.js";
 import type { TraceSite } from "./trace.js";
 
-/** Memory was collected with leases never released. Its bytes are back under the cap. */
+/**
+ * Leases that were never released, found when their memory was collected. Its
+ * bytes are back under the cap. In `"never"` mode, where the arena keeps its
+ * segments: a lease that was collected, one in so many being watched for it. Its
+ * block stays out, because a view of it may still be in use.
+ */
 export interface LeakEvent {
   readonly type: "leak";
   /** How many leases were never released. */
   readonly leases: number;
   /** Bytes in those leases. */
   readonly byteLength: number;
-  /** Where the traced ones among them were acquired. */
+  /** Where the traced ones among them were acquired, most bytes first. */
   readonly sites: readonly TraceSite[];
 }
 
@@ -21,6 +27,10 @@ export interface DirtyEvent {
   readonly type: "dirty";
   /** Bytes from the start of the memory to the first byte found changed. */
   readonly byteOffset: number;
+  /** The stack of the `acquire` of the lease that had this byte last, if it was traced … */
+  readonly acquired: string | undefined;
+  /** … and of its release. */
+  readonly released: string | undefined;
 }
 
 /** A lease found no room under the cap, and became a heap buffer. */
@@ -62,11 +72,12 @@ export interface ArenaEventTarget {
 
 export const ArenaEventTarget = EventTarget as unknown as new () => ArenaEventTarget;
 
-/** Tells `target`'s listeners. A listener that throws is reported by the platform; nothing here is undone. */
+/** Tells `target`'s listeners, and the channel of the event's name. A listener that throws is reported by the platform; nothing here is undone. */
 export function dispatch<K extends keyof ArenaEvents>(
   target: ArenaEventTarget,
   type: K,
   details: Omit<ArenaEvents[K], "type">,
 ): void {
   (target as unknown as EventTarget).dispatchEvent(Object.assign(new Event(type), details));
+  if (channels[type].hasSubscribers) channels[type].publish({ arena: target, ...details });
 }

@@ -8,63 +8,53 @@
  *     search that comes back empty means that there is no room.
  */
 
-import { type SegmentExports, Status, sizeClassOf } from "./abi.js";
+import { Status, sizeClassOf } from "./abi.js";
+import type { ArenaError } from "./errors.js";
 import type { BlockOwner, Lease } from "./lease.js";
 import type { Ledger } from "./ledger.js";
-import {
-  createSegmentParts,
-  type DirtyHandler,
-  Segment,
-  type SegmentParts,
-  type SegmentSet,
-  takeInspected,
-} from "./segment.js";
+import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
 export class FreeListSegment extends Segment implements BlockOwner {
   readonly #set: FreeListSegments;
-  #release: SegmentExports["release"];
   /** In the set's list of segments with free slabs. */
   hasFreeSlabs = false;
+  /** Without leases at the end of the last round. */
+  wasEmpty = false;
 
-  constructor(parts: SegmentParts, ledger: Ledger, set: FreeListSegments) {
-    super(parts, ledger);
+  constructor(parts: SegmentParts, ledger: Ledger, slabShift: number, set: FreeListSegments) {
+    super(parts, ledger, slabShift);
     this.#set = set;
-    this.#release = parts.exports.release;
   }
 
-  override release(ptr: number, byteLength: number, written: number): void {
-    const status = this.takeBack(ptr, written);
+  override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+    const status = this.giveBack(ptr, written, 0);
+    if (status < Status.OK) return this.endDamaged(ptr, byteLength);
     // Counted before the room is offered: that may drop the segment, if no lease is live in it.
     this.ledger.gaveBack(this.tally, byteLength);
-    this.offerRoom(status, byteLength);
+    this.#offerRoom(status, byteLength);
+    return undefined;
   }
 
-  /** The block is free: what room that made, for `offerRoom`. Throws, and changes nothing, if it is not live. */
-  takeBack(ptr: number, written: number): number {
-    const status = this.#release(ptr, written, 0);
-    if (status < Status.OK) throw this.refused(status, ptr);
-    return status;
+  /** A block that a pool kept is free. It has no holder to hear of damage: that is counted. */
+  takeBack(ptr: number, byteLength: number): void {
+    const status = this.giveBack(ptr, 0, 0);
+    if (status < Status.OK) this.quarantine();
+    else this.#offerRoom(status, byteLength);
   }
 
-  offerRoom(status: number, byteLength: number): void {
+  #offerRoom(status: number, byteLength: number): void {
     if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
-  override quarantine(): void {
-    this.#set.quarantine(this);
-  }
-
-  override close(): void {
-    super.close();
-    this.#release = () => Status.NOT_LIVE;
+  protected override letGo(): void {
+    this.#set.letGo(this);
   }
 }
 
 export class FreeListSegments implements SegmentSet {
   readonly #ledger: Ledger;
   readonly #slabShift: number;
-  readonly #onDirty: DirtyHandler | null;
   readonly #segments = new Set<FreeListSegment>();
   /** By size class, the segment that served it last. */
   readonly #current: (FreeListSegment | undefined)[];
@@ -72,10 +62,9 @@ export class FreeListSegments implements SegmentSet {
   readonly #roomy: Set<FreeListSegment>[];
   readonly #withFreeSlabs: FreeListSegment[] = [];
 
-  constructor(ledger: Ledger, slabShift: number, classCount: number, onDirty: DirtyHandler | null) {
+  constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
     this.#slabShift = slabShift;
-    this.#onDirty = onDirty;
     this.#current = new Array(classCount).fill(undefined);
     this.#roomy = Array.from({ length: classCount }, () => new Set());
   }
@@ -100,22 +89,26 @@ export class FreeListSegments implements SegmentSet {
     return this.#find(sizeClass);
   }
 
-  /** In every round one segment without blocks goes, so long as another is left to serve the next lease. */
+  /** Of the segments without blocks at the end of this round and the last, half go. */
   shrink(): void {
-    const empty = [...this.#segments].filter(({ exports }) => exports.liveBlocks() === 0);
-    if (empty.length > 1) this.#drop(empty[0] as FreeListSegment);
+    const idle: FreeListSegment[] = [];
+    for (const segment of this.#segments) {
+      const isEmpty = segment.exports.liveBlocks() === 0;
+      if (isEmpty && segment.wasEmpty) idle.push(segment);
+      segment.wasEmpty = isEmpty;
+    }
+    // One stays, to serve the next lease.
+    for (const segment of idle.slice(0, idle.length >> 1)) this.#drop(segment);
   }
 
   /** A release made room: a span of the length's class, or whole slabs. */
   roomIn(segment: FreeListSegment, status: number, byteLength: number): void {
-    if (segment.tally.state === "corrupt") return;
     if (status === Status.ROOM_AGAIN) {
       this.#roomy[sizeClassOf(byteLength, this.#slabShift)]?.add(segment);
     } else if (!segment.hasFreeSlabs) {
       segment.hasFreeSlabs = true;
       this.#withFreeSlabs.push(segment);
     }
-    this.#ledger.turnOver(byteLength);
   }
 
   dropColdest(): boolean {
@@ -166,8 +159,7 @@ export class FreeListSegments implements SegmentSet {
   #open(): FreeListSegment | null {
     const parts = createSegmentParts(this.#ledger, this.#slabShift);
     if (parts === null) return null;
-    const segment = new FreeListSegment(parts, this.#ledger, this);
-    if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#slabShift, this.#onDirty);
+    const segment = new FreeListSegment(parts, this.#ledger, this.#slabShift, this);
     this.#segments.add(segment);
     segment.hasFreeSlabs = true;
     this.#withFreeSlabs.push(segment);
@@ -175,11 +167,11 @@ export class FreeListSegments implements SegmentSet {
   }
 
   #drop(segment: FreeListSegment): void {
-    this.#letGo(segment);
+    this.letGo(segment);
     this.#ledger.drop(segment.tally);
   }
 
-  #letGo(segment: FreeListSegment): void {
+  letGo(segment: FreeListSegment): void {
     this.#segments.delete(segment);
     for (const segments of this.#roomy) segments.delete(segment);
     for (let each = 0; each < this.#current.length; each++) {
@@ -191,14 +183,5 @@ export class FreeListSegments implements SegmentSet {
   #forgetFreeSlabs(segment: FreeListSegment): void {
     segment.hasFreeSlabs = false;
     this.#withFreeSlabs.splice(this.#withFreeSlabs.indexOf(segment), 1);
-  }
-
-  /** Nothing more comes out of a segment whose bookkeeping is damaged. */
-  quarantine(segment: FreeListSegment): void {
-    if (segment.tally.state === "corrupt") return;
-    this.#letGo(segment);
-    segment.tally.state = "corrupt";
-    this.#ledger.corruptSegments++;
-    if (segment.tally.live === 0) this.#ledger.drop(segment.tally);
   }
 }

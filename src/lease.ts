@@ -10,7 +10,7 @@
  *    └── release(), pinned ──▶ ENDED ─────┘ last pin released
  */
 
-import { type LinearMemory, WHOLE_BLOCK } from "./abi.js";
+import { Bytes, type LinearMemory, WHOLE_BLOCK } from "./abi.js";
 import { ArenaError, arenaDisposed, invalidArgument, leaseReleased } from "./errors.js";
 import type { Tally } from "./ledger.js";
 
@@ -27,9 +27,20 @@ export interface BlockOwner {
   readonly tally: Tally;
   /** The arena was disposed. */
   readonly closed: boolean;
-  /** Wipes the first `written` bytes and takes the block back. Throws, and changes nothing, if it cannot. */
-  release(ptr: number, byteLength: number, written: number): void;
+  /** Who acquired and released the lease, as far as that is traced: lines for the end of a message. */
+  readonly history?: string | undefined;
+  /**
+   * Wipes the first `written` bytes and takes the block back. Throws, and changes
+   * nothing, if it cannot. Answers what is still to be done once the lease has ended.
+   */
+  release(ptr: number, byteLength: number, written: number): Aftermath | undefined;
 }
+
+/**
+ * After a release: an error to throw, because the block's records were damaged
+ * (the lease has ended all the same, wiped and counted), or something to call.
+ */
+export type Aftermath = ArenaError | (() => void);
 
 /** A typed array or `DataView` constructor. */
 export interface ViewConstructor<V extends ArrayBufferView> {
@@ -53,7 +64,7 @@ export interface ReleaseOptions {
  */
 export class Lease {
   #bytes: Uint8Array<ArrayBuffer> | null;
-  readonly #byteLength: number;
+  #byteLength: number;
   readonly #ptr: number;
   #owner: BlockOwner;
   #pins = 0;
@@ -73,15 +84,16 @@ export class Lease {
   }
 
   /**
-   * The same block as a lease of its first `byteLength` bytes. Ends `lease`, which
-   * nobody else has seen. Not for users: they have this class as a type only.
+   * Makes `lease`, which nobody else has seen, one of its first `byteLength` bytes.
+   * Not for users: they have this class as a type only.
    */
   static shorten(lease: Lease, byteLength: number): Lease {
     const { bytes } = lease;
     if (byteLength === bytes.length) return lease;
-    const owner = new ShortenedOwner(lease.#owner, bytes.length);
-    lease.#bytes = null;
-    return new Lease(bytes.subarray(0, byteLength), owner, lease.#ptr, byteLength);
+    lease.#owner = new ShortenedOwner(lease.#owner, bytes.length);
+    lease.#bytes = bytes.subarray(0, byteLength);
+    lease.#byteLength = byteLength;
+    return lease;
   }
 
   /**
@@ -95,8 +107,9 @@ export class Lease {
    */
   get bytes(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes;
-    if (bytes === null) throw leaseReleased("read bytes", this.#byteLength);
-    if (bytes.length !== this.#byteLength) throw this.#detached("read bytes");
+    if (bytes === null) throw this.#ended("read bytes");
+    // An empty view looks the same when it is detached.
+    if (bytes.length !== this.#byteLength || bytes.length === 0) this.#requireAttached(bytes);
     return bytes;
   }
 
@@ -167,7 +180,7 @@ export class Lease {
    * @throws ArenaError as `bytes` does.
    */
   copy(): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.bytes);
+    return new Bytes(this.bytes);
   }
 
   /**
@@ -177,13 +190,17 @@ export class Lease {
    *
    * @throws ArenaError `ERR_LEASE_RELEASED` on a second call, `ERR_INVALID_ARGUMENT`
    *   for a `written` out of range or, with tracing on, untrue (the lease is then
-   *   still yours), `ERR_ARENA_DISPOSED`, `ERR_ARENA_CORRUPT`.
+   *   still yours), `ERR_ARENA_DISPOSED`, `ERR_ARENA_CORRUPT` if this release is
+   *   the first to find that someone wrote over the segment's bookkeeping: the
+   *   lease has then ended like any other.
    */
   release(options?: ReleaseOptions): void {
-    if (this.#bytes === null) throw leaseReleased("release", this.#byteLength);
+    if (this.#bytes === null) throw this.#ended("release");
     const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
-    if (this.#pins === 0) this.#owner.release(this.#ptr, this.#byteLength, written);
+    // As in #unpin, but in place: with one call more the engine no longer optimises the lease away.
+    const after = this.#pins === 0 ? this.#owner.release(this.#ptr, this.#byteLength, written) : undefined;
     this.#bytes = null;
+    if (after !== undefined) bringAbout(after);
   }
 
   /** Releases unless already released. */
@@ -200,7 +217,7 @@ export class Lease {
    * @throws ArenaError `ERR_LEASE_RELEASED` after release.
    */
   pin(): Pin {
-    if (this.#bytes === null) throw leaseReleased("pin", this.#byteLength);
+    if (this.#bytes === null) throw this.#ended("pin");
     this.#pins++;
     return new Pin(() => this.#unpin());
   }
@@ -223,7 +240,8 @@ export class Lease {
   #unpin(): void {
     this.#pins--;
     if (this.#pins !== 0 || this.#bytes !== null || this.#owner.closed) return;
-    this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
+    const after = this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
+    if (after !== undefined) bringAbout(after);
   }
 
   #checkWritten(options: ReleaseOptions): number {
@@ -237,44 +255,70 @@ export class Lease {
     return written === this.#byteLength ? WHOLE_BLOCK : written;
   }
 
-  #detached(action: string): ArenaError {
-    if (this.#owner.closed) return arenaDisposed(action);
-    return new ArenaError(
+  #ended(action: string): ArenaError {
+    return leaseReleased(action, this.#byteLength, this.#owner.history);
+  }
+
+  #requireAttached(bytes: Uint8Array): void {
+    if (this.#owner.closed) throw arenaDisposed("read bytes");
+    if (bytes.length === this.#byteLength) return;
+    throw new ArenaError(
       "ERR_ARENA_CORRUPT",
-      `cannot ${action}: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
+      `cannot read bytes: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +
         "by other code; release the lease and do not grow lease.memory",
     );
   }
 }
 
-/** Stands between a shortened lease and its owner, who knows the block by the length it was acquired with. */
-class ShortenedOwner implements BlockOwner {
-  readonly #owner: BlockOwner;
-  readonly #byteLength: number;
+export function bringAbout(after: Aftermath): void {
+  if (typeof after !== "function") throw after;
+  after();
+}
 
-  constructor(owner: BlockOwner, byteLength: number) {
-    this.#owner = owner;
-    this.#byteLength = byteLength;
+/** Stands between a lease and its owner, and changes nothing. */
+export class StandIn implements BlockOwner {
+  protected readonly owner: BlockOwner;
+
+  constructor(owner: BlockOwner) {
+    this.owner = owner;
   }
 
   get origin(): LeaseOrigin {
-    return this.#owner.origin;
+    return this.owner.origin;
   }
 
   get memory(): LinearMemory | undefined {
-    return this.#owner.memory;
+    return this.owner.memory;
   }
 
   get tally(): Tally {
-    return this.#owner.tally;
+    return this.owner.tally;
   }
 
   get closed(): boolean {
-    return this.#owner.closed;
+    return this.owner.closed;
   }
 
-  release(ptr: number, _byteLength: number, written: number): void {
-    this.#owner.release(ptr, this.#byteLength, written);
+  get history(): string | undefined {
+    return this.owner.history;
+  }
+
+  release(ptr: number, byteLength: number, written: number): Aftermath | undefined {
+    return this.owner.release(ptr, byteLength, written);
+  }
+}
+
+/** For a shortened lease: the owner knows the block by the length it was acquired with. */
+class ShortenedOwner extends StandIn {
+  readonly #byteLength: number;
+
+  constructor(owner: BlockOwner, byteLength: number) {
+    super(owner);
+    this.#byteLength = byteLength;
+  }
+
+  override release(ptr: number, _byteLength: number, written: number): Aftermath | undefined {
+    return super.release(ptr, this.#byteLength, written);
   }
 }
 

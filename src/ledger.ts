@@ -11,6 +11,7 @@
  */
 
 import { sizeClassOf } from "./abi.js";
+import { channels } from "./channels.js";
 
 export type MemoryKind = "segment" | "dedicated" | "heap";
 
@@ -33,6 +34,8 @@ export class Tally {
   state: MemoryState = "active";
   live = 0;
   liveBytes = 0;
+  /** Leases written off while the memory stays: their blocks are nobody's, and never used again. */
+  lost = 0;
   #anchor: WeakRef<Anchor> | undefined;
 
   constructor(kind: MemoryKind, reservedBytes: number) {
@@ -64,6 +67,9 @@ export interface MemoryOwner {
   close(): void;
 }
 
+/** Told of a stale write: bytes from the start of the memory to the first that changed. */
+export type DirtyHandler = (tally: Tally, byteOffset: number) => void;
+
 export class Ledger {
   readonly maxBytes: number;
   reservedBytes = 0;
@@ -81,8 +87,17 @@ export class Ledger {
   leakedLeases = 0;
   dirtyBlocks = 0;
   corruptSegments = 0;
+  missedGuards = 0;
+  /** Memories of one lease each, leased or idle. */
+  dedicated = 0;
 
   readonly tallies = new Set<Tally>();
+  /** Set by the arena: itself. */
+  arena: object | undefined;
+  /** Set by the arena while it traces: told of a write that was found where nobody had a lease. */
+  onDirty: DirtyHandler | null = null;
+  /** Set by the arena: speed does not matter. */
+  tracesAll = false;
 
   /** How many wait for room. Read on the hot path, so that `onRoom` is called only when it matters. */
   waiting = 0;
@@ -178,25 +193,48 @@ export class Ledger {
   open(tally: Tally, owner: MemoryOwner): void {
     tally.tieTo(owner);
     this.tallies.add(tally);
+    if (tally.kind === "dedicated") this.dedicated++;
     this.#collected.register(owner.anchor, tally, tally);
+  }
+
+  /** The views of this memory were detached. */
+  revoked({ reservedBytes: byteLength }: Tally): void {
+    this.revocations++;
+    if (!channels.revoke.hasSubscribers) return;
+    const { arena } = this;
+    Promise.resolve().then(() => channels.revoke.publish({ arena, byteLength }));
+  }
+
+  /** A lease of a memory that stays was never released. */
+  lose(tally: Tally, byteLength: number): void {
+    tally.live--;
+    tally.liveBytes -= byteLength;
+    tally.lost++;
+    this.leakedLeases++;
+    this.liveBytes -= byteLength;
   }
 
   /** The arena let go of this memory itself; leases still in it have ended. */
   drop(tally: Tally): void {
-    if (!this.tallies.delete(tally)) return;
+    if (!this.#close(tally)) return;
     tally.state = "dropped";
     tally.cutLoose();
     this.#collected.unregister(tally);
-    this.reservedBytes -= tally.reservedBytes;
     this.released += tally.live;
     this.liveBytes -= tally.liveBytes;
     tally.live = tally.liveBytes = 0;
   }
 
+  #close(tally: Tally): boolean {
+    if (!this.tallies.delete(tally)) return false;
+    if (tally.kind === "dedicated") this.dedicated--;
+    this.reservedBytes -= tally.reservedBytes;
+    return true;
+  }
+
   /** The garbage collector took a memory that the arena did not hold: its leases were never released. */
   #writeOff(tally: Tally): void {
-    if (!this.tallies.delete(tally)) return;
-    this.reservedBytes -= tally.reservedBytes;
+    if (!this.#close(tally)) return;
     this.leakedLeases += tally.live;
     this.liveBytes -= tally.liveBytes;
     if (tally.live > 0) this.onLeak(tally);

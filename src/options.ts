@@ -30,7 +30,7 @@ export interface ArenaOptions {
   onExhausted?: ExhaustionPolicy | undefined;
   /** One lease in this many has a memory of its own and dies at release. Default 0: none. */
   guardEvery?: number | undefined;
-  /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. */
+  /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. Can be changed: `arena.trace`. */
   trace?: TraceLevel | undefined;
 }
 
@@ -73,13 +73,19 @@ export function resolveOptions(options: ArenaOptions = {}): Settings {
     revoke: oneOf("revoke", options.revoke ?? "before-reuse", ["before-reuse", "on-release", "never"]),
     onExhausted: oneOf("onExhausted", options.onExhausted ?? "allocate", ["allocate", "throw"]),
     guardEvery,
-    trace: oneOf("trace", options.trace ?? traceFromEnvironment(), ["off", "sampled", "all"]),
+    trace: options.trace === undefined ? traceFromEnvironment() : checkTrace(options.trace),
   };
+}
+
+/** @throws ArenaError `ERR_INVALID_ARGUMENT` if `trace` is no level. */
+export function checkTrace(trace: TraceLevel, name = "trace"): TraceLevel {
+  return oneOf(name, trace, ["off", "sampled", "all"]);
 }
 
 function traceFromEnvironment(): TraceLevel {
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } };
-  return (process?.env?.["CLEANSLAB_TRACE"] || "off") as TraceLevel;
+  const trace = (process?.env?.["CLEANSLAB_TRACE"] || "off") as TraceLevel;
+  return checkTrace(trace, "the environment variable CLEANSLAB_TRACE");
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {

@@ -4,8 +4,8 @@
  * so a stale view of it dies as early as any.
  */
 
-import type { LinearMemory } from "./abi.js";
-import { arenaDisposed } from "./errors.js";
+import { Bytes, type LinearMemory, wipeBytes } from "./abi.js";
+import { type ArenaError, arenaDisposed } from "./errors.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
@@ -26,14 +26,15 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     this.#revokes = revokes;
   }
 
-  release(_ptr: number, byteLength: number, written: number): void {
+  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
     if (this.closed) throw arenaDisposed("release");
     if (this.#buffer.byteLength > 0) {
-      new Uint8Array(this.#buffer).fill(0, 0, Math.min(written, byteLength));
+      wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written, byteLength));
       if (this.#revokes) detach(this.#buffer);
     }
     this.#ledger.gaveBack(this.tally, byteLength);
     this.#ledger.drop(this.tally);
+    return undefined;
   }
 
   close(): void {
@@ -43,7 +44,7 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
 }
 
 export function acquireFromHeap(byteLength: number, ledger: Ledger, revokes: boolean): Lease {
-  const bytes = new Uint8Array(byteLength);
+  const bytes = new Bytes(byteLength);
   const tally = new Tally("heap", 0);
   const owner = new HeapBuffer(bytes.buffer, tally, ledger, revokes);
   ledger.open(tally, owner);

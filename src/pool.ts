@@ -4,12 +4,11 @@
  * the revoking modes there is nothing to keep: a pool is a name for a length.
  */
 
-import { Status } from "./abi.js";
-import { arenaDisposed } from "./errors.js";
+import type { Countdown } from "./countdown.js";
+import type { ArenaError } from "./errors.js";
 import type { FreeListSegment, FreeListSegments } from "./free-list.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import type { Ledger, Tally } from "./ledger.js";
-import type { Countdown } from "./trace.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
 export interface SizeClassPool {
@@ -64,9 +63,9 @@ class KeptBlock implements BlockOwner {
     return this.segment.closed;
   }
 
-  release(_ptr: number, byteLength: number, written: number): void {
-    if (this.segment.closed) throw arenaDisposed("release");
-    this.#pool.takeBack(this, byteLength, written);
+  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
+    if (this.segment.isOutOfUse) return this.segment.endDamaged(this.ptr, byteLength);
+    return this.#pool.takeBack(this, byteLength, written);
   }
 }
 
@@ -80,7 +79,7 @@ export class CachedPool implements SizeClassPool {
   readonly #countdown: Countdown;
   readonly #segments: FreeListSegments;
   readonly #kept: KeptBlock[] = [];
-  readonly #keepAtMost: number;
+  #keepAtMost = 0;
 
   constructor(byteLength: number, sizeClass: number, blockBytes: number, host: PoolHost, segments: FreeListSegments) {
     this.byteLength = byteLength;
@@ -90,7 +89,15 @@ export class CachedPool implements SizeClassPool {
     this.#ledger = host.ledger;
     this.#countdown = host.countdown;
     this.#segments = segments;
-    this.#keepAtMost = Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / blockBytes));
+    this.keep();
+  }
+
+  /** Keeps blocks from now on; not while stale writes are looked for, which a segment does at hand-out. */
+  keep(): void {
+    const { onDirty } = this.#ledger;
+    if (onDirty !== null) this.flush();
+    this.#keepAtMost =
+      onDirty === null ? Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / this.#blockBytes)) : 0;
   }
 
   acquire(): Lease {
@@ -108,32 +115,21 @@ export class CachedPool implements SizeClassPool {
     return this.#host.acquireChecked(this.byteLength);
   }
 
-  takeBack(block: KeptBlock, byteLength: number, written: number): void {
+  takeBack(block: KeptBlock, byteLength: number, written: number): ArenaError | undefined {
     const { segment } = block;
-    segment.exports.wipe(block.ptr, Math.min(written, this.#blockBytes));
-    if (this.#kept.length < this.#keepAtMost && this.#ledger.waiting === 0) {
-      this.#kept.push(block);
-      this.#ledger.gaveBack(segment.tally, byteLength);
-      return;
+    if (this.#kept.length >= this.#keepAtMost || this.#ledger.waiting !== 0) {
+      return segment.release(block.ptr, byteLength, written);
     }
-    const status = segment.takeBack(block.ptr, 0);
+    segment.exports.wipe(block.ptr, Math.min(written, this.#blockBytes));
+    this.#kept.push(block);
     this.#ledger.gaveBack(segment.tally, byteLength);
-    segment.offerRoom(status, byteLength);
+    return undefined;
   }
 
   /** Gives every kept block back to its segment; false if there was none. */
   flush(): boolean {
     const kept = this.#kept.splice(0);
-    for (const { segment, ptr } of kept) {
-      let status: number = Status.OK;
-      try {
-        status = segment.takeBack(ptr, 0);
-      } catch {
-        // The block has no holder to hear of it: the segment is taken out of use, and counted.
-        segment.quarantine();
-      }
-      segment.offerRoom(status, this.byteLength);
-    }
+    for (const { segment, ptr } of kept) segment.takeBack(ptr, this.byteLength);
     return kept.length > 0;
   }
 

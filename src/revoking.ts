@@ -8,18 +8,12 @@
  *     `.buffer`, may have written to it while it rested.
  */
 
-import { type SegmentExports, Status } from "./abi.js";
+import { Status } from "./abi.js";
+import type { ArenaError } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import type { BlockOwner, Lease } from "./lease.js";
 import type { Ledger } from "./ledger.js";
-import {
-  createSegmentParts,
-  type DirtyHandler,
-  Segment,
-  type SegmentParts,
-  type SegmentSet,
-  takeInspected,
-} from "./segment.js";
+import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
 /**
  * From this length on, in bytes, a lease that is alone in its segment is revoked
@@ -43,29 +37,27 @@ interface Parked {
 
 class RevokingSegment extends Segment implements BlockOwner {
   readonly #set: RevokingSegments;
-  #release: SegmentExports["release"];
   /** Of a drained segment: already revoked and reset. */
   renewed = false;
   parked: Parked | undefined;
   /** Active since before the last round. */
   isOld = false;
 
-  constructor(parts: SegmentParts, ledger: Ledger, set: RevokingSegments) {
-    super(parts, ledger);
+  constructor(parts: SegmentParts, ledger: Ledger, slabShift: number, set: RevokingSegments) {
+    super(parts, ledger, slabShift);
     this.#set = set;
-    this.#release = parts.exports.release;
   }
 
-  override release(ptr: number, byteLength: number, written: number): void {
+  override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
     const { tally } = this;
-    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.closed) {
-      this.#releaseAlone(ptr, byteLength, written);
-      return;
+    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.isOutOfUse) {
+      return this.#releaseAlone(ptr, byteLength, written);
     }
-    const status = this.#release(ptr, written, 1);
-    if (status < Status.OK) throw this.refused(status, ptr);
+    const status = this.giveBack(ptr, written, 1);
+    if (status < Status.OK) return this.endDamaged(ptr, byteLength);
     this.ledger.gaveBack(tally, byteLength);
     if (status > Status.OK) this.#set.quiet(this, status);
+    return undefined;
   }
 
   /** Every view dead and every block free; or false, and the segment is out of use. Only without leases. */
@@ -80,33 +72,35 @@ class RevokingSegment extends Segment implements BlockOwner {
     return true;
   }
 
-  override quarantine(): void {
-    this.#set.quarantine(this);
+  /** Likewise, at the end of a whole life: damage to the bookkeeping is noticed before that is made new. */
+  renewDrained(): boolean {
+    if (this.exports.audit() === 0) return this.renew();
+    this.quarantine();
+    return false;
   }
 
-  override close(): void {
-    super.close();
-    this.#release = () => Status.NOT_LIVE;
+  protected override letGo(): void {
+    this.#set.letGo(this);
   }
 
   /** The only lease of the segment: revoked first, so that no second wipe is needed. */
-  #releaseAlone(ptr: number, byteLength: number, written: number): void {
+  #releaseAlone(ptr: number, byteLength: number, written: number): ArenaError | undefined {
     const isRevoked = this.revoke();
     const status = this.exports.releaseAndReset(ptr, written);
-    if (status < Status.OK) throw this.refused(status, ptr);
-    if (!isRevoked) this.quarantine();
+    if (status < Status.OK) return this.endDamaged(ptr, byteLength);
     this.isOld = false;
     this.renewed = true;
     this.ledger.turnOver(byteLength);
     this.ledger.gaveBack(this.tally, byteLength);
+    if (!isRevoked) this.quarantine();
     this.#set.quiet(this, 0);
+    return undefined;
   }
 }
 
 export class RevokingSegments implements SegmentSet {
   readonly #ledger: Ledger;
   readonly #slabShift: number;
-  readonly #onDirty: DirtyHandler | null;
   /** By size class, the segment that served it last. */
   readonly #current: (RevokingSegment | undefined)[];
   /** Oldest first. */
@@ -114,10 +108,9 @@ export class RevokingSegments implements SegmentSet {
   readonly #drained: IdleStack<RevokingSegment>;
   readonly #parked = new Set<Parked>();
 
-  constructor(ledger: Ledger, slabShift: number, classCount: number, onDirty: DirtyHandler | null) {
+  constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
     this.#slabShift = slabShift;
-    this.#onDirty = onDirty;
     this.#current = new Array(classCount).fill(undefined);
     this.#drained = new IdleStack((segment) => this.#drop(segment));
   }
@@ -140,8 +133,6 @@ export class RevokingSegments implements SegmentSet {
       if (segment.parked !== undefined) this.#parked.delete(segment.parked);
     } else if (usedSlabs >= QUIET_SLABS && tally.state === "active") {
       segment.renew();
-    } else if (tally.state === "corrupt") {
-      this.#drop(segment);
     }
     if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
   }
@@ -150,7 +141,7 @@ export class RevokingSegments implements SegmentSet {
     if (this.#drained.dropColdest()) return true;
     const unused = this.#active.find(({ tally }) => tally.live === 0);
     if (unused === undefined) return false;
-    this.#letGo(unused);
+    this.letGo(unused);
     this.#drop(unused);
     return true;
   }
@@ -232,12 +223,11 @@ export class RevokingSegments implements SegmentSet {
   #next(): RevokingSegment | null {
     let segment = this.#drained.pop();
     if (segment !== undefined) {
-      if (!segment.renewed && !segment.renew()) return this.#next();
+      if (!segment.renewed && !segment.renewDrained()) return this.#next();
     } else {
       const parts = createSegmentParts(this.#ledger, this.#slabShift);
       if (parts === null) return null;
-      segment = new RevokingSegment(parts, this.#ledger, this);
-      if (this.#onDirty !== null) segment.take = takeInspected(segment.exports, this.#slabShift, this.#onDirty);
+      segment = new RevokingSegment(parts, this.#ledger, this.#slabShift, this);
     }
     segment.tally.state = "active";
     segment.isOld = false;
@@ -254,7 +244,7 @@ export class RevokingSegments implements SegmentSet {
   }
 
   #retire(segment: RevokingSegment): void {
-    this.#letGo(segment);
+    this.letGo(segment);
     segment.tally.state = "retired";
     segment.renewed = false;
   }
@@ -266,20 +256,11 @@ export class RevokingSegments implements SegmentSet {
   }
 
   /** The set no longer hands out of this segment, nor holds it. */
-  #letGo(segment: RevokingSegment): void {
+  letGo(segment: RevokingSegment): void {
     const at = this.#active.indexOf(segment);
     if (at >= 0) this.#active.splice(at, 1);
     for (let each = 0; each < this.#current.length; each++) {
       if (this.#current[each] === segment) this.#current[each] = undefined;
     }
-  }
-
-  /** Nothing more comes out of this segment. */
-  quarantine(segment: RevokingSegment): void {
-    if (segment.tally.state === "corrupt" || segment.tally.state === "dropped") return;
-    this.#letGo(segment);
-    segment.tally.state = "corrupt";
-    this.#ledger.corruptSegments++;
-    if (segment.tally.live === 0) this.#drop(segment);
   }
 }

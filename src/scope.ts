@@ -2,7 +2,7 @@
  * Leases that end together. Owns the list, nothing else.
  */
 
-import { ArenaError } from "./errors.js";
+import { ArenaError, throwAll } from "./errors.js";
 import type { Lease } from "./lease.js";
 
 /** Leases released together, last acquired first. Made by `arena.scope()`. */
@@ -39,9 +39,10 @@ export class Scope {
 
   /**
    * Releases every lease not yet released, and ends the scope. Goes through all
-   * of them even if one cannot be released, then throws the first error.
+   * of them even if one cannot be released, then throws its error; an
+   * `AggregateError` if there are several.
    *
-   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call.
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call; as `lease.release` does.
    */
   release(): void {
     if (this.#leases === null) throw scopeEnded();
@@ -55,7 +56,7 @@ export class Scope {
         errors.push(error);
       }
     }
-    if (errors.length > 0) throw errors[0];
+    throwAll(errors, "several leases of the scope could not be released");
   }
 
   /** Releases unless already released. */

@@ -14,13 +14,14 @@
  * | retired | (gone)  | unreachable: its leases leaked                  | the collector    |
  * | active  | dropped | trim, or the cap is needed: no lease live       | segment set      |
  * | any     | corrupt | bookkeeping damaged, or it cannot be revoked    | segment          |
- * | corrupt | dropped | the last lease is released                      | revoking segment |
+ * | corrupt | dropped | no lease is left in it                          | segment          |
  *
  * S1  The set holds a segment strongly only while it is active or drained. A
  *     retired one is held by its leases alone.
  */
 
 import {
+  Bytes,
   blockBytesOf,
   createMemory,
   createSegmentExports,
@@ -29,6 +30,7 @@ import {
   type SegmentExports,
   Status,
   segmentMemoryBytes,
+  wipeBytes,
 } from "./abi.js";
 import { type ArenaError, arenaCorrupt, arenaDisposed } from "./errors.js";
 import { Lease, type LeaseOrigin } from "./lease.js";
@@ -43,33 +45,68 @@ export abstract class Segment implements MemoryOwner {
   readonly ledger: Ledger;
   /** The module's `acquire`, or what watches it: a block's address, or a status of zero or below. */
   take: SegmentExports["acquire"];
+  /** The module's `release`, until the segment is out of use. */
+  protected giveBack: SegmentExports["release"];
   closed = false;
+  /** Closed, or corrupt. */
+  isOutOfUse = false;
+  readonly #slabShift: number;
   #buffer: ArrayBuffer;
 
-  constructor({ memory, exports, tally }: SegmentParts, ledger: Ledger) {
+  constructor({ memory, exports, tally }: SegmentParts, ledger: Ledger, slabShift: number) {
     this.memory = memory;
     this.exports = exports;
     this.ledger = ledger;
     this.tally = tally;
-    this.take = exports.acquire;
+    this.giveBack = exports.release;
+    this.#slabShift = slabShift;
     this.#buffer = memory.buffer;
+    this.take = exports.acquire;
+    this.inspect();
     ledger.open(tally, this);
+  }
+
+  /** Looks for stale writes at hand-out from now on, if the ledger wants to know of them. */
+  inspect(): void {
+    if (this.isOutOfUse) return;
+    this.take = this.ledger.onDirty === null ? this.exports.acquire : (sizeClass) => this.#takeInspected(sizeClass);
+  }
+
+  #takeInspected(sizeClass: number): number {
+    const ptr = this.exports.acquire(sizeClass, 0);
+    if (ptr > 0) this.wipeInspected(ptr, blockBytesOf(sizeClass, this.#slabShift));
+    return ptr;
+  }
+
+  /** Wipes a block that should be zero, and reports it if it was not. */
+  wipeInspected(ptr: number, blockBytes: number): void {
+    const dirtyAt = this.exports.firstDirty(ptr, blockBytes);
+    if (dirtyAt < 0) return;
+    this.exports.wipe(ptr, blockBytes);
+    this.ledger.onDirty?.(this.tally, ptr + dirtyAt);
   }
 
   /** The lease on the block at `ptr`, which `take(sizeClass)` just gave. */
   lease(ptr: number, byteLength: number, sizeClass: number): Lease {
-    const bytes = this.view(ptr, byteLength);
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = this.view(ptr, byteLength);
+    } catch (error) {
+      // No memory for the view itself: the block must not be lost with it.
+      this.giveBack(ptr, 0, 0);
+      throw error;
+    }
     this.ledger.tookClass(this.tally, byteLength, sizeClass);
     return new Lease(bytes, this, ptr, byteLength);
   }
 
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     try {
-      return new Uint8Array(this.#buffer, ptr, byteLength);
+      return new Bytes(this.#buffer, ptr, byteLength);
     } catch {
       // Whoever holds lease.memory can revoke it too; the bytes are where they were.
       this.#buffer = this.memory.buffer;
-      return new Uint8Array(this.#buffer, ptr, byteLength);
+      return new Bytes(this.#buffer, ptr, byteLength);
     }
   }
 
@@ -77,32 +114,58 @@ export abstract class Segment implements MemoryOwner {
   revoke(): boolean {
     const isRevoked = revoke(this.memory);
     this.#buffer = this.memory.buffer;
-    this.ledger.revocations++;
+    this.ledger.revoked(this.tally);
     return isRevoked;
   }
 
   close(): void {
-    this.closed = true;
+    this.closed = this.isOutOfUse = true;
     this.take = () => Status.NO_ROOM;
+    this.giveBack = () => Status.NOT_LIVE;
     this.revoke();
   }
 
   /** Takes the segment out of use: its bookkeeping is damaged, or it cannot be revoked. */
-  abstract quarantine(): void;
+  quarantine(): void {
+    const { tally } = this;
+    if (tally.state === "corrupt" || tally.state === "dropped") return;
+    this.letGo();
+    tally.state = "corrupt";
+    this.isOutOfUse = true;
+    // Nothing that the module says of this segment is worth asking for.
+    this.take = () => Status.CORRUPT;
+    this.giveBack = () => Status.CORRUPT;
+    this.ledger.corruptSegments++;
+    this.#dropIfUnused();
+  }
 
-  abstract release(ptr: number, byteLength: number, written: number): void;
+  /** The set no longer hands out of this segment, nor holds it. */
+  protected abstract letGo(): void;
 
-  /** The error for a leased block that the module did not take back: what it knows of the block is damaged. */
-  refused(status: number, ptr: number): ArenaError {
-    if (this.closed) return arenaDisposed("release");
+  abstract release(ptr: number, byteLength: number, written: number): ArenaError | undefined;
+
+  /**
+   * Ends a lease that the module would not: what it knows of the block is
+   * damaged. Answers the error for the first who finds that out.
+   */
+  endDamaged(ptr: number, byteLength: number): ArenaError | undefined {
+    if (this.closed) throw arenaDisposed("release");
+    const isNews = this.tally.state !== "corrupt";
+    wipeBytes(new Bytes(this.memory.buffer, ptr, byteLength), 0);
     this.quarantine();
-    const why =
-      status === Status.NOT_LIVE
-        ? "is not live"
-        : status === Status.BAD_ADDRESS
-          ? "is not a block"
-          : "has damaged records";
-    return arenaCorrupt(`the leased address ${ptr} ${why}`);
+    this.ledger.gaveBack(this.tally, byteLength);
+    this.#dropIfUnused();
+    return isNews
+      ? arenaCorrupt(`the segment of the lease at ${ptr} has damaged records and is out of use`)
+      : undefined;
+  }
+
+  /** Revoked as well, so that a stale view does not keep its memory from the system. */
+  #dropIfUnused(): void {
+    if (this.tally.live > 0) return;
+    this.ledger.drop(this.tally);
+    this.revoke();
+    if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 }
 
@@ -126,28 +189,6 @@ export function createSegmentParts(ledger: Ledger, slabShift: number): SegmentPa
   } finally {
     if (!made) ledger.unreserve(reservedBytes);
   }
-}
-
-/** Reports a stale write found at hand-out: bytes from the start of the memory. */
-export type DirtyHandler = (byteOffset: number) => void;
-
-/** A `take` that looks for stale writes on the way, and hands out zeroed blocks whatever it finds. */
-export function takeInspected(
-  { acquire, firstDirty, wipe }: SegmentExports,
-  slabShift: number,
-  onDirty: DirtyHandler,
-): SegmentExports["acquire"] {
-  return (sizeClass) => {
-    const ptr = acquire(sizeClass, 0);
-    if (ptr <= 0) return ptr;
-    const blockBytes = blockBytesOf(sizeClass, slabShift);
-    const dirtyAt = firstDirty(ptr, blockBytes);
-    if (dirtyAt >= 0) {
-      wipe(ptr, blockBytes);
-      onDirty(ptr + dirtyAt);
-    }
-    return ptr;
-  };
 }
 
 /** A mode's way to leases out of size classes. */

@@ -24,10 +24,12 @@ export interface ArenaStats {
   overflowed: number;
   /** How often a memory's views were detached. */
   revocations: number;
-  /** Leases never released, found when their memory was collected. */
+  /** Leases never released, found when their memory was collected; in `"never"` mode those of them that were watched. */
   leakedLeases: number;
   /** With tracing on: blocks found written to after their release. */
   dirtyBlocks: number;
+  /** Leases that `guardEvery` meant to guard, and could not: no room, or 32 memories of one lease were there already. */
+  missedGuards: number;
   /** Segments taken out of use because their bookkeeping was damaged. */
   corruptSegments: number;
   /** Calls of `acquireAsync` waiting for room now. */
@@ -96,6 +98,7 @@ export function collectStats(ledger: Ledger, slabShift: number): ArenaStats {
     revocations: ledger.revocations,
     leakedLeases: ledger.leakedLeases,
     dirtyBlocks: ledger.dirtyBlocks,
+    missedGuards: ledger.missedGuards,
     corruptSegments: ledger.corruptSegments,
     waiting: ledger.waiting,
     segments,
@@ -144,7 +147,7 @@ export function auditMemories(ledger: Ledger, keptIn: (segment: Segment) => numb
     const name = `segment ${walked} (${tally.state})`;
     const found = segment.exports.audit();
     if (found !== 0) problems.push(`${name}: invariant I${found >> 8} is broken at slab ${found & 0xff}`);
-    const blocks = segment.exports.liveBlocks() - keptIn(segment);
+    const blocks = segment.exports.liveBlocks() - keptIn(segment) - tally.lost;
     if (blocks !== tally.live) problems.push(`${name}: ${blocks} live blocks for ${tally.live} leases`);
     const dirtyAt = expectZero && found === 0 ? segment.exports.findDirty() : 0;
     if (dirtyAt !== 0)

@@ -1,137 +1,120 @@
 /**
- * Watching leases: who acquired the ones still out, and whether a caller's
- * `written` was true. Owns the list of watched leases; an unwatched lease costs
- * nothing here.
+ * Watching leases: who acquired the ones still out, who released a block last,
+ * and whether a caller's `written` was true. Owns the list of watched leases; an
+ * unwatched lease costs nothing here.
  */
 
-import type { LinearMemory } from "./abi.js";
 import { invalidArgument } from "./errors.js";
-import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { type Aftermath, type BlockOwner, Lease, StandIn } from "./lease.js";
 import type { Tally } from "./ledger.js";
 import type { TraceLevel } from "./options.js";
+import { callerFrames } from "./stack.js";
 
 /** Of `"sampled"`: one lease in this many. */
 const SAMPLE_EVERY = 128;
 
-/** Far enough off to cost nothing, and still a small integer. */
-const NEVER_DUE = 2 ** 30;
+/** Where only the collector can find a leak, one lease in this many is registered with it even with tracing off. */
+const REGISTER_EVERY = 1024;
 
-/** Which leases are to be watched or guarded: one decrement for all that are not. */
-export class Countdown {
-  /** At zero, something is due. */
-  left: number;
-  readonly #guardEvery: number;
-  readonly #traceEvery: number;
-  #guardIn: number;
-  #traceIn: number;
-  #step: number;
-
-  constructor(guardEvery: number, traceEvery: number) {
-    this.#guardEvery = guardEvery;
-    this.#traceEvery = traceEvery;
-    this.#guardIn = guardEvery || NEVER_DUE;
-    this.#traceIn = traceEvery || NEVER_DUE;
-    this.left = this.#step = Math.min(this.#guardIn, this.#traceIn);
-  }
-
-  /** What the lease at hand is to be; counts on to the next. */
-  next(): { guard: boolean; trace: boolean } {
-    this.#guardIn -= this.#step;
-    this.#traceIn -= this.#step;
-    const due = {
-      guard: this.#guardIn === 0 && this.#guardEvery !== 0,
-      trace: this.#traceIn === 0 && this.#traceEvery !== 0,
-    };
-    if (this.#guardIn === 0) this.#guardIn = this.#guardEvery || NEVER_DUE;
-    if (this.#traceIn === 0) this.#traceIn = this.#traceEvery || NEVER_DUE;
-    this.left = this.#step = Math.min(this.#guardIn, this.#traceIn);
-    return due;
-  }
-
-  /** Everything is due from now on. */
-  stop(): void {
-    this.left = 1;
-  }
-}
-
-/** A watched lease that is still out. */
+/** Leases of one call site that are still out, or were never released. */
 export interface TraceSite {
-  /** Bytes in the lease. */
+  /** How many. */
+  readonly leases: number;
+  /** Bytes in them together. */
   readonly byteLength: number;
-  /** The stack of its `acquire`. */
+  /** The stack of their `acquire`, from the caller's frame on. */
   readonly stack: string;
 }
 
+/** A watched lease. Does not hold it. */
+interface Watch {
+  readonly tally: Tally;
+  readonly ptr: number;
+  readonly byteLength: number;
+  /** `undefined` for a lease that is registered without being traced. */
+  readonly acquired: string | undefined;
+  released?: string;
+}
+
 /** Stands between a watched lease and its owner. */
-class WatchedOwner implements BlockOwner {
-  readonly #owner: BlockOwner;
+class WatchedOwner extends StandIn {
   readonly #view: Uint8Array<ArrayBuffer>;
-  readonly #forget: () => void;
+  readonly #watch: Watch;
+  readonly #onEnd: (watch: Watch) => void;
 
-  constructor(owner: BlockOwner, view: Uint8Array<ArrayBuffer>, forget: () => void) {
-    this.#owner = owner;
+  constructor(owner: BlockOwner, view: Uint8Array<ArrayBuffer>, watch: Watch, onEnd: (watch: Watch) => void) {
+    super(owner);
     this.#view = view;
-    this.#forget = forget;
+    this.#watch = watch;
+    this.#onEnd = onEnd;
   }
 
-  get tally(): Tally {
-    return this.#owner.tally;
+  override get history(): string {
+    const { acquired, released } = this.#watch;
+    return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
   }
 
-  get origin(): LeaseOrigin {
-    return this.#owner.origin;
-  }
-
-  get memory(): LinearMemory | undefined {
-    return this.#owner.memory;
-  }
-
-  get closed(): boolean {
-    return this.#owner.closed;
-  }
-
-  release(ptr: number, byteLength: number, written: number): void {
+  override release(ptr: number, byteLength: number, written: number): Aftermath | undefined {
     // Length 0 where the view was detached: disposed, which the owner says, or revoked by others.
-    const isLate = this.#view.length < byteLength;
-    const changed = isLate ? -1 : this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0);
+    const isKnown = this.#watch.acquired !== undefined && this.#view.length === byteLength;
+    const changed = isKnown ? this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0) : -1;
     if (changed >= 0) {
       throw invalidArgument("written", written, `at least ${written + changed + 1}: the byte before it was changed`);
     }
-    this.#owner.release(ptr, byteLength, written);
-    this.#forget();
+    const after = super.release(ptr, byteLength, written);
+    this.#onEnd(this.#watch);
+    return after;
   }
 }
 
 export class Tracer {
-  readonly level: TraceLevel;
-  readonly #sites = new Map<TraceSite, Tally>();
+  level: TraceLevel;
+  readonly #registers: boolean;
+  /** Called for a lease that was collected without a release, where its memory is not. */
+  readonly #onLost: (tally: Tally, byteLength: number, sites: readonly TraceSite[]) => void;
+  readonly #watches = new Set<Watch>();
+  /** Of each memory, the last watched lease that ended at an address; the latest last. */
+  readonly #ended = new WeakMap<Tally, Map<number, Watch>>();
+  readonly #lost = new FinalizationRegistry<Watch>((watch) => {
+    if (this.#watches.delete(watch)) this.#onLost(watch.tally, watch.byteLength, group([watch]));
+  });
   #waitingCallSite: string | undefined;
 
-  constructor(level: TraceLevel) {
+  /** @param registers whether the arena holds its memory for good, so that the collector must look for single leases. */
+  constructor(
+    level: TraceLevel,
+    registers = false,
+    onLost: (tally: Tally, byteLength: number, sites: readonly TraceSite[]) => void = () => {},
+  ) {
     this.level = level;
+    this.#registers = registers;
+    this.#onLost = onLost;
   }
 
   /** One lease in this many is to be watched; 0 for none. */
   get every(): number {
-    return this.level === "all" ? 1 : this.level === "sampled" ? SAMPLE_EVERY : 0;
+    if (this.level === "off") return this.#registers ? REGISTER_EVERY : 0;
+    return this.level === "all" ? 1 : SAMPLE_EVERY;
   }
 
-  /** The watched leases that are still out. */
+  /** The watched leases that are still out, by call site, most bytes first. */
   get sites(): readonly TraceSite[] {
-    return [...this.#sites.keys()];
+    return group(this.#watches);
   }
 
-  /** Remembers where `lease` was acquired until it is released. */
+  /** Remembers where `lease` was acquired, until the lease itself is forgotten. */
   watch(lease: Lease): Lease {
-    const site: TraceSite = { byteLength: lease.byteLength, stack: this.#waitingCallSite ?? callerFrames() };
-    const { bytes } = lease;
+    const acquired = this.#waitingCallSite ?? this.callSite();
+    const { bytes, byteLength, byteOffset: ptr } = lease;
     return Lease.watch(lease, (owner) => {
-      this.#sites.set(site, owner.tally);
-      return new WatchedOwner(owner, bytes, () => this.#sites.delete(site));
+      const watch: Watch = { tally: owner.tally, ptr, byteLength, acquired };
+      this.#watches.add(watch);
+      if (this.#registers && owner.tally.kind === "segment") this.#lost.register(lease, watch, watch);
+      return new WatchedOwner(owner, bytes, watch, this.#end);
     });
   }
 
-  /** The caller's stack, to be kept by who waits for a lease; `undefined` with tracing off. */
+  /** The caller's stack; `undefined` with tracing off. */
   callSite(): string | undefined {
     return this.level === "off" ? undefined : callerFrames();
   }
@@ -146,55 +129,46 @@ export class Tracer {
     }
   }
 
-  /** The watched leases of a memory that was collected; they are no longer out. */
+  /** Who had the byte at `byteOffset` last, of those that were watched. */
+  lastAt(tally: Tally, byteOffset: number): { acquired: string | undefined; released: string | undefined } {
+    let last: Watch | undefined;
+    for (const watch of this.#ended.get(tally)?.values() ?? []) {
+      if (watch.ptr <= byteOffset && byteOffset < watch.ptr + watch.byteLength) last = watch;
+    }
+    return { acquired: last?.acquired, released: last?.released };
+  }
+
+  /** The watched leases of a memory that was collected, by call site; they are no longer out. */
   writeOff(tally: Tally): readonly TraceSite[] {
-    const lost = [...this.#sites].filter(([, each]) => each === tally).map(([site]) => site);
-    for (const site of lost) this.#sites.delete(site);
-    return lost;
+    const lost = [...this.#watches].filter((watch) => watch.tally === tally);
+    for (const watch of lost) this.#watches.delete(watch);
+    return group(lost);
   }
 
   clear(): void {
-    this.#sites.clear();
+    this.#watches.clear();
   }
+
+  readonly #end = (watch: Watch): void => {
+    this.#watches.delete(watch);
+    if (this.#registers) this.#lost.unregister(watch);
+    if (watch.acquired === undefined) return;
+    watch.released = callerFrames();
+    const ended = this.#ended.get(watch.tally) ?? new Map<number, Watch>();
+    this.#ended.set(watch.tally, ended);
+    ended.delete(watch.ptr);
+    ended.set(watch.ptr, watch);
+  };
 }
 
-/** Frames that the library itself may add to a stack. */
-const OWN_FRAMES = 12;
-
-/** Where a frame of any engine says that it lies: everything before `:line:column`. */
-const FRAME_LOCATION = /^\s*at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$|@(.*):\d+:\d+$/;
-
-/**
- * The stack from the caller's frame on. Read at once, because an unread stack
- * keeps its callers' objects, and so the lease, alive. The library's own frames
- * are known by lying where this file does; bundled into the caller's file they
- * cannot be told apart, and stay.
- */
-function callerFrames(): string {
-  const stack: unknown = readStack(); // Error.prepareStackTrace may make it anything
-  if (typeof stack !== "string") return "";
-  const frames = stack.split("\n").filter((line) => FRAME_LOCATION.test(line));
-  const folders = frames.map(folderOf);
-  const first = folders.findIndex((folder) => folder !== folders[0]);
-  return frames.slice(Math.max(first, 0)).join("\n");
-}
-
-function readStack(): string {
-  const limits = Error as { stackTraceLimit?: number };
-  const { stackTraceLimit } = limits;
-  try {
-    if (stackTraceLimit !== undefined) limits.stackTraceLimit = stackTraceLimit + OWN_FRAMES;
-    return new Error().stack ?? "";
-  } catch {
-    return new Error().stack ?? ""; // frozen intrinsics: as deep as they let us
-  } finally {
-    if (stackTraceLimit !== undefined && limits.stackTraceLimit !== stackTraceLimit) {
-      limits.stackTraceLimit = stackTraceLimit;
-    }
+function group(watches: Iterable<Watch>): TraceSite[] {
+  const sites = new Map<string, { leases: number; byteLength: number; stack: string }>();
+  for (const { acquired: stack, byteLength } of watches) {
+    if (stack === undefined) continue;
+    const site = sites.get(stack) ?? { leases: 0, byteLength: 0, stack };
+    site.leases++;
+    site.byteLength += byteLength;
+    sites.set(stack, site);
   }
-}
-
-function folderOf(frame: string): string | undefined {
-  const [, inParentheses, bare, behindAt] = FRAME_LOCATION.exec(frame) ?? [];
-  return (inParentheses ?? bare ?? behindAt)?.replace(/[^/\\]*$/, "");
+  return [...sites.values()].sort((a, b) => b.byteLength - a.byteLength || b.leases - a.leases);
 }

@@ -29,6 +29,8 @@ interface Waiter {
 export class Waiters {
   readonly #queue = new Set<Waiter>();
   readonly #onChange: (waiting: number) => void;
+  /** How often `serve` was called since the call under way looked at the queue; 0 if none is. */
+  #calls = 0;
   /** Set by the arena: a lease if there is room now, else `null`. */
   acquire: (wish: Wish) => Lease | null = () => null;
 
@@ -72,6 +74,19 @@ export class Waiters {
 
   /** Serves from the front for as long as there is room for whoever stands there. */
   serve(): void {
+    // Whoever is told of a lease may release another, in the middle of this.
+    if (this.#calls++ > 0) return;
+    try {
+      do {
+        this.#calls = 1;
+        this.#serveFront();
+      } while (this.#calls > 1);
+    } finally {
+      this.#calls = 0;
+    }
+  }
+
+  #serveFront(): void {
     for (const waiter of this.#queue) {
       // Its own listener may not have been called yet, if several wait with one signal.
       if (waiter.signal?.aborted) {

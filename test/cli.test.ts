@@ -330,6 +330,7 @@ function stats(changes: Partial<ArenaStats> = {}): ArenaStats {
     leakedLeases: 0,
     dirtyBlocks: 0,
     corruptSegments: 0,
+    missedGuards: 0,
     waiting: 0,
     segments: {
       active: 1,

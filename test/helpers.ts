@@ -13,6 +13,7 @@ import {
   type RevokeMode,
 } from "cleanslab";
 import { expect } from "vitest";
+import type { ArenaError as SourceError } from "../src/errors.ts";
 import { type BlockOwner, Lease as SourceLease } from "../src/lease.ts";
 import { Tally } from "../src/ledger.ts";
 
@@ -284,8 +285,9 @@ export class FakeOwner implements BlockOwner {
     return new SourceLease(new Uint8Array(byteLength), this, ptr, byteLength);
   }
 
-  release(ptr: number, byteLength: number, written: number): void {
+  release(ptr: number, byteLength: number, written: number): SourceError | undefined {
     if (this.error !== undefined) throw this.error;
     this.releases.push({ ptr, byteLength, written });
+    return undefined;
   }
 }

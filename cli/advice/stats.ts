@@ -17,6 +17,7 @@ const COUNTS = [
   "leakedLeases",
   "dirtyBlocks",
   "corruptSegments",
+  "missedGuards",
   "waiting",
 ] as const;
 const SEGMENTS = ["active", "retired", "drained", "corrupt", "retiredBytes", "retiredLiveBytes"] as const;

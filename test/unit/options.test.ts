@@ -128,7 +128,9 @@ describe("CLEANSLAB_TRACE", () => {
     vi.stubEnv("CLEANSLAB_TRACE", "1");
     const error = thrownBy(() => resolveOptions());
     expect(error).toMatchObject({ code: "ERR_INVALID_ARGUMENT" });
-    expect(String(error)).toContain('trace is "1"; pass "off" or "sampled" or "all"');
+    expect(String(error)).toContain(
+      'the environment variable CLEANSLAB_TRACE is "1"; pass "off" or "sampled" or "all"',
+    );
     expect(resolveOptions({ trace: "off" }).trace).toBe("off");
   });
 

@@ -178,7 +178,9 @@ describe.each(MODES)("revoke: %s, a pool", (revoke) => {
     using arena = smallArena({ revoke, trace: "all" });
     const pool = arena.pool(100);
     const lease = pool.acquire();
-    expect(() => arena.assertDrained()).toThrow(/^not released: 1 lease of 100 bytes .*\n100 bytes, acquired\n/);
+    expect(() => arena.assertDrained()).toThrow(
+      /^not released: 1 lease of 100 bytes .*\n1 lease of 100 bytes, acquired\n/,
+    );
     lease.release();
     arena.assertDrained();
     expect(isZero(pool.acquire().bytes)).toBe(true);

@@ -71,14 +71,16 @@ describe("a scope", () => {
     expect(owner.releases.map((release) => release.ptr)).toEqual([2, 4, 3, 1]);
   });
 
-  test("goes through all of its leases when some cannot be released, and throws the first error", () => {
+  test("goes through all of its leases when some cannot be released, and throws all of the errors", () => {
     const sound = new FakeOwner();
     const broken = [new FakeOwner(), new FakeOwner()];
     for (const [each, owner] of broken.entries()) owner.error = new Error(`broken ${each}`);
     const owners = [sound, ...broken, sound];
     const scope = new Scope((byteLength) => (owners.shift() ?? sound).lease(byteLength, byteLength));
     for (const byteLength of [1, 2, 3, 4]) scope.acquire(byteLength);
-    expect(thrownBy(() => scope.release())).toBe(broken[1]?.error);
+    const error = thrownBy(() => scope.release());
+    expect(error).toBeInstanceOf(AggregateError);
+    expect(error).toMatchObject({ errors: [broken[1]?.error, broken[0]?.error] });
     expect(sound.releases.map((release) => release.ptr)).toEqual([4, 1]);
     expect(thrownBy(() => scope.release())).toMatchObject({ code: "ERR_LEASE_RELEASED" });
   });

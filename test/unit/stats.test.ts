@@ -33,6 +33,7 @@ describe.each(MODES)("revoke: %s, stats", (revoke) => {
       revocations: 0,
       leakedLeases: 0,
       dirtyBlocks: 0,
+      missedGuards: 0,
       corruptSegments: 0,
       waiting: 0,
       segments: { active: 0, retired: 0, drained: 0, corrupt: 0, retiredBytes: 0, retiredLiveBytes: 0 },
