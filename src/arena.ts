@@ -82,6 +82,7 @@ export class Arena extends ArenaEventTarget {
       this.#dedicated.shrink();
     };
     this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
+    this.#ledger.dropIdle = () => this.#dropIdle();
     this.#ledger.onLeak = (tally) => {
       const sites = this.#tracer.writeOff(tally);
       dispatch(this, "leak", { leases: tally.live, byteLength: tally.liveBytes, sites });
@@ -323,8 +324,12 @@ export class Arena extends ArenaEventTarget {
   /** Drops idle memories, coldest first, until `byteLength` bytes fit under the cap or none is left. */
   #reclaim(byteLength: number): void {
     while (this.#ledger.reservedBytes + byteLength > this.#ledger.maxBytes) {
-      if (!this.#dedicated.dropColdest() && !this.#segments?.dropColdest()) return;
+      if (!this.#dropIdle()) return;
     }
+  }
+
+  #dropIdle(): boolean {
+    return this.#dedicated.dropColdest() || (this.#segments?.dropColdest() ?? false);
   }
 
   #createSegments(): RevokingSegments | FreeListSegments | null {

@@ -9,7 +9,7 @@
  *     written: that is wiped when the memory is next leased.
  */
 
-import { createMemory, type Memory, PAGE_BYTES, revoke } from "./abi.js";
+import { type Memory, PAGE_BYTES, revoke } from "./abi.js";
 import { arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
@@ -122,13 +122,7 @@ export class DedicatedMemories {
   }
 
   #create(reservedBytes: number): DedicatedMemory | null {
-    if (!this.ledger.reserve(reservedBytes)) return null;
-    let memory: Memory | null = null;
-    try {
-      memory = createMemory(reservedBytes);
-    } finally {
-      if (memory === null) this.ledger.unreserve(reservedBytes);
-    }
+    const memory = this.ledger.provide(reservedBytes);
     if (memory === null) return null;
     const tally = new Tally("dedicated", reservedBytes);
     const dedicated = new DedicatedMemory(memory, tally, this);

@@ -10,7 +10,7 @@
  *     dropped or collected.
  */
 
-import { sizeClassOf } from "./abi.js";
+import { createMemory, expectMemory, type Memory, sizeClassOf } from "./abi.js";
 
 export type MemoryKind = "segment" | "dedicated" | "heap";
 
@@ -64,6 +64,9 @@ export interface MemoryOwner {
   close(): void;
 }
 
+/** Refused memories between two times that idle ones are dropped to make room with the engine. */
+const EXCHANGE_EVERY = 1024;
+
 export class Ledger {
   readonly maxBytes: number;
   reservedBytes = 0;
@@ -94,6 +97,10 @@ export class Ledger {
   onRound: () => void = () => {};
   /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
   reclaim: (byteLength: number) => void = () => {};
+  /** Set by the arena: drop the coldest idle memory; false if none is idle. */
+  dropIdle: () => boolean = () => false;
+  /** Memories still to be refused before idle ones are dropped for another length again. */
+  #exchangeIn = 0;
 
   #turnedOver = 0;
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
@@ -169,7 +176,31 @@ export class Ledger {
     return true;
   }
 
-  /** A reservation that came to nothing. */
+  /** A memory of `byteLength` bytes, or `null` if cap or engine have no room; what is idle is dropped for it. */
+  provide(byteLength: number): Memory | null {
+    if (!this.reserve(byteLength)) return null;
+    let memory: Memory | null = null;
+    try {
+      memory = createMemory(byteLength) ?? this.#exchange(byteLength);
+    } finally {
+      if (memory === null) this.reservedBytes -= byteLength;
+    }
+    return memory;
+  }
+
+  /**
+   * The engine refuses, though the cap does not. Idle memories of other lengths
+   * may make room, but only now and then: it takes a collection each time.
+   */
+  #exchange(byteLength: number): Memory | null {
+    if (this.#exchangeIn-- > 0) return null;
+    this.#exchangeIn = EXCHANGE_EVERY;
+    const before = this.reservedBytes;
+    while (before - this.reservedBytes < byteLength && this.dropIdle());
+    return this.reservedBytes < before ? createMemory(byteLength) : null;
+  }
+
+  /** `byteLength` bytes of memory were given, but are not used. */
   unreserve(byteLength: number): void {
     this.reservedBytes -= byteLength;
   }
@@ -187,6 +218,7 @@ export class Ledger {
     tally.state = "dropped";
     tally.cutLoose();
     this.#collected.unregister(tally);
+    if (tally.kind !== "heap") expectMemory();
     this.reservedBytes -= tally.reservedBytes;
     this.released += tally.live;
     this.liveBytes -= tally.liveBytes;
@@ -196,6 +228,7 @@ export class Ledger {
   /** The garbage collector took a memory that the arena did not hold: its leases were never released. */
   #writeOff(tally: Tally): void {
     if (!this.tallies.delete(tally)) return;
+    if (tally.kind !== "heap") expectMemory();
     this.reservedBytes -= tally.reservedBytes;
     this.leakedLeases += tally.live;
     this.liveBytes -= tally.liveBytes;
