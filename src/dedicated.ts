@@ -81,7 +81,7 @@ export class DedicatedMemories {
   acquire(byteLength: number, origin: LeaseOrigin): Lease | null {
     const pages = pagesFor(byteLength);
     this.ledger.turnOver(pages * PAGE_BYTES);
-    const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES);
+    const memory = this.#idle.get(pages)?.pop() ?? this.#create(pages * PAGE_BYTES, origin);
     return memory === null ? null : memory.lease(byteLength, origin);
   }
 
@@ -121,8 +121,9 @@ export class DedicatedMemories {
     this.#idle.clear();
   }
 
-  #create(reservedBytes: number): DedicatedMemory | null {
-    const memory = this.ledger.provide(reservedBytes);
+  #create(reservedBytes: number, origin: LeaseOrigin): DedicatedMemory | null {
+    // A guard is a luxury: no segment is given up for it.
+    const memory = this.ledger.provide(reservedBytes, origin !== "guard");
     if (memory === null) return null;
     const tally = new Tally("dedicated", reservedBytes);
     const dedicated = new DedicatedMemory(memory, tally, this);

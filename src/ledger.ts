@@ -176,12 +176,15 @@ export class Ledger {
     return true;
   }
 
-  /** A memory of `byteLength` bytes, or `null` if cap or engine have no room; what is idle is dropped for it. */
-  provide(byteLength: number): Memory | null {
+  /**
+   * A memory of `byteLength` bytes, or `null` if cap or engine have no room; what
+   * is idle is dropped for it, if the engine refuses only where it `mayExchange`.
+   */
+  provide(byteLength: number, mayExchange: boolean): Memory | null {
     if (!this.reserve(byteLength)) return null;
     let memory: Memory | null = null;
     try {
-      memory = createMemory(byteLength) ?? this.#exchange(byteLength);
+      memory = createMemory(byteLength) ?? (mayExchange ? this.#exchange(byteLength) : null);
     } finally {
       if (memory === null) this.reservedBytes -= byteLength;
     }
@@ -194,10 +197,12 @@ export class Ledger {
    */
   #exchange(byteLength: number): Memory | null {
     if (this.#exchangeIn-- > 0) return null;
-    this.#exchangeIn = EXCHANGE_EVERY;
+    this.#exchangeIn = 0;
     const before = this.reservedBytes;
     while (before - this.reservedBytes < byteLength && this.dropIdle());
-    return this.reservedBytes < before ? createMemory(byteLength) : null;
+    if (this.reservedBytes === before) return null;
+    this.#exchangeIn = EXCHANGE_EVERY;
+    return createMemory(byteLength);
   }
 
   /** `byteLength` bytes of memory were given, but are not used. */

@@ -114,7 +114,7 @@ export interface SegmentParts {
 /** A memory for one more segment and the module over it, or `null` if cap or engine have no room. */
 export function createSegmentParts(ledger: Ledger, slabShift: number): SegmentParts | null {
   const reservedBytes = segmentMemoryBytes(slabShift);
-  const memory = ledger.provide(reservedBytes);
+  const memory = ledger.provide(reservedBytes, true);
   if (memory === null) return null;
   let made = false;
   try {

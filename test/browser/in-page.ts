@@ -30,21 +30,6 @@ export function refusal(): string {
   return "none";
 }
 
-/** What leases cost once the engine has no more memories, in the page's own clock. */
-export function leasesPastTheLimit(): { memories: number; microsecondsEach: number; origins: string } {
-  using arena = new library.Arena({ revoke: "on-release", maxBytes: 2 ** 30 });
-  const held: import("cleanslab").Lease[] = [];
-  while (held.length < 5000 && held.at(-1)?.origin !== "heap") held.push(arena.acquire(1024));
-  const memories = held.length - 1;
-  const before = performance.now();
-  const TIMES = 50;
-  const more = Array.from({ length: TIMES }, () => arena.acquire(1024));
-  const microsecondsEach = ((performance.now() - before) * 1000) / TIMES;
-  const origins = [...new Set(more.map(({ origin }) => origin))].join();
-  for (const lease of [...held, ...more]) lease.release();
-  return { memories, microsecondsEach, origins };
-}
-
 if (typeof document === "undefined" && self.name === "contract") {
   runHere().then((results) => self.postMessage(results));
 }

@@ -11,8 +11,9 @@ import { build } from "esbuild";
 import type { Browser, Page } from "puppeteer-core";
 import type { CaseResult } from "../contract/contract.ts";
 import { type EngineResult, report } from "../contract/report.ts";
-import { installInto, inTemporaryFolder, packInto } from "../package/tarball.ts";
+import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
 import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
+import { clickThrough } from "./playground.ts";
 import { serve } from "./server.ts";
 
 type InPage = typeof import("./in-page.ts");
@@ -27,7 +28,17 @@ async function main(): Promise<boolean> {
     mkdirSync(home);
     installInto(home, packInto(folder));
     await bundleInto(home);
-    const server = await serve({ "/package/": join(home, "node_modules/cleanslab"), "/tests/": home });
+    const playground = join(folder, "playground");
+    run(
+      "npx",
+      ["vite", "build", "examples/playground", "--logLevel", "warn", "--emptyOutDir", "--outDir", playground],
+      ".",
+    );
+    const server = await serve({
+      "/package/": join(home, "node_modules/cleanslab"),
+      "/tests/": home,
+      "/playground/": playground,
+    });
     try {
       const results: EngineResult[] = [];
       for (const [kind, path] of browsers) results.push(...(await runIn(kind, path, server.origin)));
@@ -59,7 +70,7 @@ async function bundleInto(home: string): Promise<void> {
 
 async function runIn(kind: BrowserKind, path: string, origin: string): Promise<EngineResult[]> {
   const results: EngineResult[] = [];
-  for (const [where, url, run] of SUITES) {
+  for (const [where, url, suite] of SUITES) {
     console.error(`${kind.name}, ${where} …`);
     let version = "?";
     let browser: Browser | undefined;
@@ -71,7 +82,7 @@ async function runIn(kind: BrowserKind, path: string, origin: string): Promise<E
       const page = await browser.newPage();
       page.setDefaultTimeout(PAGE_TIMEOUT);
       await page.goto(origin + url);
-      results.push({ engine, version, cases: await run(page) });
+      results.push({ engine, version, cases: await suite(page) });
     } catch (error) {
       results.push({ engine, version, cases: [], error: error instanceof Error ? error.message : String(error) });
     } finally {
@@ -82,17 +93,18 @@ async function runIn(kind: BrowserKind, path: string, origin: string): Promise<E
 }
 
 /** Where each suite runs, in a page of its own. */
-const SUITES: readonly [where: string, url: string, run: (page: Page) => Promise<CaseResult[]>][] = [
+const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promise<CaseResult[]>][] = [
   ["page", "/plain", (page) => contractIn(page, "runHere")],
   ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
   ["page without wasm", "/no-wasm", forbidden],
+  ["playground", "/playground/", clickThrough],
 ];
 
 async function contractIn(page: Page, where: "runHere" | "runInWorker"): Promise<CaseResult[]> {
-  return page.evaluate(async (run) => {
+  return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
-    return inPage[run]();
+    return inPage[entry]();
   }, where);
 }
 

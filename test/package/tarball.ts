@@ -32,7 +32,7 @@ export function packInto(folder: string): string {
 /** Installs packages, tarballs among them, into `folder`, as a program of its own. */
 export function installInto(folder: string, ...packages: string[]): void {
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
-  run("npm", ["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", ...packages], folder);
+  run("npm", ["install", "--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock", ...packages], folder);
 }
 
 /** Runs to the end and returns what was printed; throws with all of it otherwise. */
