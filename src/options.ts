@@ -79,7 +79,12 @@ export function resolveOptions(options: ArenaOptions = {}): Settings {
 
 function traceFromEnvironment(): TraceLevel {
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } };
-  return (process?.env?.["CLEANSLAB_TRACE"] || "off") as TraceLevel;
+  try {
+    return (process?.env?.["CLEANSLAB_TRACE"] || "off") as TraceLevel;
+  } catch {
+    // Deno without the permission to read it: nobody has asked for tracing there.
+    return "off";
+  }
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {

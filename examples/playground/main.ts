@@ -9,9 +9,9 @@ import { drawStaleViews } from "./stale.ts";
 const controls = find("#controls", HTMLFormElement);
 const log = find("#log", HTMLElement);
 
-/** Bytes of garbage made in one go, and how often at most. */
-const GARBAGE_BYTES = 32 * 1024 * 1024;
-const GARBAGE_ROUNDS = 40;
+/** Objects of garbage made in one go, and how often at most. */
+const GARBAGE_OBJECTS = 300_000;
+const GARBAGE_ROUNDS = 60;
 
 let board = newBoard();
 
@@ -44,8 +44,11 @@ async function makeGarbage(): Promise<string> {
   const before = board.stats.leakedLeases;
   // Lets go of segments with room left as well, so that nothing but the leases holds them.
   board.trim();
+  let garbage: object[][] = [];
   for (let round = 0; round < GARBAGE_ROUNDS && board.stats.leakedLeases === before; round++) {
-    new Uint8Array(GARBAGE_BYTES).fill(1);
+    // Kept for a while, so that it is old garbage: young garbage alone makes no engine look at old objects.
+    if (round % 10 === 0) garbage = [];
+    garbage.push(Array.from({ length: GARBAGE_OBJECTS }, (_, each) => ({ each })));
     await new Promise<void>((resolve) => setTimeout(resolve, 25));
   }
   const found = board.stats.leakedLeases - before;
