@@ -125,16 +125,38 @@ export function requireWebAssembly(): void {
   compile();
 }
 
+/**
+ * How many memories are not asked for after the engine has refused one. A refusal
+ * takes V8 three full collections; browsers give a page a hundred memories (V8) to
+ * a thousand (SpiderMonkey), far below most caps.
+ */
+const PATIENCE = 1024;
+let patience = 0;
+/** The shortest length refused, in bytes: what is shorter may still be had. */
+let refusedBytes = 0;
+
 /** A memory of exactly `byteLength` bytes, all zero, or `null` if the engine has no more to give. */
 export function createMemory(byteLength: number): Memory | null {
+  if (patience > 0 && byteLength >= refusedBytes) {
+    patience--;
+    return null;
+  }
   const pages = byteLength / PAGE_BYTES;
   try {
     // The maximum keeps anyone who holds the memory from growing it past the cap.
     return new WebAssembly.Memory({ initial: pages, maximum: pages });
   } catch (error) {
-    if (error instanceof RangeError) return null;
-    throw wasmUnavailable(error);
+    // SpiderMonkey throws the bare string.
+    if (!(error instanceof RangeError) && error !== "out of memory") throw wasmUnavailable(error);
+    refusedBytes = patience > 0 ? Math.min(refusedBytes, byteLength) : byteLength;
+    patience = PATIENCE;
+    return null;
   }
+}
+
+/** A memory was let go of: the engine may have one to give again. */
+export function expectMemory(): void {
+  patience = 0;
 }
 
 /**

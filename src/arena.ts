@@ -91,6 +91,7 @@ export class Arena extends ArenaEventTarget {
       this.#dedicated.shrink();
     };
     this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
+    this.#ledger.dropIdle = () => this.#dropIdle();
     this.#ledger.onLeak = (tally) => this.#reportLeak(tally.live, tally.liveBytes, this.#tracer.writeOff(tally));
     this.#watchWrites();
     this.#poolHost = {
@@ -382,8 +383,12 @@ export class Arena extends ArenaEventTarget {
   /** Drops idle memories, coldest first, until `byteLength` bytes fit under the cap or none is left. */
   #reclaim(byteLength: number): void {
     while (this.#ledger.reservedBytes + byteLength > this.#ledger.maxBytes) {
-      if (!this.#dedicated.dropColdest() && !this.#segments?.dropColdest()) return;
+      if (!this.#dropIdle()) return;
     }
+  }
+
+  #dropIdle(): boolean {
+    return this.#dedicated.dropColdest() || (this.#segments?.dropColdest() ?? false);
   }
 
   #createSegments(): RevokingSegments | FreeListSegments | null {

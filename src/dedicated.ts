@@ -9,7 +9,7 @@
  *     written: that is wiped when the memory is next leased.
  */
 
-import { Bytes, createMemory, type Memory, PAGE_BYTES, revoke, wipeBytes } from "./abi.js";
+import { Bytes, type Memory, PAGE_BYTES, revoke, wipeBytes } from "./abi.js";
 import { type ArenaError, arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
@@ -102,7 +102,7 @@ export class DedicatedMemories {
     const pages = pagesFor(byteLength);
     this.ledger.turnOver(pages * PAGE_BYTES);
     const mayCreate = origin !== "guard" || this.ledger.dedicated < MAX_GUARDS;
-    const memory = this.#idle.get(pages)?.pop() ?? (mayCreate ? this.#create(pages * PAGE_BYTES) : null);
+    const memory = this.#idle.get(pages)?.pop() ?? (mayCreate ? this.#create(pages * PAGE_BYTES, origin) : null);
     if (memory !== null) return memory.lease(byteLength, origin);
     if (origin === "guard") this.ledger.missedGuards++;
     return null;
@@ -144,14 +144,9 @@ export class DedicatedMemories {
     this.#idle.clear();
   }
 
-  #create(reservedBytes: number): DedicatedMemory | null {
-    if (!this.ledger.reserve(reservedBytes)) return null;
-    let memory: Memory | null = null;
-    try {
-      memory = createMemory(reservedBytes);
-    } finally {
-      if (memory === null) this.ledger.unreserve(reservedBytes);
-    }
+  #create(reservedBytes: number, origin: LeaseOrigin): DedicatedMemory | null {
+    // A guard is a luxury: no segment is given up for it.
+    const memory = this.ledger.provide(reservedBytes, origin !== "guard");
     if (memory === null) return null;
     const tally = new Tally("dedicated", reservedBytes);
     const dedicated = new DedicatedMemory(memory, tally, this);

@@ -10,7 +10,7 @@
  *     dropped or collected.
  */
 
-import { sizeClassOf } from "./abi.js";
+import { createMemory, expectMemory, type Memory, sizeClassOf } from "./abi.js";
 import { channels } from "./channels.js";
 
 export type MemoryKind = "segment" | "dedicated" | "heap";
@@ -69,6 +69,8 @@ export interface MemoryOwner {
 
 /** Told of a stale write: bytes from the start of the memory to the first that changed. */
 export type DirtyHandler = (tally: Tally, byteOffset: number) => void;
+/** Refused memories between two times that idle ones are dropped to make room with the engine. */
+const EXCHANGE_EVERY = 1024;
 
 export class Ledger {
   readonly maxBytes: number;
@@ -109,6 +111,10 @@ export class Ledger {
   onRound: () => void = () => {};
   /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
   reclaim: (byteLength: number) => void = () => {};
+  /** Set by the arena: drop the coldest idle memory; false if none is idle. */
+  dropIdle: () => boolean = () => false;
+  /** Memories still to be refused before idle ones are dropped for another length again. */
+  #exchangeIn = 0;
 
   #turnedOver = 0;
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
@@ -184,7 +190,36 @@ export class Ledger {
     return true;
   }
 
-  /** A reservation that came to nothing. */
+  /**
+   * A memory of `byteLength` bytes, or `null` if cap or engine have no room; what
+   * is idle is dropped for it, if the engine refuses only where it `mayExchange`.
+   */
+  provide(byteLength: number, mayExchange: boolean): Memory | null {
+    if (!this.reserve(byteLength)) return null;
+    let memory: Memory | null = null;
+    try {
+      memory = createMemory(byteLength) ?? (mayExchange ? this.#exchange(byteLength) : null);
+    } finally {
+      if (memory === null) this.reservedBytes -= byteLength;
+    }
+    return memory;
+  }
+
+  /**
+   * The engine refuses, though the cap does not. Idle memories of other lengths
+   * may make room, but only now and then: it takes a collection each time.
+   */
+  #exchange(byteLength: number): Memory | null {
+    if (this.#exchangeIn-- > 0) return null;
+    this.#exchangeIn = 0;
+    const before = this.reservedBytes;
+    while (before - this.reservedBytes < byteLength && this.dropIdle());
+    if (this.reservedBytes === before) return null;
+    this.#exchangeIn = EXCHANGE_EVERY;
+    return createMemory(byteLength);
+  }
+
+  /** `byteLength` bytes of memory were given, but are not used. */
   unreserve(byteLength: number): void {
     this.reservedBytes -= byteLength;
   }
@@ -228,6 +263,7 @@ export class Ledger {
   #close(tally: Tally): boolean {
     if (!this.tallies.delete(tally)) return false;
     if (tally.kind === "dedicated") this.dedicated--;
+    if (tally.kind !== "heap") expectMemory();
     this.reservedBytes -= tally.reservedBytes;
     return true;
   }

@@ -84,8 +84,13 @@ export function checkTrace(trace: TraceLevel, name = "trace"): TraceLevel {
 
 function traceFromEnvironment(): TraceLevel {
   const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } };
-  const trace = (process?.env?.["CLEANSLAB_TRACE"] || "off") as TraceLevel;
-  return checkTrace(trace, "the environment variable CLEANSLAB_TRACE");
+  let trace: string | undefined;
+  try {
+    trace = process?.env?.["CLEANSLAB_TRACE"];
+  } catch {
+    // Deno without the permission to read it: nobody has asked for tracing there.
+  }
+  return checkTrace((trace || "off") as TraceLevel, "the environment variable CLEANSLAB_TRACE");
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {

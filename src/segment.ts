@@ -23,7 +23,6 @@
 import {
   Bytes,
   blockBytesOf,
-  createMemory,
   createSegmentExports,
   type Memory,
   revoke,
@@ -178,11 +177,10 @@ export interface SegmentParts {
 /** A memory for one more segment and the module over it, or `null` if cap or engine have no room. */
 export function createSegmentParts(ledger: Ledger, slabShift: number): SegmentParts | null {
   const reservedBytes = segmentMemoryBytes(slabShift);
-  if (!ledger.reserve(reservedBytes)) return null;
+  const memory = ledger.provide(reservedBytes, true);
+  if (memory === null) return null;
   let made = false;
   try {
-    const memory = createMemory(reservedBytes);
-    if (memory === null) return null;
     const exports = createSegmentExports(memory, slabShift);
     made = true;
     return { memory, exports, tally: new Tally("segment", reservedBytes) };

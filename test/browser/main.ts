@@ -1,0 +1,121 @@
+/**
+ * npm run test:browser: the contract against the packed tarball in real Chromium
+ * and real Firefox, in pages with and without cross-origin isolation and in
+ * workers; a page that forbids WebAssembly; and the playground, clicked through.
+ * Ends non-zero if a case fails or a browser does not run.
+ */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import type { Browser, Page } from "puppeteer-core";
+import type { CaseResult } from "../contract/contract.ts";
+import { type EngineResult, report } from "../contract/report.ts";
+import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
+import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
+import { clickThrough } from "./playground.ts";
+import { serve } from "./server.ts";
+
+type InPage = typeof import("./in-page.ts");
+
+/** Milliseconds for one suite in one page. */
+const PAGE_TIMEOUT = 120_000;
+
+async function main(): Promise<boolean> {
+  const browsers = provideBrowsers();
+  return inTemporaryFolder(async (folder) => {
+    const home = join(folder, "consumer");
+    mkdirSync(home);
+    installInto(home, packInto(folder));
+    await bundleInto(home);
+    const playground = join(folder, "playground");
+    run(
+      "npx",
+      ["vite", "build", "examples/playground", "--logLevel", "warn", "--emptyOutDir", "--outDir", playground],
+      ".",
+    );
+    const server = await serve({
+      "/package/": join(home, "node_modules/cleanslab"),
+      "/tests/": home,
+      "/playground/": playground,
+    });
+    try {
+      const results: EngineResult[] = [];
+      for (const [kind, path] of browsers) results.push(...(await runIn(kind, path, server.origin)));
+      return report("browser", results);
+    } finally {
+      server.close();
+    }
+  });
+}
+
+/** The suite as a module that leaves the library where the tarball has it. */
+async function bundleInto(home: string): Promise<void> {
+  await build({
+    entryPoints: ["test/browser/in-page.ts"],
+    outfile: join(home, "in-page.js"),
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    plugins: [
+      {
+        name: "library",
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^cleanslab$/ }, () => ({ path: "/package/dist/index.js", external: true })),
+      },
+    ],
+  });
+}
+
+async function runIn(kind: BrowserKind, path: string, origin: string): Promise<EngineResult[]> {
+  const results: EngineResult[] = [];
+  for (const [where, url, suite] of SUITES) {
+    console.error(`${kind.name}, ${where} …`);
+    let version = "?";
+    let browser: Browser | undefined;
+    const engine = `${kind.name}, ${where}`;
+    try {
+      // A browser for each, so that the memories of one do not count for the next.
+      browser = await start(kind, path);
+      version = (await browser.version()).replace(/^\D+/, "");
+      const page = await browser.newPage();
+      page.setDefaultTimeout(PAGE_TIMEOUT);
+      await page.goto(origin + url);
+      results.push({ engine, version, cases: await suite(page) });
+    } catch (error) {
+      results.push({ engine, version, cases: [], error: error instanceof Error ? error.message : String(error) });
+    } finally {
+      await browser?.close();
+    }
+  }
+  return results;
+}
+
+/** Where each suite runs, in a page of its own. */
+const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promise<CaseResult[]>][] = [
+  ["page", "/plain", (page) => contractIn(page, "runHere")],
+  ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
+  ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
+  ["page without wasm", "/no-wasm", forbidden],
+  ["playground", "/playground/", clickThrough],
+];
+
+async function contractIn(page: Page, where: "runHere" | "runInWorker"): Promise<CaseResult[]> {
+  return page.evaluate(async (entry) => {
+    const inPage: InPage = await import("/tests/in-page.js" as string);
+    return inPage[entry]();
+  }, where);
+}
+
+async function forbidden(page: Page): Promise<CaseResult[]> {
+  const name = "a Content-Security-Policy without wasm-unsafe-eval is ERR_WASM_UNAVAILABLE";
+  const refusal = await page.evaluate(async () => {
+    const inPage: InPage = await import("/tests/in-page.js" as string);
+    return inPage.refusal();
+  });
+  if (refusal.startsWith("ERR_WASM_UNAVAILABLE")) return [{ name, outcome: "passed" }];
+  return [{ name, outcome: "failed", reason: `what new Arena() threw: ${refusal}` }];
+}
+
+process.exitCode = (await main()) ? 0 : 1;

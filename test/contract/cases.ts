@@ -1,0 +1,10 @@
+/** The contract: what the library does on every engine. */
+
+import type { ContractCase } from "./contract.ts";
+import { leaks } from "./leaks.ts";
+import { limits } from "./limits.ts";
+import { misuse } from "./misuse.ts";
+import { modes } from "./modes.ts";
+import { promises } from "./promises.ts";
+
+export const contract: readonly ContractCase[] = [...promises, ...modes, ...misuse, ...leaks, ...limits];

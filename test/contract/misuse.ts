@@ -1,0 +1,204 @@
+/**
+ * Promise 7: every misuse is a typed error with the value and the advice in it,
+ * and leaves the arena as it was. All combinations are test/misuse.test.ts's.
+ */
+
+import type { ArenaOptions, RevokeMode } from "cleanslab";
+import {
+  check,
+  checkArenaError,
+  checkEqual,
+  checkRejects,
+  checkThrows,
+  checkUnharmed,
+  isAll,
+  MODES,
+  PAGE_BYTES,
+  smallArena,
+  wrong,
+} from "./check.ts";
+import type { ContractCase } from "./contract.ts";
+
+const BAD_LENGTHS: readonly [unknown, string][] = [
+  [-1, "-1"],
+  [1.5, "1.5"],
+  [Number.NaN, "NaN"],
+  [2 ** 32, "4294967296"],
+  ["64", '"64"'],
+  [undefined, "undefined"],
+  [64n, "64n"],
+];
+
+const BAD_OPTIONS: readonly [ArenaOptions, string][] = [
+  [{ maxBytes: 1 }, "maxBytes is 1"],
+  [{ segmentBytes: 3 }, "segmentBytes is 3"],
+  [{ revoke: wrong("sometimes") }, 'revoke is "sometimes"'],
+  [{ onExhausted: wrong("explode") }, 'onExhausted is "explode"'],
+  [{ guardEvery: -1 }, "guardEvery is -1"],
+  [{ trace: wrong(1) }, "trace is 1"],
+];
+
+function misuseIn(revoke: RevokeMode): ContractCase[] {
+  return [
+    {
+      name: `${revoke}: a second release throws, and the block stays its next owner's`,
+      run(library) {
+        using arena = smallArena(library, { revoke });
+        const lease = arena.acquire(100);
+        lease.release();
+        const next = arena.acquire(100);
+        next.bytes.fill(7);
+        checkUnharmed(arena, () => {
+          checkThrows(library, () => lease.release(), "ERR_LEASE_RELEASED", "100 bytes", "acquire a new one");
+          lease[Symbol.dispose]();
+        });
+        check(isAll(next.bytes, 7), "the next owner's bytes changed");
+        next.release();
+      },
+    },
+    {
+      name: `${revoke}: every use after release throws`,
+      run(library) {
+        using arena = smallArena(library, { revoke });
+        const lease = arena.acquire(100);
+        lease.release();
+        checkUnharmed(arena, () => {
+          checkThrows(library, () => lease.bytes, "ERR_LEASE_RELEASED", "read bytes");
+          checkThrows(library, () => lease.view(DataView), "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.copy(), "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.pin(), "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.releaseAfter(Promise.resolve()), "ERR_LEASE_RELEASED");
+        });
+      },
+    },
+    {
+      name: `${revoke}: a lease is still held after a refused written or view`,
+      run(library) {
+        using arena = smallArena(library, { revoke });
+        const lease = arena.acquire(10);
+        lease.bytes.fill(7);
+        checkUnharmed(arena, () => {
+          checkThrows(library, () => lease.release({ written: 11 }), "ERR_INVALID_ARGUMENT", "written is 11");
+          checkThrows(library, () => lease.release({ written: -1 }), "ERR_INVALID_ARGUMENT", "written is -1");
+          checkThrows(library, () => lease.view(Float64Array), "ERR_INVALID_ARGUMENT", "Float64Array", "10 bytes");
+          checkThrows(library, () => lease.view(wrong(Date)), "ERR_INVALID_ARGUMENT", "View is");
+        });
+        check(!lease.released && isAll(lease.bytes, 7), "the lease changed");
+        lease.release();
+      },
+    },
+    {
+      name: `${revoke}: what is asked of a disposed arena or its leases throws`,
+      async run(library) {
+        const arena = smallArena(library, { revoke });
+        const lease = arena.acquire(100);
+        const pool = arena.pool(100);
+        arena[Symbol.dispose]();
+        const asked: (() => unknown)[] = [
+          () => arena.acquire(1),
+          () => pool.acquire(),
+          () => arena.pool(100),
+          () => arena.scope(),
+          () => arena.use(1, () => 0),
+          () => arena.copyOf(new Uint8Array(1)),
+          () => arena.trim(),
+          () => arena.audit(),
+          () => lease.bytes,
+          () => lease.release(),
+        ];
+        for (const ask of asked) checkThrows(library, ask, "ERR_ARENA_DISPOSED", "create a new one");
+        await checkRejects(library, arena.acquireAsync(1), "ERR_ARENA_DISPOSED");
+      },
+    },
+  ];
+}
+
+export const misuse: readonly ContractCase[] = [
+  ...MODES.flatMap(misuseIn),
+  {
+    name: "a length that is no whole number of bytes is refused at every door",
+    async run(library) {
+      using arena = smallArena(library);
+      for (const [value, shown] of BAD_LENGTHS) {
+        const byteLength: number = wrong(value);
+        checkUnharmed(arena, () => {
+          for (const ask of [
+            () => arena.acquire(byteLength),
+            () => arena.pool(byteLength),
+            () => arena.use(byteLength, () => 0),
+            () => arena.scope().acquire(byteLength),
+          ]) {
+            checkThrows(library, ask, "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
+          }
+        });
+        await checkRejects(library, arena.acquireAsync(byteLength), "ERR_INVALID_ARGUMENT", shown);
+      }
+    },
+  },
+  {
+    name: "an option out of range is refused, by name and value",
+    run(library) {
+      for (const [options, shown] of BAD_OPTIONS) {
+        checkThrows(library, () => new library.Arena(options), "ERR_INVALID_ARGUMENT", shown);
+      }
+      checkThrows(library, () => new library.Arena(wrong(null)), "ERR_INVALID_ARGUMENT", "options is null");
+    },
+  },
+  {
+    name: "a copy of something that is no view, or a dead one, is refused",
+    run(library) {
+      using arena = smallArena(library, { revoke: "on-release" });
+      const lease = arena.acquire(10);
+      const dead = lease.view(DataView);
+      lease.release();
+      checkUnharmed(arena, () => {
+        checkThrows(library, () => arena.copyOf(wrong([1, 2])), "ERR_INVALID_ARGUMENT", "bytes is [object Array]");
+        checkThrows(library, () => arena.copyOf(dead), "ERR_INVALID_ARGUMENT", "still attached");
+      });
+    },
+  },
+  {
+    name: "waiting for more than can ever fit is refused at once",
+    async run(library) {
+      using arena = smallArena(library);
+      await checkRejects(library, arena.acquireAsync(2 ** 30), "ERR_ARENA_EXHAUSTED", "can never fit");
+      checkEqual(arena.stats().waiting, 0, "waiting");
+    },
+  },
+  {
+    name: "assertDrained throws with the number and bytes of the leases still out",
+    run(library) {
+      using arena = smallArena(library);
+      const leases = [arena.acquire(10), arena.acquire(PAGE_BYTES)];
+      checkThrows(
+        library,
+        () => arena.assertDrained(),
+        "ERR_LEASES_OUTSTANDING",
+        "2 leases",
+        `${PAGE_BYTES + 10} bytes`,
+      );
+      for (const lease of leases) lease.release();
+      arena.assertDrained();
+    },
+  },
+  {
+    name: "a memory revoked under a live lease by its holder is found, and the arena goes on",
+    run(library) {
+      using arena = smallArena(library);
+      const lease = arena.acquire(100);
+      (lease.memory as unknown as { grow(deltaPages: number): number }).grow(0);
+      checkThrows(library, () => lease.bytes, "ERR_ARENA_CORRUPT", "do not grow lease.memory");
+      lease.release();
+      arena.acquire(100).release();
+      arena.assertDrained();
+    },
+  },
+  {
+    name: "an ArenaError is an Error with a name, a code and a message",
+    run(library) {
+      const error = new library.ArenaError("ERR_INVALID_ARGUMENT", "made by hand");
+      check(error instanceof Error, "it is no Error");
+      checkArenaError(library, error, "ERR_INVALID_ARGUMENT", "made by hand");
+    },
+  },
+];

@@ -1,0 +1,98 @@
+/**
+ * npm run test:package: the packed tarball as strangers meet it. Linted, its types
+ * compiled by several TypeScripts, bundled by several bundlers and the bundles
+ * run. Follows package.json's `exports` and `bin`, so what is added there is checked.
+ */
+
+import { cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import Table from "cli-table3";
+import { bundleChecks } from "./bundles.ts";
+import { inTemporaryFolder, packInto, run } from "./tarball.ts";
+import { typeChecks } from "./types.ts";
+
+/** Something about the package that holds, or throws. Answers with what is worth telling. */
+export interface Check {
+  readonly name: string;
+  run(): string | Promise<string>;
+}
+
+/** The consumer's folder, and what the package offers to it. */
+export interface Consumer {
+  readonly folder: string;
+  /** What can be imported: "cleanslab", "cleanslab/…". */
+  readonly specifiers: readonly string[];
+}
+
+interface Manifest {
+  readonly exports: Record<string, unknown>;
+  readonly bin?: Record<string, string>;
+}
+
+async function main(): Promise<boolean> {
+  return inTemporaryFolder(async (folder) => {
+    const tarball = packInto(folder);
+    cpSync(fileURLToPath(new URL("consumer/", import.meta.url)), folder, { recursive: true });
+    const quietly = ["--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock"];
+    run("npm", ["install", ...quietly, tarball], folder);
+    const manifest: Manifest = JSON.parse(readFileSync(join(folder, "node_modules/cleanslab/package.json"), "utf8"));
+    const specifiers = Object.keys(manifest.exports)
+      .filter((path) => path !== "./package.json")
+      .map((path) => `cleanslab${path.slice(1)}`);
+    const consumer: Consumer = { folder, specifiers };
+    return runChecks([
+      ...lintChecks(folder, tarball),
+      ...typeChecks(consumer),
+      ...bundleChecks(consumer),
+      ...binChecks(folder, manifest.bin ?? {}),
+    ]);
+  });
+}
+
+function lintChecks(folder: string, tarball: string): Check[] {
+  return [
+    { name: "publint --strict", run: () => lastLine(run("npx", ["publint", "--strict", tarball], folder)) },
+    {
+      name: "attw --profile esm-only",
+      run: () =>
+        lastLine(run("npx", ["attw", "--profile", "esm-only", "--format", "ascii", tarball], folder), /no problems/i),
+    },
+  ];
+}
+
+function binChecks(folder: string, bin: Record<string, string>): Check[] {
+  return Object.keys(bin).map((name) => ({
+    name: `${name} --help`,
+    run: () => lastLine(run(join(folder, "node_modules/.bin", name), ["--help"], folder)),
+  }));
+}
+
+function lastLine(text: string, wanted = /\S/): string {
+  return (
+    text
+      .split("\n")
+      .reverse()
+      .find((line) => wanted.test(line))
+      ?.trim() ?? ""
+  );
+}
+
+async function runChecks(checks: readonly Check[]): Promise<boolean> {
+  const table = new Table({ head: ["check", "outcome", ""], style: { head: [], border: [] } });
+  const failures: string[] = [];
+  for (const { name, run } of checks) {
+    console.error(`${name} …`);
+    try {
+      table.push([name, "passed", (await run()).slice(0, 60)]);
+    } catch (error) {
+      table.push([name, "FAILED", ""]);
+      failures.push(`\n${name}\n${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  console.log(table.toString());
+  for (const failure of failures) console.error(failure);
+  return failures.length === 0;
+}
+
+process.exitCode = (await main()) ? 0 : 1;

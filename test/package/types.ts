@@ -1,0 +1,57 @@
+/** The published types under several TypeScripts: with nothing but ECMAScript, and with the DOM. */
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Check, Consumer } from "./main.ts";
+import { run } from "./tarball.ts";
+
+const COMPILERS: readonly string[] = ["typescript-5.7", "typescript-5.9", "typescript-6", "typescript-7"];
+
+interface Surroundings {
+  readonly name: string;
+  readonly lib: readonly string[];
+  readonly types: readonly string[];
+  readonly files: readonly string[];
+}
+
+const ECMASCRIPT: readonly string[] = ["es2023", "esnext.disposable"];
+
+const SURROUNDINGS: readonly Surroundings[] = [
+  { name: "no DOM, no @types/node", lib: ECMASCRIPT, types: [], files: ["types.ts"] },
+  { name: "DOM", lib: [...ECMASCRIPT, "dom"], types: [], files: ["types.ts"] },
+  // Every entry point, and what the special ones need.
+  { name: "DOM and @types/node", lib: [...ECMASCRIPT, "dom"], types: ["node"], files: ["types.ts", "entries.ts"] },
+];
+
+export function typeChecks({ folder, specifiers }: Consumer): Check[] {
+  const entries = specifiers.map((each, at) => `export * as entry${at} from ${JSON.stringify(each)};`);
+  writeFileSync(join(folder, "entries.ts"), entries.join("\n"));
+  return COMPILERS.flatMap((compiler) =>
+    SURROUNDINGS.map((surroundings) => ({
+      name: `${compiler}, ${surroundings.name}`,
+      run: () => compile(folder, compiler, surroundings),
+    })),
+  );
+}
+
+function compile(folder: string, compiler: string, { lib, types, files }: Surroundings): string {
+  const project = join(folder, `${compiler}-${types.length}-${lib.length}`);
+  mkdirSync(project);
+  const config = {
+    compilerOptions: {
+      lib,
+      types,
+      target: "es2022",
+      module: "nodenext",
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      skipLibCheck: false,
+      noEmit: true,
+    },
+    files: files.map((file) => `../${file}`),
+  };
+  writeFileSync(join(project, "tsconfig.json"), JSON.stringify(config));
+  const tsc = join(folder, "node_modules", compiler, "bin/tsc");
+  run(process.execPath, [tsc, "-p", project], folder);
+  return run(process.execPath, [tsc, "--version"], folder).trim();
+}

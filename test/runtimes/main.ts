@@ -1,0 +1,86 @@
+/**
+ * npm run test:runtimes: the contract against the packed tarball on every runtime
+ * that is supported. Each runtime comes as an npm package, into a folder of its
+ * own. Ends non-zero if a case fails or a runtime does not run.
+ */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import type { CaseResult } from "../contract/contract.ts";
+import { type EngineResult, report } from "../contract/report.ts";
+import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
+
+interface Runtime {
+  /** As npm knows it. */
+  readonly package: string;
+  readonly bin: string;
+  readonly args: readonly string[];
+  /** KiB of address space, so that only few memories fit. */
+  readonly addressSpaceKiB?: number;
+}
+
+function node(version: string): Runtime {
+  return { package: `node@${version}`, bin: "node", args: ["--expose-gc"] };
+}
+
+const RUNTIMES: readonly Runtime[] = [
+  // The oldest that package.json allows, then the newest of each line.
+  node("20.19.0"),
+  node("20"),
+  node("22"),
+  node("24"),
+  node("26"),
+  { ...node("26"), addressSpaceKiB: 2 ** 28 },
+  { package: "bun", bin: "bun", args: ["run"] },
+  // Without any permission.
+  { package: "deno", bin: "deno", args: ["run", "--no-prompt", "--v8-flags=--expose-gc"] },
+];
+
+async function main(): Promise<boolean> {
+  return inTemporaryFolder(async (folder) => {
+    const tarball = packInto(folder);
+    const results: EngineResult[] = [];
+    for (const [each, runtime] of RUNTIMES.entries()) {
+      const home = join(folder, `runtime-${each}`);
+      mkdirSync(home);
+      results.push(await runOn(runtime, home, tarball));
+    }
+    return report("runtime", results);
+  });
+}
+
+async function runOn(runtime: Runtime, home: string, tarball: string): Promise<EngineResult> {
+  const limit = runtime.addressSpaceKiB === undefined ? "" : ` in ${runtime.addressSpaceKiB / 2 ** 20} GiB`;
+  const engine = `${runtime.package}${limit}`;
+  process.stderr.write(`${engine} …\n`);
+  let version = "?";
+  try {
+    installInto(home, tarball, runtime.package);
+    await build({
+      entryPoints: ["test/runtimes/runner.ts"],
+      outfile: join(home, "contract.mjs"),
+      bundle: true,
+      format: "esm",
+      target: "es2022",
+      // Nothing of Node may be leaned on.
+      platform: "neutral",
+      external: ["cleanslab"],
+    });
+    const bin = join(home, "node_modules", ".bin", runtime.bin);
+    version = run(bin, ["--version"], home).match(/\d+\.\d+\.\d+/)?.[0] ?? "?";
+    const output = runIn(runtime, home, bin);
+    const cases = JSON.parse(output.trim().split("\n").at(-1) ?? "") as CaseResult[];
+    return { engine, version, cases };
+  } catch (error) {
+    return { engine, version, cases: [], error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function runIn({ args, addressSpaceKiB }: Runtime, home: string, bin: string): string {
+  if (addressSpaceKiB === undefined) return run(bin, [...args, "contract.mjs"], home);
+  const limited = `ulimit -v ${addressSpaceKiB} && exec "$0" "$@"`;
+  return run("sh", ["-c", limited, bin, ...args, "contract.mjs"], home);
+}
+
+process.exitCode = (await main()) ? 0 : 1;
