@@ -91,9 +91,11 @@ class WatchedOwner implements BlockOwner {
   }
 
   release(ptr: number, byteLength: number, written: number): void {
-    // Length 0 where the view was detached: disposed, which the owner says, or revoked by others.
-    const isLate = this.#view.length < byteLength;
-    const changed = isLate ? -1 : this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0);
+    // Length 0 where the view was detached: disposed, which the owner says, or revoked by others. No bytes, no lie.
+    const nothingToSee = byteLength === 0 || this.#view.length < byteLength;
+    const changed = nothingToSee
+      ? -1
+      : this.#view.subarray(Math.min(written, byteLength)).findIndex((byte) => byte !== 0);
     if (changed >= 0) {
       throw invalidArgument("written", written, `at least ${written + changed + 1}: the byte before it was changed`);
     }
