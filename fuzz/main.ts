@@ -20,6 +20,8 @@ const COLLECT_EVERY = 5;
 
 // Every refusal is an error with a stack that nobody reads: a third of the time. The transcript says more.
 Error.stackTraceLimit = 0;
+// Nor are the stacks that traced leases keep, and mapping them back to TypeScript takes a millisecond each.
+process.setSourceMapsEnabled(false);
 
 const { values } = parseArgs({
   options: {
