@@ -309,6 +309,16 @@ describe.each([
     expect(exports.audit() >> 8).toBe(3);
   });
 
+  test("audit notices a free list that goes on behind its last block", () => {
+    const { exports, bytes } = open(slabShift);
+    const ptr = exports.acquire(0, 0);
+    exports.acquire(0, 0);
+    exports.release(ptr, WHOLE_BLOCK, 0);
+    expect(exports.audit()).toBe(0);
+    new DataView(bytes.buffer).setUint16(4096, 1, true);
+    expect(exports.audit() >> 8).toBe(2);
+  });
+
   test("audit notices a live block that passes for a resting one, by the totals", () => {
     const { exports, bytes } = open(slabShift);
     exports.acquire(0, 0);
