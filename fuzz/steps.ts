@@ -576,7 +576,7 @@ async function finish(world: World): Promise<void> {
     }
     await world.settle();
     // Leases leaked in segments that other leases hold may take all the room there is.
-    if (world.operations === before) break;
+    if (world.operations === before && world.live.length === 0) break;
   }
   world.check();
   if (world.leaked === 0) {
