@@ -263,6 +263,13 @@ describe.each(MODES)("revoke: %s, a lease", (revoke) => {
       expectThrow(() => lease.release(), "ERR_ARENA_DISPOSED", "cannot release", "create a new one");
     });
 
+    test("says that its arena was disposed with tracing on when it has no bytes, too", () => {
+      const arena = create({ trace: "all" });
+      const lease = make(arena, 0);
+      arena[Symbol.dispose]();
+      expectThrow(() => lease.release(), "ERR_ARENA_DISPOSED", "cannot release", "create a new one");
+    });
+
     test("lets its pins go quietly once its arena was disposed", async () => {
       const arena = create();
       const lease = make(arena, 100);

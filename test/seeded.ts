@@ -30,13 +30,3 @@ export async function runPrograms<Op>(
   }
   console.log(`${name}: ${done} operations, CLEANSLAB_SEED=${seed}`);
 }
-
-/** Offset of the first byte of `bytes` that is not `value`, or -1; as fast as a comparison of memory. */
-export function firstOther(bytes: Uint8Array, value: number): number {
-  const { length } = bytes;
-  if (length === 0) return -1;
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, length);
-  // All bytes are alike if each is the one behind it.
-  if (buffer[0] === value && buffer.compare(buffer, 1, length, 0, length - 1) === 0) return -1;
-  return bytes.findIndex((byte) => byte !== value);
-}

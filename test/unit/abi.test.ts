@@ -301,6 +301,68 @@ describe.each([
     expect([...noticed].sort()).toEqual([1, 2, 3]);
     expect(exports.audit()).toBe(0);
   });
+
+  test("audit notices a span with room that its class's list does not lead to", () => {
+    const { exports, bytes } = open(slabShift);
+    exports.acquire(0, 0);
+    bytes[0] = 0xff; // the head of class 0's list: none
+    expect(exports.audit() >> 8).toBe(3);
+  });
+
+  test("audit notices a free list that goes on behind its last block", () => {
+    const { exports, bytes } = open(slabShift);
+    const ptr = exports.acquire(0, 0);
+    exports.acquire(0, 0);
+    exports.release(ptr, WHOLE_BLOCK, 0);
+    expect(exports.audit()).toBe(0);
+    new DataView(bytes.buffer).setUint16(4096, 1, true);
+    expect(exports.audit() >> 8).toBe(2);
+  });
+
+  test("audit notices a live block that passes for a resting one, by the totals", () => {
+    const { exports, bytes } = open(slabShift);
+    exports.acquire(0, 0);
+    new DataView(bytes.buffer).setUint16(4096, 0x7ffe, true);
+    expect(exports.audit() >> 8).toBe(4);
+  });
+});
+
+describe("a damaged record hands nothing out:", () => {
+  const slabShift = 12;
+  const start = headerBytes(slabShift);
+
+  /** Two live blocks of class 0, the first in slab 0; the record of its span is at byte 128. */
+  function openWithTwoBlocks() {
+    const { exports, bytes } = openRelease(slabShift);
+    expect(exports.acquire(0, 0)).toBe(start);
+    expect(exports.acquire(0, 0)).toBe(start + 64);
+    return { exports, record: new DataView(bytes.buffer, 128, 32) };
+  }
+
+  test.each([
+    ["of another class", 1, 5],
+    ["of no head", 0, 2],
+  ])("one that says it is %s", (_what, at, value) => {
+    const { exports, record } = openWithTwoBlocks();
+    record.setUint8(at, value);
+    expect(exports.acquire(0, 0)).toBe(Status.CORRUPT);
+    expect(exports.liveBlocks()).toBe(2);
+  });
+
+  test("one that would carve a block behind its span, out of another's slab", () => {
+    const { exports, record } = openWithTwoBlocks();
+    record.setUint32(8, start + 2 ** slabShift, true);
+    expect(exports.acquire(0, 0)).toBe(Status.CORRUPT);
+    expect(exports.liveBlocks()).toBe(2);
+  });
+
+  test("one whose free list begins with a live block", () => {
+    const { exports, record } = openWithTwoBlocks();
+    exports.release(start, WHOLE_BLOCK, 0);
+    record.setUint16(18, 1, true);
+    expect(exports.acquire(0, 0)).toBe(Status.CORRUPT);
+    expect(exports.liveBlocks()).toBe(1);
+  });
 });
 
 describe.each(shifts)("a damaged link, slabs of 1 << %i bytes", (slabShift) => {

@@ -1,0 +1,173 @@
+/**
+ * Rounds of random programs, and what becomes of a finding: it is shrunk, and
+ * written as a program that runs by itself.
+ */
+
+import { setImmediate } from "node:timers/promises";
+import type { RevokeMode } from "cleanslab";
+import fc from "fast-check";
+import { type Program, programs, type Reaction } from "./program.js";
+import { emptyTally, runProgram, type Tally } from "./steps.js";
+import { Finding, type WorldOptions } from "./world.js";
+
+export interface Round {
+  readonly mode: RevokeMode;
+  readonly seed: number;
+  /** Programs in the round. */
+  readonly runs: number;
+  readonly maxSteps: number;
+  readonly reactions: readonly Reaction[];
+  /** Counts what was done, by kind. */
+  readonly tally: Tally;
+  readonly world: Pick<WorldOptions, "checkEvery" | "create">;
+}
+
+/** A program after which the arena is not as the model says. */
+export interface Found {
+  readonly program: Program;
+  readonly finding: Finding;
+  /** TypeScript that shows it, with nothing but the library. */
+  readonly source: string;
+}
+
+/** Runs a round; the shortest program that fails, if any does. */
+export async function fuzz(round: Round): Promise<Found | null> {
+  const property = fc.asyncProperty(programs(round.mode, round.reactions, round.maxSteps), async (program) => {
+    await runProgram(program, round.world, round.tally);
+    // A job of its own for each, so that what one leaves behind can be collected.
+    await setImmediate();
+  });
+  const result = await fc.check(property, { seed: round.seed, numRuns: round.runs, endOnFailure: true });
+  if (result.counterexample === null) return null;
+  const [program] = result.counterexample;
+  const { message } = (await findingOf(program, round.world, [])) ?? {};
+  if (message === undefined) throw new Error("a program failed only once: what it found depends on the collector");
+  const isAlike = async (candidate: Program): Promise<boolean> => {
+    const found = await findingOf(candidate, round.world, []);
+    return found !== null && kindOf(found.message) === kindOf(message);
+  };
+  return describeFinding(await shrink(program, isAlike), round.world);
+}
+
+/** What `program` finds, if anything. */
+async function findingOf(program: Program, world: Round["world"], transcript: string[]): Promise<Finding | null> {
+  try {
+    await runProgram(program, { ...world, transcript }, emptyTally());
+    return null;
+  } catch (error) {
+    return error instanceof Finding ? error : new Finding(String((error as Error).stack));
+  } finally {
+    await setImmediate();
+  }
+}
+
+/** A finding without its numbers: shrinking keeps to what it started with. */
+function kindOf(message: string): string {
+  return message.replace(/\d+/g, "#");
+}
+
+/**
+ * Delta debugging: steps go in halves, quarters, … and one by one, then options
+ * and numbers become the plainest that still fail, until nothing more goes.
+ * fast-check's own shrinking goes through a list from the front: it took a
+ * minute where this takes seconds, and left steps that no longer matter.
+ */
+export async function shrink(program: Program, fails: (candidate: Program) => Promise<boolean>): Promise<Program> {
+  let smallest = program;
+  const accept = async (candidate: Program): Promise<boolean> => {
+    if (!(await fails(candidate))) return false;
+    smallest = candidate;
+    return true;
+  };
+  for (let before: Program | undefined; before !== smallest; ) {
+    before = smallest;
+    for (let length = Math.ceil(smallest.steps.length / 2); length >= 1; length >>= 1) {
+      for (let from = 0; from < smallest.steps.length; ) {
+        const { steps } = smallest;
+        const rest = [...steps.slice(0, from), ...steps.slice(from + length)];
+        if (!(await accept({ ...smallest, steps: rest }))) from += length;
+      }
+    }
+    for (const plainer of plainerThan(smallest)) await accept({ ...smallest, ...plainer });
+    for (let at = 0; at < smallest.steps.length; at++) {
+      for (const field of NUMBERS) await shrinkNumber(at, field);
+    }
+  }
+  return smallest;
+
+  /** Down to the least value, or else by halves, or by one. */
+  async function shrinkNumber(at: number, field: (typeof NUMBERS)[number]): Promise<void> {
+    const least = field === "times" ? 1 : 0;
+    for (let shrank = true; shrank; ) {
+      shrank = false;
+      const step = smallest.steps[at];
+      if (step === undefined) return;
+      for (const value of new Set([least, step[field] >> 1, step[field] - 1])) {
+        if (value < least || value >= step[field]) continue;
+        const steps = smallest.steps.map((each, index) => (index === at ? { ...step, [field]: value } : each));
+        shrank = await accept({ ...smallest, steps });
+        if (shrank) break;
+      }
+    }
+  }
+}
+
+const NUMBERS = ["times", "way", "byteLength", "pick"] as const;
+
+function plainerThan({ options, reaction }: Program): Partial<Program>[] {
+  const plainer: Partial<Program>[] = [];
+  if (reaction !== "nothing") plainer.push({ reaction: "nothing" });
+  if (options.trace !== "off") plainer.push({ options: { ...options, trace: "off" } });
+  if (options.guardEvery !== 0) plainer.push({ options: { ...options, guardEvery: 0 } });
+  return plainer;
+}
+
+async function describeFinding(program: Program, world: Round["world"]): Promise<Found> {
+  const transcript: string[] = [];
+  const finding = await findingOf(program, world, transcript);
+  if (finding === null) throw new Error("the shrunk program fails no more: what it found depends on the collector");
+  return { program, finding, source: sourceOf(program, transcript, finding) };
+}
+
+const REACTION_CODE: Record<Reaction, string> = {
+  nothing: "",
+  acquire: "arena.use(100, (bytes) => bytes.fill(1))",
+  trim: "arena.trim()",
+  audit: "arena.audit()",
+  throw: 'throw new Error("planned")',
+  dispose: "arena[Symbol.dispose]()",
+};
+
+function sourceOf({ options, reaction }: Program, transcript: readonly string[], finding: Finding): string {
+  const code = transcript.join("\n");
+  const deferred = new Set(code.match(/\bdeferred\d+\b/g));
+  return [
+    'import assert from "node:assert/strict";',
+    'import { Arena } from "cleanslab";',
+    "",
+    `// ${finding.message.replaceAll("\n", "\n// ")}`,
+    `const create = () => new Arena(${JSON.stringify(options)});`,
+    "let arena = create();",
+    ...(reaction === "nothing"
+      ? []
+      : [
+          `for (const type of ["leak", "dirty", "exhausted"] as const) {`,
+          `  arena.addEventListener(type, () => { ${REACTION_CODE[reaction]}; }, { once: true });`,
+          "}",
+        ]),
+    ...(deferred.size === 0
+      ? []
+      : [
+          "const rest = () => new Promise((resolve) => setImmediate(resolve));",
+          "function later() {",
+          "  let settle: { resolve(): void; reject(reason: unknown): void } | undefined;",
+          "  const promise = new Promise<void>((resolve, reject) => { settle = { resolve, reject }; });",
+          "  return Object.assign({ promise }, settle as NonNullable<typeof settle>);",
+          "}",
+        ]),
+    ...[...deferred].map((name) => `const ${name} = later();`),
+    code,
+    ...(finding.assertion === "" ? [] : [`${finding.assertion};`]),
+    "",
+  ].join("\n");
+}
