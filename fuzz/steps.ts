@@ -20,6 +20,8 @@ export function emptyTally(): Tally {
 export async function runProgram(program: Program, options: WorldOptions, tally: Tally): Promise<void> {
   const world = new World(program, options);
   for (const step of program.steps) {
+    // A listener may have disposed the arena in a job of its own, after the step before was settled.
+    if (world.disposed) await world.reopen();
     const perform: Perform = performers[step.do];
     const before = world.operations;
     for (let count = step.times; count > 0; count--) {
@@ -564,6 +566,7 @@ const performers: Record<StepName, Perform> = {
 async function finish(world: World): Promise<void> {
   const any = { do: "check", way: 0, byteLength: 0, pick: 0, times: 1 } as const;
   while (world.live.length > 0 || world.waiting.length > 0) {
+    if (world.disposed) await world.reopen();
     const before = world.operations;
     while (world.pending.length > 0) await settle(world, any);
     while (world.scopes.length > 0) closeScope(world, any);
@@ -578,6 +581,7 @@ async function finish(world: World): Promise<void> {
     // Leases leaked in segments that other leases hold may take all the room there is.
     if (world.operations === before && world.live.length === 0) break;
   }
+  if (world.disposed) await world.reopen();
   world.check();
   if (world.leaked === 0) {
     world.arena.trim();
