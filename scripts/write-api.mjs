@@ -32,13 +32,18 @@ function write(page, source) {
     compilerOptions: {
       rootDir: join(root, "src"),
       noEmit: true,
+      composite: false,
+      incremental: false,
       declaration: false,
       sourceMap: false,
       inlineSources: false,
       types: page === "node" ? ["node"] : [],
+      lib: ["es2023", "esnext.disposable", ...(page === "node" ? ["dom"] : [])],
       typeRoots: [join(root, "node_modules/@types")],
     },
-    include: [join(root, "src/**/*.ts")],
+    // The core declares the few globals it needs by itself; with Node's types they would clash.
+    include: [join(root, page === "node" ? "src/node/**/*.ts" : "src/**/*.ts")],
+    exclude: page === "node" ? [] : [join(root, "src/node")],
   };
   writeFileSync(join(workshop, "tsconfig.json"), JSON.stringify(config));
   const made = join(workshop, page);
@@ -52,6 +57,7 @@ function write(page, source) {
     readme: "none",
     excludeInternal: true,
     excludePrivate: true,
+    excludeExternals: true,
     disableSources: true,
     hidePageHeader: true,
     hidePageTitle: true,
