@@ -6,6 +6,7 @@ import { churn } from "./churn.ts";
 import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
 import { mixedLifetimes } from "./mixed-lifetimes.ts";
+import { parsers } from "./parsers.ts";
 import { pieces } from "./pieces.ts";
 import type { Question } from "./question.ts";
 import { realSizes } from "./real-sizes.ts";
@@ -23,4 +24,5 @@ export const QUESTIONS: readonly Question[] = [
   sideEffects,
   pieces,
   writer,
+  parsers,
 ];
