@@ -156,11 +156,11 @@ const OPEN_OUTSIDER: Readonly<Record<Format, () => Promise<Pass>>> = {
       });
   },
   tar: async () => {
-    const { extract } = await import("tar-stream");
+    const { default: tarStream } = await import("tar-stream");
     return (chunks) =>
       new Promise<number>((resolve, reject) => {
         let found = 0;
-        const extractor = extract();
+        const extractor = tarStream.extract();
         extractor.on("entry", (_header, stream, done) => {
           stream.on("data", (piece) => {
             if (piece instanceof Uint8Array) found += piece.length;

@@ -83,10 +83,10 @@ function avsc(bodyBytes: number): Comparison {
 }
 
 function bson(bodyBytes: number): Comparison {
-  const message = makeMessage(bodyBytes);
+  const document = { ...makeMessage(bodyBytes) };
   return {
-    usual: () => serialize(message).length,
-    leased: (arena) => finish(encodeBson(arena, { ...message })),
+    usual: () => serialize(document).length,
+    leased: (arena) => finish(encodeBson(arena, document)),
   };
 }
 
@@ -117,11 +117,12 @@ function flatbuffers(bodyBytes: number): Comparison {
   };
 }
 
-function fflate(bodyBytes: number): Comparison {
+/** Two usual ways: most leave it to fflate to find room, some know the length and make an array. */
+function fflate(bodyBytes: number, makeOut = false): Comparison {
   const message = Buffer.from(JSON.stringify({ ...makeMessage(0), body: "some text, ".repeat(bodyBytes / 11) }));
   const deflated = deflateSync(message);
   return {
-    usual: () => inflateSync(deflated).length,
+    usual: () => inflateSync(deflated, makeOut ? { out: new Uint8Array(message.length) } : {}).length,
     leased: (arena) => finish(inflateInto(arena, deflated, message.length)),
   };
 }
@@ -189,6 +190,7 @@ export const COMPARISONS: Readonly<Record<string, (bodyBytes: number) => Compari
   bson,
   flatbuffers,
   fflate,
+  "fflate, out: new Uint8Array": (bodyBytes) => fflate(bodyBytes, true),
   msgpackr,
   ws,
 };
