@@ -23,8 +23,10 @@ type Mode = (typeof MODES)[number];
 const BODY_BYTES = [0, 16 * 1024];
 const ROUNDS = 41;
 const BATCH_MS = 8;
-/** Few enough that the collector has no reason to run in the middle. */
-const COUNTED_MESSAGES = 24;
+/** Allocated between two looks at the heap: so little that the collector has no reason to come between. */
+const COUNTED_BYTES = 512 * 1024;
+const FEW_MESSAGES = 16;
+const MANY_MESSAGES = 400;
 
 interface Figures {
   byteLength: number;
@@ -51,7 +53,7 @@ async function compare(comparison: Comparison, arena: Arena): Promise<Figures> {
   const byteLength = await usual();
   if ((await leased()) !== byteLength) throw new Error("the two ways made messages of different lengths");
   const [usualNs, leasedNs] = await timeInTurns([usual, leased]);
-  const [usualAllocated, leasedAllocated] = await countInTurns([usual, leased]);
+  const [usualAllocated, leasedAllocated] = await countAllocated([usual, leased]);
   return {
     byteLength,
     usual: { ns: usualNs as number, allocated: usualAllocated as number },
@@ -83,24 +85,36 @@ async function messagesInABatch(make: Make): Promise<number> {
   }
 }
 
-/** Median bytes allocated for one message, of each. Less than nothing means that the collector came between. */
-async function countInTurns(rivals: readonly Make[]): Promise<number[]> {
+/** Median bytes allocated for one message, of each. */
+async function countAllocated(rivals: readonly Make[]): Promise<number[]> {
   setFlagsFromString("--expose-gc");
   const collect: () => void = runInNewContext("gc");
-  const samples = [nothing, ...rivals].map((): number[] => []);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [each, make] of [nothing, ...rivals].entries()) {
-      collect();
-      const before = process.memoryUsage();
-      await makeMany(make, COUNTED_MESSAGES);
-      const after = process.memoryUsage();
-      const risen = after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers;
-      if (risen >= 0) samples[each]?.push(risen / COUNTED_MESSAGES);
-    }
+  // What the counting itself allocates is counted by messages of nothing.
+  const counting = median(await risesOf(nothing, FEW_MESSAGES, collect));
+  const perMessage: number[] = [];
+  for (const make of rivals) {
+    const few = median(await risesOf(make, FEW_MESSAGES, collect)) - counting;
+    const most = Math.floor(COUNTED_BYTES / Math.max(1, few / FEW_MESSAGES));
+    const count = Math.min(Math.max(most, FEW_MESSAGES), MANY_MESSAGES);
+    const risen = median(await risesOf(make, count, collect)) - counting;
+    perMessage.push(Math.max(0, risen / count));
   }
-  // What the counting itself allocates is counted by a message of nothing.
-  const [counting, ...counted] = samples.map(median);
-  return counted.map((bytes) => Math.max(0, bytes - (counting as number)));
+  return perMessage;
+}
+
+/** By how many bytes the heap and the array buffers rise while `count` messages are made, in each round. */
+async function risesOf(make: Make, count: number, collect: () => void): Promise<number[]> {
+  const samples: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    collect();
+    const before = process.memoryUsage();
+    await makeMany(make, count);
+    const after = process.memoryUsage();
+    const risen = after.heapUsed - before.heapUsed + after.arrayBuffers - before.arrayBuffers;
+    // Less than nothing: the collector came between.
+    if (risen >= 0) samples.push(risen);
+  }
+  return samples;
 }
 
 function nothing(): number {
