@@ -7,6 +7,7 @@ import { guard } from "./guard.ts";
 import { latency } from "./latency.ts";
 import { leaseCycle } from "./lease-cycle.ts";
 import { mixedLifetimes } from "./mixed-lifetimes.ts";
+import { parsers } from "./parsers.ts";
 import { pieces } from "./pieces.ts";
 import type { Question } from "./question.ts";
 import { realSizes } from "./real-sizes.ts";
@@ -24,5 +25,9 @@ export const QUESTIONS: readonly Question[] = [
   sideEffects,
   pieces,
   writer,
+<<<<<<< HEAD
   guard,
+=======
+  parsers,
+>>>>>>> w-rec
 ];

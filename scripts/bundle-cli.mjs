@@ -1,6 +1,6 @@
 // Bundles the command with all it needs into dist/cli/, so that the published
 // package has no runtime dependencies: main.js, the entry of the processes that
-// the benchmarks start, the two files that bench/library.ts copies, and the
+// the benchmarks start, the three files that bench/library.ts copies, and the
 // licences of what is in there.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -38,7 +38,7 @@ const command = await build({
 });
 await build({
   ...options,
-  entryPoints: { library: "dist/index.js", boundary: "dist/abi.js" },
+  entryPoints: { library: "dist/index.js", boundary: "dist/abi.js", parsers: "bench/parser-modules.ts" },
   outdir,
   outExtension: { ".js": ".mjs" },
 });

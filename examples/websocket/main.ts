@@ -10,6 +10,10 @@ import { createEchoServer } from "./echo.ts";
 const { values } = parseArgs({ options: { port: { type: "string", default: "8080" } } });
 const arena = new Arena();
 const server = createEchoServer({ arena });
+server.on("error", (error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
 server.listen(Number(values.port), "127.0.0.1", () => {
   const address = server.address();
   const port = typeof address === "object" ? address?.port : address;

@@ -1,6 +1,6 @@
 /**
  * The benchmarks' own reckoning, and that the quick form of every question of
- * length, churn, number alive and real lengths measures what it says. What the
+ * length, churn, number alive, real lengths and parsers measures what it says. What the
  * figures are is nobody's business here: a time is only asserted to be one.
  */
 
@@ -12,6 +12,8 @@ import { figureFrom } from "../../bench/harness.ts";
 import { leaseCycle } from "../../bench/lease-cycle.ts";
 import { churn as churnLoop, cycle, releaseOrder, replay } from "../../bench/loops.ts";
 import { ownCopy } from "../../bench/own-copy.ts";
+import { FORMATS, rivalsOf } from "../../bench/parser-loads.ts";
+import { parsers } from "../../bench/parsers.ts";
 import type { Measurement, Question } from "../../bench/question.ts";
 import { crossover, figureOf, find, rivalsIn } from "../../bench/reading.ts";
 import { mostAlive, realSizes } from "../../bench/real-sizes.ts";
@@ -82,6 +84,15 @@ describe("the quick forms", () => {
     const live = figureOf(measurements, { rival: "live bytes", metric: "most alive" });
     expect(figureOf(measurements, { rival, metric: "peak reserved" })).toBeGreaterThanOrEqual(live);
     expect(figureOf(measurements, { rival, metric: "bytes leased" })).toBeGreaterThan(0);
+  });
+
+  test("parsers times every format with each rival, all of which find the same bytes", async () => {
+    const measurements = await runQuick(parsers);
+    for (const format of FORMATS) {
+      for (const rival of rivalsOf(format)) {
+        expect(figureOf(measurements, { rival, format }), `${format}, ${rival}`).toBeGreaterThan(0);
+      }
+    }
   });
 });
 
