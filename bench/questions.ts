@@ -25,9 +25,6 @@ export const QUESTIONS: readonly Question[] = [
   sideEffects,
   pieces,
   writer,
-<<<<<<< HEAD
   guard,
-=======
   parsers,
->>>>>>> w-rec
 ];
