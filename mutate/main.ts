@@ -36,7 +36,7 @@ const COPIED = [
 /** Everything that could notice, what is quick first. Not the tests of the benchmarks, which are not copied. */
 const ALL = [
   ["test/unit", "test/model-arena.test.ts"],
-  ["test/misuse", "test/diagnostics.test.ts", "test/faults.test.ts", "test/pins.test.ts", "test/fuzz.test.ts"],
+  ["test/misuse", "test/diagnostics.test.ts", "test/faults.test.ts", "test/pins.test.ts"],
 ] as const;
 const EXCLUDED = "test/unit/bench*";
 /** What is about a file and not named after it. */
