@@ -30,7 +30,6 @@ const COPIED = [
   "package.json",
   "asconfig.json",
   "tsconfig.json",
-  "README.md",
   "vitest.config.ts",
 ];
 /** Everything that could notice, what is quick first. Not the tests of the benchmarks, which are not copied. */

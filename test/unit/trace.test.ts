@@ -1,4 +1,4 @@
-/** Which leases are watched or guarded. The stacks themselves are test/misuse.test.ts's. */
+/** Which leases are watched or guarded. The stacks themselves are test/misuse/outstanding.test.ts's. */
 
 import { describe, expect, test } from "vitest";
 import { Countdown } from "../../src/countdown.ts";
