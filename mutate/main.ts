@@ -40,10 +40,11 @@ const ALL = [
 const EXCLUDED = "test/unit/bench*";
 /** What is about a file and not named after it. */
 const NEAR: Readonly<Record<string, readonly string[]>> = {
+  "src/abi.ts": ["test/unit/refusals.test.ts", "test/unit/abi.test.ts"],
   "src/channels.ts": ["test/diagnostics.test.ts"],
   "src/countdown.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
   "src/trace.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
-  "src/ledger.ts": ["test/unit/ledger.test.ts", "test/unit/stats.test.ts", "test/faults.test.ts"],
+  "src/ledger.ts": ["test/unit/refusals.test.ts", "test/unit/ledger.test.ts", "test/unit/stats.test.ts"],
   "src/collector.ts": ["test/node/collect.test.ts"],
 };
 const HELP = `npm run mutate -- [options]

@@ -40,6 +40,18 @@ describe("a countdown", () => {
     expect(dues(new Countdown(Number.MAX_SAFE_INTEGER, 2), 4)).toEqual(["", "t", "", "t"]);
   });
 
+  test("comes to every lease while they are announced, and no more of them than before once they are not", () => {
+    const countdown = new Countdown(4, 0);
+    expect(dues(countdown, 1)).toEqual([""]);
+    countdown.announce(true);
+    const { left } = countdown;
+    expect([left, ...dues(countdown, 1)]).toEqual([1, ""]);
+    expect(countdown.left).toBe(1);
+    countdown.announce(false);
+    expect(countdown.left).toBe(2);
+    expect(dues(countdown, 6)).toEqual(["", "g", "", "", "", "g"]);
+  });
+
   test("comes to the very next lease once stopped", () => {
     const countdown = new Countdown(0, 0);
     countdown.stop();
