@@ -274,6 +274,17 @@ describe("leaks", () => {
     },
   );
 
+  test("in never mode are told once for a lease with a memory of its own", async () => {
+    using arena = smallArena({ revoke: "never", trace: "all" }, 8);
+    const events: LeakEvent[] = [];
+    arena.addEventListener("leak", (event) => events.push(event));
+    (() => arena.acquire(300_000))();
+    await collectGarbageUntil(() => events.length > 0);
+    await collectGarbageUntil(() => false, 5);
+    expect(events.map(({ leases, byteLength }) => [leases, byteLength])).toEqual([[1, 300_000]]);
+    expect(arena.stats()).toMatchObject({ leakedLeases: 1, liveLeases: 0, liveBytes: 0, reservedBytes: 0 });
+  });
+
   test.each(["before-reuse", "on-release"] as const)(
     "of every hundredth lease, for as long as one likes, take no more than the cap in %s mode",
     async (revoke) => {

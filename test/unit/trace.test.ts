@@ -94,6 +94,16 @@ describe("a tracer", () => {
     expect(tracer.sites).toEqual([]);
   });
 
+  test("knows who had a byte last, and nobody where nobody had it", () => {
+    const tracer = new Tracer("all");
+    const owner = new FakeOwner();
+    for (const ptr of [64, 128]) tracer.watch(owner.lease(16, ptr)).release();
+    for (const at of [64, 79, 128, 143]) expect(tracer.lastAt(owner.tally, at).released).toContain("trace.test");
+    for (const at of [0, 63, 80, 127, 144]) {
+      expect(tracer.lastAt(owner.tally, at)).toEqual({ acquired: undefined, released: undefined });
+    }
+  });
+
   test("writes off the leases of one memory, and only those", () => {
     const tracer = new Tracer("all");
     const lost = new FakeOwner();
