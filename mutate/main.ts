@@ -1,14 +1,13 @@
 /**
- * `npm run mutate -- [--only WORD] [--by suite|fuzz] [--list]`: breaks the module
- * and the bindings on purpose, one fault at a time, each in a copy of its own, and
- * shows what catches it: the test suite, fast tests first, or the fuzzer alone.
- * Exits with 1 if a fault that is not declared equivalent goes unnoticed.
- *
- * Stryker makes its mutants by pattern, thousands for src/, and knows nothing of
- * AssemblyScript. These are faults that mean something, in both halves.
+ * `npm run mutate`: breaks the module and the bindings on purpose, one fault at a
+ * time, each in a copy of its own, and shows what catches it: the test suite, those
+ * tests first that are about the broken file, or the fuzzer alone. Exits with 1 if
+ * a fault that is not declared equivalent goes unnoticed, or if the unbroken copy
+ * does not pass. `--help` says the rest.
  */
 
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +18,7 @@ import { MUTANTS, type Mutant } from "./mutants.js";
 
 const AT_A_TIME = 2;
 /** Milliseconds; a fault that makes a test loop is caught by this. */
-const STAGE_TIMEOUT = 300_000;
+const STAGE_TIMEOUT = 240_000;
 const COPIED = [
   "assembly",
   "src",
@@ -33,19 +32,44 @@ const COPIED = [
   "tsconfig.json",
   "vitest.config.ts",
 ];
-/** For the module what drives it directly, for the bindings what drives them; then everything that could notice. */
-const STAGES: Record<"assembly" | "src", readonly (readonly string[])[]> = {
-  assembly: [
-    ["test/unit/abi.test.ts", "test/model-module.test.ts"],
-    ["test/unit", "test/misuse.test.ts", "test/model-arena.test.ts"],
-  ],
-  src: [["test/unit", "test/model-arena.test.ts"], ["test/misuse.test.ts"]],
+/** Everything that could notice, what is quick first. Not the tests of the benchmarks, which are not copied. */
+const ALL = [
+  ["test/unit", "test/model-arena.test.ts"],
+  ["test/misuse", "test/diagnostics.test.ts", "test/faults.test.ts", "test/pins.test.ts"],
+] as const;
+const EXCLUDED = "test/unit/bench*";
+/** What is about a file and not named after it. */
+const NEAR: Readonly<Record<string, readonly string[]>> = {
+  "src/abi.ts": ["test/unit/refusals.test.ts", "test/unit/abi.test.ts"],
+  "src/channels.ts": ["test/diagnostics.test.ts"],
+  "src/countdown.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
+  "src/trace.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
+  "src/ledger.ts": ["test/unit/refusals.test.ts", "test/unit/ledger.test.ts", "test/unit/stats.test.ts"],
+  "src/collector.ts": ["test/node/collect.test.ts"],
 };
+const HELP = `npm run mutate -- [options]
+
+Breaks the library on purpose, one fault at a time, and shows what catches it.
+
+  --only WORD          the faults whose file or name contains WORD; may be given again for more
+  --list               names the faults, and tries none
+  --by suite|fuzz      what is to catch them: the tests (default), or the fuzzer, half a minute for each
+  --help               this`;
 const FUZZ_MINUTES = "0.5";
 
 const { values } = parseArgs({
-  options: { only: { type: "string" }, by: { type: "string", default: "suite" }, list: { type: "boolean" } },
+  options: {
+    only: { type: "string", multiple: true },
+    by: { type: "string", default: "suite" },
+    list: { type: "boolean" },
+    help: { type: "boolean" },
+  },
 });
+if (values.help === true) {
+  console.log(HELP);
+  process.exit();
+}
+if (values.by !== "suite" && values.by !== "fuzz") throw new Error(`--by ${values.by}: pass suite or fuzz`);
 
 interface Verdict {
   readonly mutant: Mutant;
@@ -81,7 +105,7 @@ async function apply({ file, fault, from, to }: Mutant, root: string): Promise<v
   await writeFile(join(root, file), parts.join(to));
 }
 
-async function rebuild(file: string, root: string): Promise<string | undefined> {
+async function rebuild(file: string, root: string): Promise<void> {
   if (file.startsWith("assembly/")) {
     for (const [entry, target] of [
       ["index", "release"],
@@ -93,17 +117,30 @@ async function rebuild(file: string, root: string): Promise<string | undefined> 
     }
     await run(root, process.execPath, ["scripts/embed-module.mjs"]);
   }
-  const sources = (await readdir(join(root, "src"))).filter((name) => name.endsWith(".ts") && !name.endsWith(".d.ts"));
+  const sources = (await readdir(join(root, "src"), { recursive: true })).filter(
+    (name) => name.endsWith(".ts") && !name.endsWith(".d.ts"),
+  );
   // Types are not what is tested here.
   await build({
     entryPoints: sources.map((name) => join(root, "src", name)),
+    outbase: join(root, "src"),
     outdir: join(root, "dist"),
     format: "esm",
     target: "es2022",
     logLevel: "silent",
     sourcemap: true,
   });
-  return undefined;
+}
+
+/** Tests to run one after the other until one fails. */
+function stagesFor(file: string): readonly (readonly string[])[] {
+  if (file.startsWith("assembly/")) return [["test/unit/abi.test.ts", "test/model-module.test.ts"], ...ALL];
+  const [, folder, name] = /^src\/(node\/)?(.*)\.ts$/.exec(file) ?? [];
+  if (folder !== undefined)
+    return [[existsSync(`test/node/${name}.test.ts`) ? `test/node/${name}.test.ts` : "test/node"]];
+  const named = `test/unit/${name}.test.ts`;
+  const near = NEAR[file] ?? (existsSync(named) ? [named] : []);
+  return near.length === 0 ? ALL : [near, ...ALL];
 }
 
 interface Report {
@@ -121,6 +158,7 @@ async function failureOf(root: string, files: readonly string[]): Promise<string
     "node_modules/vitest/vitest.mjs",
     "run",
     ...files,
+    `--exclude=${EXCLUDED}`,
     "--bail=1",
     "--maxWorkers=1",
     "--reporter=json",
@@ -148,25 +186,43 @@ async function findingOf(root: string): Promise<string | undefined> {
   return found ?? output.slice(-300);
 }
 
-async function judge(mutant: Mutant): Promise<Verdict> {
-  const start = performance.now();
+/** Runs `fn` in a copy of the repository. */
+async function inCopy<T>(fn: (root: string) => Promise<T>): Promise<T> {
   const root = await mkdtemp(join(tmpdir(), "cleanslab-mutant-"));
   try {
     for (const name of COPIED) await cp(name, join(root, name), { recursive: true });
     await symlink(join(process.cwd(), "node_modules"), join(root, "node_modules"));
-    await apply(mutant, root);
-    await rebuild(mutant.file, root);
-    let caughtBy: string | undefined;
-    if (values.by === "fuzz") caughtBy = await findingOf(root);
-    else {
-      for (const files of STAGES[mutant.file.startsWith("assembly/") ? "assembly" : "src"]) {
-        caughtBy ??= await failureOf(root, files);
-      }
-    }
-    return { mutant, caughtBy, seconds: (performance.now() - start) / 1000 };
+    return await fn(root);
   } finally {
     await rm(root, { recursive: true, force: true });
   }
+}
+
+/** What the tests find, stage after stage; or the fuzzer. */
+async function noticedIn(root: string, stages: readonly (readonly string[])[]): Promise<string | undefined> {
+  if (values.by === "fuzz") return findingOf(root);
+  let failure: string | undefined;
+  for (const files of stages) failure ??= await failureOf(root, files);
+  return failure;
+}
+
+function judge(mutant: Mutant): Promise<Verdict> {
+  const start = performance.now();
+  return inCopy(async (root) => {
+    await apply(mutant, root);
+    await rebuild(mutant.file, root);
+    const caughtBy = await noticedIn(root, stagesFor(mutant.file));
+    return { mutant, caughtBy, seconds: (performance.now() - start) / 1000 };
+  });
+}
+
+/** What fails in a copy without a fault: it would pass for the catching of every fault. */
+function failureWithoutFault(mutants: readonly Mutant[]): Promise<string | undefined> {
+  const stages = new Map(mutants.flatMap(({ file }) => stagesFor(file)).map((files) => [files.join(), files]));
+  return inCopy(async (root) => {
+    await rebuild("src/", root);
+    return noticedIn(root, [...stages.values()]);
+  });
 }
 
 function verdictOf({ mutant, caughtBy }: Verdict): string {
@@ -176,7 +232,7 @@ function verdictOf({ mutant, caughtBy }: Verdict): string {
 }
 
 const { only } = values;
-const chosen = MUTANTS.filter(({ file, fault }) => only === undefined || `${file}: ${fault}`.includes(only));
+const chosen = MUTANTS.filter(({ file, fault }) => only?.some((word) => `${file}: ${fault}`.includes(word)) ?? true);
 // All at once before the first is tried: a run of minutes must not end with a slip of the pen.
 for (const mutant of MUTANTS) {
   const count = (await readFile(mutant.file, "utf8")).split(mutant.from).length - 1;
@@ -188,6 +244,9 @@ if (process.exitCode === 1 || values.list === true) {
   if (values.list === true) for (const { file, fault } of chosen) console.log(`${file}: ${fault}`);
   process.exit();
 }
+
+const before = chosen.length === 0 ? undefined : await failureWithoutFault(chosen);
+if (before !== undefined) throw new Error(`nothing is broken yet, and this fails: ${before}`);
 
 const queue = [...chosen];
 const verdicts: Verdict[] = [];
@@ -213,8 +272,25 @@ for (const mutant of chosen) {
   const verdict = verdicts.find((each) => each.mutant === mutant);
   if (verdict !== undefined) table.push([mutant.file, mutant.fault, verdictOf(verdict)]);
 }
-const missed = verdicts.filter(({ mutant, caughtBy }) => caughtBy === undefined && mutant.equivalent === undefined);
+
+interface Sum {
+  caught: number;
+  missed: number;
+  equivalent: number;
+}
+const sums = new Map<string, Sum>();
+for (const { mutant, caughtBy } of verdicts) {
+  const sum = sums.get(mutant.file) ?? { caught: 0, missed: 0, equivalent: 0 };
+  sum[caughtBy !== undefined ? "caught" : mutant.equivalent === undefined ? "missed" : "equivalent"]++;
+  sums.set(mutant.file, sum);
+}
+const perFile = new Table({ head: ["file", "caught", "missed", "equivalent"], style: { head: [], border: [] } });
+const total: Sum = { caught: 0, missed: 0, equivalent: 0 };
+for (const [file, sum] of [...sums].sort(([a], [b]) => a.localeCompare(b))) {
+  perFile.push([file, sum.caught, sum.missed, sum.equivalent]);
+  for (const kind of ["caught", "missed", "equivalent"] as const) total[kind] += sum[kind];
+}
 console.log(
-  `${table}\n${verdicts.length} faults, ${verdicts.filter(({ caughtBy }) => caughtBy !== undefined).length} caught, ${missed.length} missed`,
+  `${table}\n${perFile}\n${verdicts.length} faults: ${total.caught} caught, ${total.missed} missed, ${total.equivalent} equivalent`,
 );
-process.exitCode = missed.length === 0 ? 0 : 1;
+process.exitCode = total.missed === 0 ? 0 : 1;

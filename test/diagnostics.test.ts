@@ -171,6 +171,60 @@ describe("diagnostics channels", () => {
     if (revoke !== "never") expect(lengths("revoke").length).toBeGreaterThan(0);
   });
 
+  /** Calls `fn` with `listener` subscribed to `name`. */
+  function listening(name: string, listener: () => void, fn: () => void): void {
+    subscribe(name, listener);
+    try {
+      fn();
+    } finally {
+      unsubscribe(name, listener);
+    }
+  }
+
+  test.each(MODES)("tell of the leases of an arena that was made while somebody listens, in %s mode", (revoke) => {
+    let acquired = 0;
+    listening(
+      "cleanslab:acquire",
+      () => acquired++,
+      () => {
+        using arena = smallArena({ revoke });
+        for (let each = 0; each < 3; each++) arena.acquire(100).release();
+      },
+    );
+    expect(acquired).toBe(3);
+  });
+
+  test.each(MODES)("tell of a release when the lease has ended, and not before, in %s mode", (revoke) => {
+    using arena = smallArena({ revoke });
+    const states: [boolean, number][] = [];
+    let lease: Lease | undefined;
+    listening(
+      "cleanslab:release",
+      () => states.push([lease?.released ?? false, arena.stats().liveLeases]),
+      () => {
+        lease = arena.acquire(100);
+        lease.release();
+      },
+    );
+    expect(states).toEqual([[true, 0]]);
+  });
+
+  test.each(SEGMENT_MODES)("do not swallow the error of a damaged segment, in %s mode", (revoke) => {
+    using arena = smallArena({ revoke });
+    let released = 0;
+    listening(
+      "cleanslab:release",
+      () => released++,
+      () => {
+        const lease = arena.acquire(100);
+        new Uint8Array(lease.bytes.buffer, 0, 65536).fill(0xab);
+        expectThrow(() => lease.release(), "ERR_ARENA_CORRUPT");
+      },
+    );
+    expect(released).toBe(1);
+    expectUsable(arena);
+  });
+
   test("may be used to release, acquire and dispose in the middle of things", async () => {
     const arena = smallArena({}, 1);
     const held = arena.acquire(262_144);
@@ -219,6 +273,17 @@ describe("leaks", () => {
       expectUsable(arena);
     },
   );
+
+  test("in never mode are told once for a lease with a memory of its own", async () => {
+    using arena = smallArena({ revoke: "never", trace: "all" }, 8);
+    const events: LeakEvent[] = [];
+    arena.addEventListener("leak", (event) => events.push(event));
+    (() => arena.acquire(300_000))();
+    await collectGarbageUntil(() => events.length > 0);
+    await collectGarbageUntil(() => false, 5);
+    expect(events.map(({ leases, byteLength }) => [leases, byteLength])).toEqual([[1, 300_000]]);
+    expect(arena.stats()).toMatchObject({ leakedLeases: 1, liveLeases: 0, liveBytes: 0, reservedBytes: 0 });
+  });
 
   test.each(["before-reuse", "on-release"] as const)(
     "of every hundredth lease, for as long as one likes, take no more than the cap in %s mode",

@@ -1,6 +1,6 @@
 /**
  * Promise 7: every misuse is a typed error with the value and the advice in it,
- * and leaves the arena as it was. All combinations are test/misuse.test.ts's.
+ * and leaves the arena as it was. All combinations are test/misuse's.
  */
 
 import type { ArenaOptions, RevokeMode } from "cleanslab";

@@ -6,7 +6,18 @@ import { PassThrough, Readable } from "node:stream";
 import { type Arena, ArenaError, type Lease } from "cleanslab";
 import { bufferOf, type CollectOptions, collect } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
-import { deferred, exhaust, expectArenaError, MODES, rejectionOf, releaseAll, smallArena, wrong } from "../helpers.ts";
+import {
+  deferred,
+  exhaust,
+  expectArenaError,
+  growUnder,
+  MODES,
+  rejectionOf,
+  releaseAll,
+  settle,
+  smallArena,
+  wrong,
+} from "../helpers.ts";
 import { expectDrained, pattern, serveHttp } from "./helpers.ts";
 
 const LIMIT = 500_000;
@@ -187,6 +198,20 @@ describe("collect", () => {
       "byteLengthHint is NaN",
     );
     expect(arena.stats().acquired).toBe(0);
+  });
+
+  test("keeps nothing when the memory under the body was revoked by other code", async () => {
+    using arena = smallArena({ revoke: "before-reuse" });
+    const neighbour = arena.acquire(64);
+    const stream = new PassThrough();
+    const collected = rejectionOf(collect(stream, arena, { limit: 1000 }));
+    stream.write("x");
+    await settle();
+    growUnder(neighbour, 0);
+    stream.end();
+    expectArenaError(await collected, "ERR_ARENA_CORRUPT", "revoked or transferred");
+    neighbour.release();
+    arena.assertDrained();
   });
 
   test("takes a block of just the body's length when the hint is right", async () => {

@@ -135,6 +135,21 @@ describe.each(MODES)("revoke: %s, writeAndRelease", (revoke) => {
     expectDrained(arena);
   });
 
+  test("writes nothing to a stream that is closed, and makes no error of it there", async () => {
+    using arena = smallArena({ revoke });
+    const errors: unknown[] = [];
+    const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
+    stream.on("error", (error) => errors.push(error));
+    stream.destroy();
+    await once(stream, "close");
+    expect(await rejectionOf(writeAndRelease(stream, arena.acquire(1000)))).toMatchObject({
+      code: "ERR_STREAM_PREMATURE_CLOSE",
+    });
+    await settle();
+    expect(errors).toEqual([]);
+    expectDrained(arena);
+  });
+
   test("writes files, and passes on what goes wrong", async () => {
     using arena = smallArena({ revoke });
     const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));

@@ -1,4 +1,4 @@
-/** What a lease shows and does when it is used rightly. Misuse is test/misuse.test.ts's. */
+/** What a lease shows and does when it is used rightly. Misuse is test/misuse's. */
 
 import type { Arena, Lease, ViewConstructor } from "cleanslab";
 import { describe, expect, test, vi } from "vitest";

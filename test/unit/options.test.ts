@@ -1,4 +1,4 @@
-/** Defaults and what follows from the options. What is refused is test/misuse.test.ts's. */
+/** Defaults and what follows from the options. What is refused is test/misuse/arguments.test.ts's. */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ArenaOptions, resolveOptions } from "../../src/options.ts";

@@ -1,4 +1,4 @@
-/** Leases that end together. A scope used after its end is test/misuse.test.ts's. */
+/** Leases that end together. A scope used after its end is test/misuse/outstanding.test.ts's. */
 
 import { describe, expect, test } from "vitest";
 import { Scope } from "../../src/scope.ts";

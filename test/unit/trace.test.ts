@@ -1,4 +1,4 @@
-/** Which leases are watched or guarded. The stacks themselves are test/misuse.test.ts's. */
+/** Which leases are watched or guarded. The stacks themselves are test/misuse/outstanding.test.ts's. */
 
 import { describe, expect, test } from "vitest";
 import { Countdown } from "../../src/countdown.ts";
@@ -38,6 +38,18 @@ describe("a countdown", () => {
 
   test("takes the largest N there is", () => {
     expect(dues(new Countdown(Number.MAX_SAFE_INTEGER, 2), 4)).toEqual(["", "t", "", "t"]);
+  });
+
+  test("comes to every lease while they are announced, and no more of them than before once they are not", () => {
+    const countdown = new Countdown(4, 0);
+    expect(dues(countdown, 1)).toEqual([""]);
+    countdown.announce(true);
+    const { left } = countdown;
+    expect([left, ...dues(countdown, 1)]).toEqual([1, ""]);
+    expect(countdown.left).toBe(1);
+    countdown.announce(false);
+    expect(countdown.left).toBe(2);
+    expect(dues(countdown, 6)).toEqual(["", "g", "", "", "", "g"]);
   });
 
   test("comes to the very next lease once stopped", () => {
@@ -80,6 +92,16 @@ describe("a tracer", () => {
     owner.error = undefined;
     lease.release();
     expect(tracer.sites).toEqual([]);
+  });
+
+  test("knows who had a byte last, and nobody where nobody had it", () => {
+    const tracer = new Tracer("all");
+    const owner = new FakeOwner();
+    for (const ptr of [64, 128]) tracer.watch(owner.lease(16, ptr)).release();
+    for (const at of [64, 79, 128, 143]) expect(tracer.lastAt(owner.tally, at).released).toContain("trace.test");
+    for (const at of [0, 63, 80, 127, 144]) {
+      expect(tracer.lastAt(owner.tally, at)).toEqual({ acquired: undefined, released: undefined });
+    }
   });
 
   test("writes off the leases of one memory, and only those", () => {

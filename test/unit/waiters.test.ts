@@ -1,4 +1,4 @@
-/** The queue of those who wait for room. Aborts and fairness through an arena are test/misuse.test.ts's. */
+/** The queue of those who wait for room. Aborts and fairness through an arena are test/misuse/waiting.test.ts's. */
 
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Lease } from "../../src/lease.ts";

@@ -1,0 +1,149 @@
+/** At the cap every way to a lease throws or goes to the heap, and nothing is lost. */
+
+import { describe, expect, test } from "vitest";
+import {
+  exhaust,
+  expectSound,
+  expectThrow,
+  expectUnharmed,
+  expectUsable,
+  isAll,
+  isZero,
+  MODES,
+  PAGE_BYTES,
+  releaseAll,
+  SEGMENT_BYTES,
+  SEGMENT_MEMORY_BYTES,
+  smallArena,
+} from "../helpers.ts";
+
+describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
+  const SLABS = 16384;
+
+  test("every way to a lease throws ERR_ARENA_EXHAUSTED with onExhausted: throw, and nothing is lost", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+    const events: unknown[] = [];
+    arena.addEventListener("exhausted", (event) => events.push(event));
+    const leases = exhaust(arena, SLABS);
+    expect(leases.length).toBeGreaterThanOrEqual(8);
+    for (const [value, { bytes }] of leases.entries()) bytes.fill(value + 1);
+    const before = arena.stats();
+    const pool = arena.pool(SLABS);
+    const scope = arena.scope();
+    const doors = [
+      () => arena.acquire(SLABS),
+      () => pool.acquire(),
+      () => arena.use(SLABS, () => expect.unreachable("fn was called")),
+      () => arena.copyOf(new Uint8Array(SLABS)),
+      () => scope.acquire(SLABS),
+    ];
+    for (const door of [...doors, ...doors]) {
+      expectThrow(
+        door,
+        "ERR_ARENA_EXHAUSTED",
+        `no room for ${SLABS} bytes`,
+        `${before.reservedBytes} of maxBytes = ${before.maxBytes}`,
+        "release leases",
+        "raise maxBytes",
+        "acquireAsync",
+        "'allocate'",
+      );
+    }
+    expect(arena.stats()).toEqual(before);
+    expect(events).toEqual([]);
+    expectSound(arena);
+    for (const [value, { bytes }] of leases.entries()) expect(isAll(bytes, value + 1)).toBe(true);
+    scope.release();
+    releaseAll(leases);
+    const again = exhaust(arena, SLABS);
+    expect(again.length).toBe(leases.length);
+    releaseAll(again);
+    expectUsable(arena);
+  });
+
+  test("a lease too long for the room that is left does not keep shorter ones from it", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
+    const first = arena.acquire(64);
+    first.bytes.fill(7);
+    for (let round = 0; round < 5; round++) {
+      expectThrow(() => arena.acquire(SEGMENT_MEMORY_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      if (revoke !== "on-release") expectThrow(() => arena.acquire(SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      const short = [arena.acquire(64), arena.acquire(4096), arena.pool(100).acquire()];
+      for (const { bytes } of short) {
+        expect(isZero(bytes)).toBe(true);
+        bytes.fill(8);
+      }
+      releaseAll(short);
+      expectSound(arena);
+    }
+    expect(isAll(first.bytes, 7)).toBe(true);
+    first.release();
+    const whole = arena.acquire(SEGMENT_BYTES);
+    expect(isZero(whole.bytes)).toBe(true);
+    whole.release();
+    expectUsable(arena);
+  });
+
+  test("a lease longer than all of the cap throws with onExhausted: throw, and drops no lease", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
+    const lease = arena.acquire(100);
+    lease.bytes.fill(7);
+    const before = arena.stats();
+    expectThrow(() => arena.acquire(2 ** 32 - 1), "ERR_ARENA_EXHAUSTED", "no room for 4294967295 bytes");
+    expect(arena.stats()).toEqual(before);
+    expect(isAll(lease.bytes, 7)).toBe(true);
+    lease.release();
+    expectUsable(arena);
+  });
+
+  test("a lease becomes a heap buffer with onExhausted: allocate, counted, reported, and dead on release", () => {
+    using arena = smallArena({ revoke, onExhausted: "allocate" }, 1);
+    const events: { type: string; byteLength: number; reservedBytes: number }[] = [];
+    arena.addEventListener("exhausted", (event) => events.push(event));
+    const held = arena.acquire(SEGMENT_BYTES);
+    const before = arena.stats();
+    expect(before.overflowed).toBe(0);
+    const lease = arena.acquire(PAGE_BYTES + 1);
+    expect(lease.origin).toBe("heap");
+    expect(lease.memory).toBeUndefined();
+    expect(lease.byteOffset).toBe(0);
+    expect(lease.bytes.length).toBe(PAGE_BYTES + 1);
+    expect(isZero(lease.bytes)).toBe(true);
+    expect(events).toHaveLength(1);
+    expect(events[0]).toMatchObject({
+      type: "exhausted",
+      byteLength: PAGE_BYTES + 1,
+      reservedBytes: before.reservedBytes,
+    });
+    expect(arena.stats()).toMatchObject({
+      overflowed: 1,
+      acquired: before.acquired + 1,
+      liveLeases: 2,
+      liveBytes: SEGMENT_BYTES + PAGE_BYTES + 1,
+      reservedBytes: before.reservedBytes,
+    });
+    expectSound(arena);
+
+    const view = lease.bytes.fill(7);
+    lease.release();
+    if (revoke === "never") expect(view.length === PAGE_BYTES + 1 && isZero(view)).toBe(true);
+    else expect(view.length).toBe(0);
+    expect(arena.stats()).toMatchObject({ overflowed: 1, released: 1, liveLeases: 1, liveBytes: SEGMENT_BYTES });
+    expectUnharmed(arena, () => expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release"));
+    held.release();
+    expect(arena.acquire(PAGE_BYTES + 1).origin).toBe("arena");
+  });
+
+  test("a heap lease whose buffer its holder transferred away says so, and can be released", () => {
+    using arena = smallArena({ revoke }, 1);
+    const held = arena.acquire(SEGMENT_BYTES);
+    const lease = arena.acquire(PAGE_BYTES + 1);
+    expect(lease.origin).toBe("heap");
+    structuredClone(lease.bytes.buffer, { transfer: [lease.bytes.buffer] });
+    expectThrow(() => lease.bytes, "ERR_ARENA_CORRUPT", `${PAGE_BYTES + 1} bytes`, "transferred");
+    lease.release();
+    held.release();
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, released: 2 });
+    expectUsable(arena);
+  });
+});
