@@ -24,6 +24,7 @@ import {
   rejectionOf,
   settle,
   smallArena,
+  thrownBy,
   wrong,
 } from "../helpers.ts";
 import { expectDrained, pattern, type Served, serveHttp, serveTcp } from "./helpers.ts";
@@ -210,6 +211,22 @@ describe.each(MODES)("revoke: %s, writeAndRelease", (revoke) => {
 });
 
 describe("pipeLeases", () => {
+  test("is no part of a leak's stack, not even between the caller's own frames", async () => {
+    using arena = smallArena({ trace: "all" });
+    const stacks: string[] = [];
+    const leases = function* (): Generator<Lease> {
+      const lease = arena.acquire(10);
+      stacks.push((thrownBy(() => arena.assertDrained()) as Error).message);
+      yield lease;
+    };
+    const callPipe = (): Promise<number> => pipeLeases(leases(), new PassThrough());
+    await callPipe();
+    const [, , ...frames] = stacks[0]?.split("\n") ?? [];
+    expect(frames[0]).toContain("write.test");
+    expect(frames[1]).toContain("callPipe");
+    expect(stacks[0]).not.toMatch(/dist[/\\]node[/\\]/);
+  });
+
   test("closes the iterator when a write fails", async () => {
     using arena = smallArena();
     const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
