@@ -37,6 +37,7 @@ export class Collector {
     if (byteLengthHint !== undefined && !isLength(byteLengthHint)) {
       throw invalidArgument("byteLengthHint", byteLengthHint, "a whole number of bytes, or nothing if it is not known");
     }
+    requireSignal(signal);
     if (byteLengthHint !== undefined && byteLengthHint > limit) throw limitExceeded(limit);
     if (signal?.aborted) throw signal.reason;
     this.#arena = arena;
@@ -77,6 +78,12 @@ export class Collector {
 
 export function requireOptions(options: unknown): void {
   if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
+}
+
+export function requireSignal(signal: AbortSignalLike | undefined): void {
+  if (signal === undefined) return;
+  if (typeof signal?.addEventListener === "function" && typeof signal.removeEventListener === "function") return;
+  throw invalidArgument("signal", signal, "an AbortSignal");
 }
 
 export function isLength(byteLength: unknown): boolean {

@@ -25,9 +25,9 @@ export function callerFrames(): string {
   const kept = known.get(stack);
   if (kept !== undefined) return kept;
   const frames = stack.split("\n").filter((line) => FRAME_LOCATION.test(line));
-  const folders = frames.map(folderOf);
-  const first = folders.findIndex((folder) => !folder?.startsWith(folders[0] ?? ""));
-  const callers = frames.slice(Math.max(first, 0)).join("\n");
+  const own = folderOf(frames[0] ?? "");
+  const foreign = frames.filter((frame) => !folderOf(frame).startsWith(own));
+  const callers = (foreign.length > 0 ? foreign : frames).join("\n");
   if (known.size >= KNOWN_AT_MOST) known.clear();
   known.set(stack, callers);
   return callers;
@@ -48,7 +48,7 @@ function readStack(): string {
   }
 }
 
-function folderOf(frame: string): string | undefined {
+function folderOf(frame: string): string {
   const [, inParentheses, bare, behindAt] = FRAME_LOCATION.exec(frame) ?? [];
-  return (inParentheses ?? bare ?? behindAt)?.replace(/[^/\\]*$/, "");
+  return (inParentheses ?? bare ?? behindAt ?? "").replace(/[^/\\]*$/, "");
 }

@@ -12,15 +12,45 @@ import type { Lease } from "../lease.js";
 /**
  * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for
  * whatever takes a stream. Each lease is copied and released as it is read. If the
- * stream is destroyed, an iterator is closed by its `return`, which has to release
- * what it has not yielded yet.
+ * stream is destroyed, read from or not, an iterator is closed by its `return`, which
+ * has to release what it has not yielded yet.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` if `leases` cannot be iterated.
  */
 export function readableFrom(leases: Iterable<Lease> | AsyncIterable<Lease>): Readable {
-  return Readable.from(copies(leases), { objectMode: false });
+  return Readable.from(copies(iteratorOf(leases)), { objectMode: false });
 }
 
-async function* copies(leases: Iterable<Lease> | AsyncIterable<Lease>): AsyncGenerator<Buffer, void, undefined> {
-  for await (const lease of leases) yield copyAndRelease(lease);
+/** No generator: one that has not run yet would end without closing `leases`. */
+function copies(leases: Iterator<Lease> | AsyncIterator<Lease>): AsyncIterableIterator<Buffer> {
+  let isDone = false;
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    async next() {
+      let result: IteratorResult<Lease, unknown> | undefined;
+      try {
+        result = await leases.next();
+      } finally {
+        // What threw is over, and not to be closed.
+        isDone = result === undefined || result.done === true;
+      }
+      return result.done ? { done: true, value: undefined } : { done: false, value: copyAndRelease(result.value) };
+    },
+    async return() {
+      if (!isDone) await leases.return?.();
+      isDone = true;
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+function iteratorOf(leases: Iterable<Lease> | AsyncIterable<Lease>): Iterator<Lease> | AsyncIterator<Lease> {
+  const iterable: Partial<Iterable<Lease> & AsyncIterable<Lease>> = Object(leases);
+  const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
+  if (typeof iterator?.next !== "function") throw invalidArgument("leases", leases, "an iterable of leases");
+  return iterator;
 }
 
 /** Takes a lease, whose bytes go on as a chunk, and releases it. */
@@ -77,23 +107,24 @@ export class LeaseTransform extends Transform {
 }
 
 /** Calls `done` once `fn` has returned and what it returned has settled. */
-function run(fn: () => void | Promise<void>, done: (error?: Error | null) => void): void {
-  let result: void | Promise<void>;
+function run(fn: () => unknown, done: (error?: Error | null) => void): void {
+  let result: unknown;
   try {
     result = fn();
   } catch (error) {
     done(toError(error));
     return;
   }
-  if (result === undefined) done();
+  // Whatever a short function happens to return: `release: () => held.delete(lease)`.
+  if (typeof Object(result).then !== "function") done();
   else
-    result.then(
+    Promise.resolve(result).then(
       () => done(),
       (error: unknown) => done(toError(error)),
     );
 }
 
-function toError(error: unknown): Error {
+export function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error), { cause: error });
 }
 

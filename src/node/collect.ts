@@ -53,13 +53,14 @@ export async function collect(stream: Readable, arena: Arena, options: CollectOp
       close();
       resolve(collector.take());
     };
+    // First, because this one may throw.
+    signal?.addEventListener("abort", abort, { once: true });
     // Its listeners stay after giving up, so that a client who then goes away is no uncaught error.
     finished(stream, { writable: false }, (error) => {
       if (!isOpen) return;
       if (error) fail(error);
       else attempt(end, fail);
     });
-    signal?.addEventListener("abort", abort, { once: true });
     stream.on("data", add);
     stream.resume();
   });

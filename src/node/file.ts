@@ -6,8 +6,8 @@
 import type { PathLike } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Arena } from "../arena.js";
-import { chunkLength, isLength, requireOptions } from "../collector.js";
-import { invalidArgument } from "../errors.js";
+import { chunkLength, isLength, requireOptions, requireSignal } from "../collector.js";
+import { invalidArgument, throwAll } from "../errors.js";
 import { Lease } from "../lease.js";
 import type { AbortSignalLike } from "../waiters.js";
 
@@ -40,6 +40,7 @@ export function readFileLeases(
 ): AsyncGenerator<Lease, void, undefined> {
   requireOptions(options);
   const { highWaterMark, signal } = options;
+  requireSignal(signal);
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   if (highWaterMark !== undefined && !isLength(highWaterMark)) {
     throw invalidArgument("highWaterMark", highWaterMark, "a whole number of bytes to read ahead, 0 for none");
@@ -76,11 +77,26 @@ async function* leases(
       yield lease;
     }
   } finally {
-    for (const read of await Promise.allSettled(queue)) {
-      if (read.status === "fulfilled") read.value?.release();
+    const reads = await Promise.allSettled(queue);
+    try {
+      disposeAll(reads.map((read) => (read.status === "fulfilled" ? read.value : null)));
+    } finally {
+      await file.close();
     }
-    await file.close();
   }
+}
+
+/** Ends every one of them, also if ending another throws. */
+function disposeAll(leases: Iterable<Lease | null>): void {
+  const errors: unknown[] = [];
+  for (const lease of leases) {
+    try {
+      lease?.[Symbol.dispose]();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  throwAll(errors, "several leases that were read ahead could not be released");
 }
 
 /** A lease of the next `chunkBytes`, or of what is left; `null` at the end. */

@@ -5,7 +5,9 @@
  * S1  One lease is armed: the socket may read into it at any time. It is taken out
  *     before it is handed on, and another armed before the socket reads again.
  * S2  The armed lease is released at `'close'`, when no read can be under way, or
- *     when there never was a socket.
+ *     when `connect` gave no socket.
+ * S3  A socket reads into leases only once we have it, and so its `'close'`: before,
+ *     it gets an array, since one that `connect` lost may read into that for ever.
  */
 
 import type { OnReadOpts, Socket } from "node:net";
@@ -13,6 +15,7 @@ import type { Arena } from "../arena.js";
 import { chunkLength, requireOptions } from "../collector.js";
 import { invalidArgument } from "../errors.js";
 import { Lease } from "../lease.js";
+import { toError } from "./bridge.js";
 
 const DEFAULT_CHUNK_BYTES = 64 * 1024;
 
@@ -25,7 +28,9 @@ export interface LeasedReadOptions {
   /**
    * Takes each lease, which has exactly the bytes that came, and releases it.
    * Returning `false`, and nothing else, pauses the socket: call `socket.resume()`
-   * to go on. (TLS still brings what had come before.) If it throws, the lease is released and the socket destroyed with the error.
+   * to go on. (TLS still brings what had come before.) If it throws, the lease is
+   * released and the socket destroyed with the error. What it returns is not awaited:
+   * an async function has to catch its own errors, and to release its lease then.
    */
   onLease: (lease: Lease, socket: Socket) => unknown;
 }
@@ -36,13 +41,15 @@ export interface LeasedReadOptions {
  *     readSocketLeases((onread) => net.connect({ port, onread }), arena, { onLease })
  *     readSocketLeases((onread) => tls.connect({ port, onread }), arena, { onLease })
  *
- * If the arena has no room the socket is destroyed with that error. Only for the
- * connecting side: Node has no public way for a server's sockets.
+ * If the arena has no room the socket is destroyed with that error. The first read
+ * is copied into its lease, all others are not. Only for the connecting side: Node
+ * has no public way for a server's sockets.
  *
  * @param connect makes the socket with the `onread` it is given.
  * @returns the socket, for `'end'`, `'error'`, writing and all else.
- * @throws ArenaError `ERR_INVALID_ARGUMENT`, as `arena.acquire`; what `connect`
- *   throws. Nothing is leased then.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, also if `connect` returns no socket; as
+ *   `arena.acquire`; what `connect` throws. Nothing is leased then, and a socket that
+ *   it made all the same brings nothing.
  */
 export function readSocketLeases<S extends Socket>(
   connect: (onread: OnReadOpts) => S,
@@ -56,34 +63,34 @@ export function readSocketLeases<S extends Socket>(
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
 
   let socket: S | undefined;
-  let armed: Lease | null = null;
+  let armed: Lease | null = arena.acquire(chunkBytes);
   const disarm = (): void => {
     armed?.[Symbol.dispose]();
     armed = null;
   };
   const buffer = (): Uint8Array => {
+    if (socket === undefined) return new Uint8Array(chunkBytes); // S3
     // Behind a destroyed socket nothing is read any more, but Node asks all the same;
     // and whatever it is not given, it goes on with the view that it had before.
-    if (socket?.destroyed) return new Uint8Array(1);
+    if (socket.destroyed) return new Uint8Array(1);
     try {
       // Asked again without a read between when Node tries the next of several addresses.
       armed ??= arena.acquire(chunkBytes);
       return armed.bytes;
     } catch (error) {
-      if (socket === undefined) throw error;
-      socket.destroy(error as Error);
+      socket.destroy(toError(error));
       return new Uint8Array(1);
     }
   };
-  const callback = (byteLength: number): boolean => {
+  const callback = (byteLength: number, read: Uint8Array): boolean => {
     const lease = armed;
-    // Never: a socket that is not destroyed has one armed. S1
+    // Only if `connect` lost the socket: one that is not destroyed has a lease armed. S1
     if (lease === null || socket === undefined) return false;
     armed = null;
-    return handOn(lease, byteLength, socket, onLease);
+    return handOn(lease, read.subarray(0, byteLength), socket, onLease);
   };
   try {
-    socket = connect({ buffer, callback });
+    socket = requireSocket(connect({ buffer, callback }));
   } catch (error) {
     disarm();
     throw error;
@@ -92,14 +99,21 @@ export function readSocketLeases<S extends Socket>(
   return socket;
 }
 
-function handOn(lease: Lease, byteLength: number, socket: Socket, onLease: LeasedReadOptions["onLease"]): boolean {
+function requireSocket<S extends Socket>(socket: S): S {
+  if (typeof socket?.once === "function" && typeof socket.destroy === "function") return socket;
+  throw invalidArgument("what connect returned", socket, "a function that returns the socket it makes");
+}
+
+/** @param read what came: in the lease itself, or in the array given out before there was a socket. */
+function handOn(lease: Lease, read: Uint8Array, socket: Socket, onLease: LeasedReadOptions["onLease"]): boolean {
   let exact = lease;
   try {
-    exact = Lease.shorten(lease, byteLength);
+    if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
+    exact = Lease.shorten(lease, read.length);
     return onLease(exact, socket) !== false;
   } catch (error) {
+    socket.destroy(toError(error));
     exact[Symbol.dispose]();
-    socket.destroy(error instanceof Error ? error : new Error(String(error), { cause: error }));
     return false;
   }
 }

@@ -12,10 +12,11 @@ import type { Lease } from "../lease.js";
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
  *   the block has then been returned as well.
- * @throws ArenaError by rejecting: as `lease.bytes` does; then nothing was written.
+ * @throws ArenaError by rejecting: as `lease.bytes` does; then nothing was written,
+ *   and the lease has ended as well.
  */
 export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
-  const { bytes } = lease;
+  const bytes = bytesOrRelease(lease);
   const written = new Promise<void>((resolve, reject) => {
     if (stream.closed) throw prematureClose();
     // Not every stream calls back for what it drops when it is closed.
@@ -50,6 +51,15 @@ export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>,
     await writeAndRelease(stream, lease);
   }
   return byteLength;
+}
+
+function bytesOrRelease(lease: Lease): Uint8Array {
+  try {
+    return lease.bytes;
+  } catch (error) {
+    lease[Symbol.dispose]();
+    throw error;
+  }
 }
 
 /** Who waits for a stream's end: one listener for all, however many writes are under way. */

@@ -1,7 +1,7 @@
 /** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
 
 import type { Arena } from "../arena.js";
-import { type CollectOptions, Collector } from "../collector.js";
+import { type CollectOptions, Collector, requireSignal } from "../collector.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease.js";
 import type { AbortSignalLike } from "../waiters.js";
@@ -18,13 +18,15 @@ import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./so
  */
 export async function collect(source: Source, arena: Arena, options: CollectOptions): Promise<Lease> {
   const byteLengthHint = options?.byteLengthHint ?? byteLengthOf(source);
-  const collector = new Collector(arena, { ...options, byteLengthHint });
   const reader = readerOf(source);
+  let collector: Collector | undefined;
   try {
+    collector = new Collector(arena, { ...options, byteLengthHint });
     for await (const chunk of chunksOf(reader, options.signal)) collector.add(chunk);
     return collector.take();
   } catch (error) {
-    collector.discard();
+    if (collector === undefined) cancel(reader, error);
+    else collector.discard();
     throw error;
   }
 }
@@ -53,6 +55,7 @@ async function* chunksOf(
   if (reader === null) return;
   let isDone = false;
   try {
+    requireSignal(signal);
     for (;;) {
       const { done, value } = await readUnlessAborted(reader, signal);
       isDone = done;
@@ -60,10 +63,15 @@ async function* chunksOf(
       yield value;
     }
   } finally {
-    // Not awaited: a source may take its time to end, or never do, and has nothing more to say to us.
-    if (!isDone) reader.cancel(signal?.reason).catch(() => {});
-    reader.releaseLock();
+    if (isDone) reader.releaseLock();
+    else cancel(reader, signal?.reason);
   }
+}
+
+/** Not awaited: a source may take its time to end, or never do, and has nothing more to say to us. */
+function cancel(reader: StreamReaderLike | null, reason: unknown): void {
+  reader?.cancel(reason).catch(() => {});
+  reader?.releaseLock();
 }
 
 /** The next chunk; rejects with the signal's reason as soon as it aborts, even while nothing comes. */

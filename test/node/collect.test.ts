@@ -1,5 +1,6 @@
 /** Bodies collected from real HTTP requests and other streams, good ones and those that go wrong. */
 
+import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { PassThrough, Readable } from "node:stream";
@@ -200,6 +201,7 @@ describe("collect", () => {
     expect(arena.stats().acquired).toBe(0);
   });
 
+<<<<<<< HEAD
   test("keeps nothing when the memory under the body was revoked by other code", async () => {
     using arena = smallArena({ revoke: "before-reuse" });
     const neighbour = arena.acquire(64);
@@ -212,6 +214,27 @@ describe("collect", () => {
     expectArenaError(await collected, "ERR_ARENA_CORRUPT", "revoked or transferred");
     neighbour.release();
     arena.assertDrained();
+=======
+  test("refuses a signal that is none, and leaves the stream as it was", async () => {
+    using arena = smallArena();
+    for (const signal of [{}, null, { aborted: false }, "abort"]) {
+      const stream = new PassThrough();
+      const error = await rejectionOf(collect(stream, arena, { limit: 10, signal: wrong(signal) }));
+      expectArenaError(error, "ERR_INVALID_ARGUMENT", "signal is");
+      expect([stream.listenerCount("data"), stream.listenerCount("error")]).toEqual([0, 0]);
+      stream.resume().end("abc");
+      await once(stream, "close");
+    }
+    const error = new Error("no listeners");
+    const addEventListener = (): never => {
+      throw error;
+    };
+    const stream = new PassThrough();
+    const signal = wrong<AbortSignal>({ aborted: false, addEventListener, removeEventListener() {} });
+    expect(await rejectionOf(collect(stream, arena, { limit: 10, signal }))).toBe(error);
+    expect([stream.listenerCount("data"), stream.listenerCount("close")]).toEqual([0, 0]);
+    expectDrained(arena);
+>>>>>>> w-fixb
   });
 
   test("takes a block of just the body's length when the hint is right", async () => {

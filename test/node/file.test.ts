@@ -1,7 +1,7 @@
 /** Real files read as leases. */
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Arena, Lease } from "cleanslab";
@@ -15,6 +15,7 @@ import {
   MODES,
   rejectionOf,
   releaseAll,
+  settle,
   smallArena,
   wrong,
 } from "../helpers.ts";
@@ -29,6 +30,18 @@ beforeAll(() => {
   for (const byteLength of LENGTHS) writeFileSync(pathOf(byteLength), pattern(byteLength));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
+
+/** How often this process has the file open. */
+function filesOpen(path: string): number {
+  const paths = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return ""; // The one that the folder itself was read through.
+    }
+  });
+  return paths.filter((each) => each === path).length;
+}
 
 /** All of the file, read lease by lease. */
 async function readAll(path: string, arena: Arena, options?: ReadFileOptions): Promise<Buffer[]> {
@@ -158,18 +171,32 @@ describe("readFileLeases", () => {
       const options = { highWaterMark: wrong<number>(highWaterMark) };
       expectThrow(() => readFileLeases(path, arena, options), "ERR_INVALID_ARGUMENT", "highWaterMark");
     }
+    expectThrow(() => readFileLeases(path, arena, { signal: wrong({}) }), "ERR_INVALID_ARGUMENT", "signal is");
     expectThrow(() => readFileLeases(path, arena, wrong(null)), "ERR_INVALID_ARGUMENT", "options");
+  });
+
+  test("closes the file also when what was read ahead cannot be released any more", async () => {
+    const arena = smallArena();
+    const open = (): number => filesOpen(pathOf(100_000));
+    const leases = readFileLeases(pathOf(100_000), arena, { chunkBytes: 1000, highWaterMark: 3000 });
+    (await leases.next()).value?.release();
+    expect(open()).toBe(1);
+    // All that is to be read ahead has come.
+    while (arena.stats().liveLeases < 3) await settle();
+    await settle();
+    arena[Symbol.dispose]();
+    expect(await leases.return()).toEqual({ done: true, value: undefined });
+    expect(open()).toBe(0);
   });
 
   test("closes every file it opened", async () => {
     using arena = smallArena();
-    const { readdirSync } = await import("node:fs");
-    const open = (): number => readdirSync("/proc/self/fd").length;
+    const open = (): number => filesOpen(pathOf(100_000));
     const before = open();
     for (let round = 0; round < 20; round++) {
       for await (using _ of readFileLeases(pathOf(100_000), arena, { chunkBytes: 1000 })) break;
     }
-    expect(open()).toBeLessThanOrEqual(before + 2);
+    expect([before, open()]).toEqual([0, 0]);
     expect(readFileSync(pathOf(1))).toEqual(pattern(1));
   });
 });

@@ -10,6 +10,7 @@ import {
   exhaust,
   expectArenaError,
   expectThrow,
+  isZero,
   MODES,
   releaseAll,
   settle,
@@ -237,5 +238,47 @@ describe("readSocketLeases", () => {
     expectThrow(() => readSocketLeases(connect, arena, wrong({})), "ERR_INVALID_ARGUMENT", "onLease");
     expectThrow(() => readSocketLeases(connect, arena, { onLease, chunkBytes: 0 }), "ERR_INVALID_ARGUMENT");
     expectDrained(arena);
+  });
+
+  test.each(["throws after it made the socket", "forgets to return the socket"])(
+    "lets no socket read into anyone's lease when connect %s",
+    async (mishap) => {
+      using arena = smallArena();
+      const server = await serveTcp((peer) => peer.write("SECRET"));
+      let lost = new net.Socket();
+      const calls: Lease[] = [];
+      const connect = (onread: OnReadOpts): Socket => {
+        lost = net.connect({ port: server.port, host: "127.0.0.1", onread });
+        if (mishap.startsWith("throws")) throw new Error("too many sockets");
+        return wrong(undefined);
+      };
+      const error = thrownBy(() => readSocketLeases(connect, arena, { onLease: (lease) => calls.push(lease) }));
+      if (mishap.startsWith("throws")) expect(error).toMatchObject({ message: "too many sockets" });
+      else expectArenaError(error, "ERR_INVALID_ARGUMENT", "connect", "undefined");
+      expectDrained(arena);
+      const next = arena.acquire(65_536);
+      await once(lost, "connect");
+      while (lost.bytesRead === 0) await settle();
+      expect(isZero(next.bytes)).toBe(true);
+      expect(calls).toEqual([]);
+      next.release();
+      lost.destroy();
+      await closed(lost);
+      expectDrained(arena);
+      await server.close();
+    },
+  );
+
+  test("says in a leak's stack who reads the socket, and no file of the library", async () => {
+    using arena = smallArena({ trace: "all" });
+    const server = await serveTcp(() => {});
+    const socket = readSocketLeases((onread) => plain.connect(server.port, onread), arena, { onLease() {} });
+    const { message } = thrownBy(() => arena.assertDrained()) as Error;
+    const [, , frame] = message.split("\n");
+    expect(frame).toContain("socket.test");
+    expect(message).not.toMatch(/dist[/\\]node[/\\]/);
+    socket.destroy();
+    await closed(socket);
+    await server.close();
   });
 });

@@ -15,7 +15,18 @@ import { createGzip, gunzipSync } from "node:zlib";
 import type { Arena, Lease } from "cleanslab";
 import { collect, LeaseTransform, pipeLeases, readableFrom, readFileLeases, writeAndRelease } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
-import { deferred, expectArenaError, expectThrow, MODES, rejectionOf, settle, smallArena, wrong } from "../helpers.ts";
+import {
+  deferred,
+  expectArenaError,
+  expectThrow,
+  growUnder,
+  MODES,
+  rejectionOf,
+  settle,
+  smallArena,
+  thrownBy,
+  wrong,
+} from "../helpers.ts";
 import { expectDrained, pattern, type Served, serveHttp, serveTcp } from "./helpers.ts";
 
 const MESSAGE = pattern(100_000);
@@ -193,6 +204,17 @@ describe.each(MODES)("revoke: %s, writeAndRelease", (revoke) => {
     await server.close();
   });
 
+  test("releases a lease whose memory someone else has revoked, and writes nothing", async () => {
+    // The release may be the first to find the damage, or not: either way that is what is said.
+    using arena = smallArena({ revoke });
+    const lease = arena.acquire(10);
+    growUnder(lease, 0);
+    const stream = new PassThrough();
+    expectArenaError(await rejectionOf(writeAndRelease(stream, lease)), "ERR_ARENA_CORRUPT");
+    expect([stream.readableLength, lease.released]).toEqual([0, true]);
+    arena.assertDrained();
+  });
+
   test("refuses a lease that has ended, and writes nothing", async () => {
     using arena = smallArena({ revoke });
     const lease = arena.acquire(10);
@@ -204,6 +226,22 @@ describe.each(MODES)("revoke: %s, writeAndRelease", (revoke) => {
 });
 
 describe("pipeLeases", () => {
+  test("is no part of a leak's stack, not even between the caller's own frames", async () => {
+    using arena = smallArena({ trace: "all" });
+    const stacks: string[] = [];
+    const leases = function* (): Generator<Lease> {
+      const lease = arena.acquire(10);
+      stacks.push((thrownBy(() => arena.assertDrained()) as Error).message);
+      yield lease;
+    };
+    const callPipe = (): Promise<number> => pipeLeases(leases(), new PassThrough());
+    await callPipe();
+    const [, , ...frames] = stacks[0]?.split("\n") ?? [];
+    expect(frames[0]).toContain("write.test");
+    expect(frames[1]).toContain("callPipe");
+    expect(stacks[0]).not.toMatch(/dist[/\\]node[/\\]/);
+  });
+
   test("closes the iterator when a write fails", async () => {
     using arena = smallArena();
     const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
@@ -227,6 +265,55 @@ describe("readableFrom", () => {
     });
     expect(gunzipSync(Buffer.concat(chunks)).equals(MESSAGE)).toBe(true);
     expectDrained(arena);
+  });
+
+  test("closes an iterator that was begun, also when it is destroyed before its first read", async () => {
+    using arena = smallArena();
+    let isClosed = false;
+    const begun = (function* () {
+      try {
+        yield* leasesOf(arena);
+      } finally {
+        isClosed = true;
+      }
+    })();
+    begun.next().value?.release();
+    const stream = readableFrom(begun).destroy();
+    await once(stream, "close");
+    expect(isClosed).toBe(true);
+    expectDrained(arena);
+  });
+
+  test("closes no iterator that has come to its end or thrown, as for-of does not", async () => {
+    using arena = smallArena();
+    for (const last of ["ends", "throws"]) {
+      const steps: string[] = [];
+      const leases: Iterable<Lease> = {
+        [Symbol.iterator]: () => ({
+          next() {
+            steps.push("next");
+            if (steps.length === 1) return { done: false, value: arena.acquire(10) };
+            if (last === "throws") throw new Error("no more");
+            return { done: true, value: undefined };
+          },
+          return() {
+            steps.push("return");
+            return { done: true, value: undefined };
+          },
+        }),
+      };
+      const stream = readableFrom(leases).on("error", () => {});
+      stream.resume();
+      await new Promise((resolve) => stream.once("close", resolve));
+      expect(steps).toEqual(["next", "next"]);
+    }
+    expectDrained(arena);
+  });
+
+  test("refuses what cannot be iterated", () => {
+    for (const leases of [undefined, null, 1, {}]) {
+      expectThrow(() => readableFrom(wrong(leases)), "ERR_INVALID_ARGUMENT", "leases is");
+    }
   });
 
   test("releases what it has when it is destroyed, and passes on errors", async () => {
@@ -306,6 +393,22 @@ describe("a LeaseTransform", () => {
       expectDrained(arena);
     }
     expectThrow(() => new LeaseTransform(wrong({})), "ERR_INVALID_ARGUMENT", "options.transform");
+  });
+
+  test("does not mind what its functions return, if it is no promise", async () => {
+    using arena = smallArena();
+    const held = new Set<Lease>();
+    const transform = new LeaseTransform({
+      transform: (chunk, push) => wrong(push(arena.copyOf(chunk)) ?? 1),
+      flush: () => wrong(null),
+      release: () => wrong(held.clear() ?? true),
+    });
+    const chunks: Buffer[] = [];
+    await pipeline(Readable.from([Buffer.from("some "), Buffer.from("text")]), transform, async (each) => {
+      for await (const chunk of each) chunks.push(chunk);
+    });
+    expect(Buffer.concat(chunks).toString()).toBe("some text");
+    expectDrained(arena);
   });
 
   test("copies a file through", async () => {

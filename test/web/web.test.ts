@@ -179,6 +179,33 @@ describe.each(MODES)("revoke: %s", (revoke) => {
 });
 
 describe("collect", () => {
+  test("cancels the source of which it reads nothing: a hint over the limit, an aborted signal, bad options", async () => {
+    using arena = smallArena();
+    const refused = [
+      { limit: 5, byteLengthHint: 6 },
+      { limit: 5, signal: AbortSignal.abort() },
+      { limit: 5, signal: wrong<AbortSignal>({}) },
+      { limit: -1 },
+    ];
+    for (const options of refused) {
+      const { stream, state } = streamOf([BODY], "stall");
+      await rejectionOf(collect(stream, arena, options));
+      expect([state.cancelled, stream.locked]).toEqual([true, false]);
+    }
+    expect(arena.stats().acquired).toBe(0);
+  });
+
+  test("and readLeases refuse a signal that is none", async () => {
+    using arena = smallArena();
+    const signal = wrong<AbortSignal>({ aborted: false });
+    const { stream, state } = streamOf([BODY], "stall");
+    const reading = readLeases(stream, arena, { signal }).next();
+    expectArenaError(await rejectionOf(reading), "ERR_INVALID_ARGUMENT", "signal is");
+    expect([state.cancelled, stream.locked]).toEqual([true, false]);
+    const collecting = collect(new Blob([BODY]), arena, { ...LIMIT, signal });
+    expectArenaError(await rejectionOf(collecting), "ERR_INVALID_ARGUMENT", "signal is");
+  });
+
   test("gives an empty lease for a response without a body", async () => {
     using arena = smallArena();
     const lease = await collect(new Response(null), arena, { limit: 0 });
