@@ -201,7 +201,6 @@ describe("collect", () => {
     expect(arena.stats().acquired).toBe(0);
   });
 
-<<<<<<< HEAD
   test("keeps nothing when the memory under the body was revoked by other code", async () => {
     using arena = smallArena({ revoke: "before-reuse" });
     const neighbour = arena.acquire(64);
@@ -214,7 +213,8 @@ describe("collect", () => {
     expectArenaError(await collected, "ERR_ARENA_CORRUPT", "revoked or transferred");
     neighbour.release();
     arena.assertDrained();
-=======
+  });
+
   test("refuses a signal that is none, and leaves the stream as it was", async () => {
     using arena = smallArena();
     for (const signal of [{}, null, { aborted: false }, "abort"]) {
@@ -234,7 +234,6 @@ describe("collect", () => {
     expect(await rejectionOf(collect(stream, arena, { limit: 10, signal }))).toBe(error);
     expect([stream.listenerCount("data"), stream.listenerCount("close")]).toEqual([0, 0]);
     expectDrained(arena);
->>>>>>> w-fixb
   });
 
   test("takes a block of just the body's length when the hint is right", async () => {
