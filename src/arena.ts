@@ -13,7 +13,15 @@ import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClass
 import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
 import { Countdown } from "./countdown.js";
 import { DedicatedMemories } from "./dedicated.js";
-import { ArenaError, arenaDisposed, arenaExhausted, invalidArgument, neverFits, throwAll } from "./errors.js";
+import {
+  ArenaError,
+  arenaDisposed,
+  arenaExhausted,
+  invalidArgument,
+  neverFits,
+  nothingToWaitFor,
+  throwAll,
+} from "./errors.js";
 import { ArenaEventTarget, dispatch } from "./events.js";
 import { FreeListSegment, FreeListSegments } from "./free-list.js";
 import type { Lease } from "./lease.js";
@@ -26,8 +34,8 @@ import { Scope } from "./scope.js";
 import { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
 import { Tracer, type TraceSite } from "./trace.js";
-import { type AbortSignalLike, Waiters } from "./waiters.js";
-import { ByteWriter, bytesUnder } from "./writer.js";
+import { type AbortSignalLike, checkSignal, Waiters } from "./waiters.js";
+import { ByteWriter, bytesUnder, copyInto } from "./writer.js";
 
 /** Longest lease that can be asked for, in bytes. */
 const MAX_BYTE_LENGTH = 2 ** 32 - 1;
@@ -75,6 +83,8 @@ export class Arena extends ArenaEventTarget {
     this.#tracer = new Tracer(settings.trace, settings.revoke === "never", (tally, byteLength, sites) => {
       this.#ledger.lose(tally, byteLength);
       this.#reportLeak(1, byteLength, sites);
+      // It may have been all that somebody waited for.
+      if (this.#ledger.waiting !== 0) this.#waiters.serve();
     });
     this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
     tellWhenAnnounced(this.#countdown);
@@ -85,6 +95,7 @@ export class Arena extends ArenaEventTarget {
     });
     this.#waiters.acquire = ({ byteLength, callSite }) =>
       this.#tracer.onBehalfOf(callSite, () => this.#tryAcquire(byteLength));
+    this.#waiters.hopeless = ({ byteLength }) => this.#hopeless(byteLength);
     this.#ledger.onRoom = () => this.#waiters.serve();
     this.#ledger.onRound = () => {
       this.#segments?.shrink();
@@ -121,18 +132,24 @@ export class Arena extends ArenaEventTarget {
    *
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    * @returns a promise that rejects with an ArenaError: `ERR_INVALID_ARGUMENT`,
-   *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, `ERR_ARENA_DISPOSED`.
+   *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, or the engine has no
+   *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
   async acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease> {
     if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("acquire");
-    const signal = options?.signal;
+    const signal = checkSignal(options?.signal);
     if (signal?.aborted) throw signal.reason;
     if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
       throw neverFits(byteLength, this.#settings.maxBytes);
     }
-    const lease = this.#waiters.length === 0 ? this.#acquireOrFlush(byteLength) : null;
-    return lease ?? this.#waiters.wait({ byteLength, callSite: this.#tracer.callSite() }, signal);
+    if (this.#waiters.length === 0) {
+      const lease = this.#acquireOrFlush(byteLength);
+      if (lease !== null) return lease;
+      const hopeless = this.#hopeless(byteLength);
+      if (hopeless !== undefined) throw hopeless;
+    }
+    return this.#waiters.wait({ byteLength, callSite: this.#tracer.callSite() }, signal);
   }
 
   /**
@@ -176,12 +193,13 @@ export class Arena extends ArenaEventTarget {
   /**
    * A lease that holds a copy of `bytes`, which stay the caller's.
    *
-   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view.
+   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view,
+   *   or one of a released lease that this very lease revoked.
    */
   copyOf(bytes: ArrayBufferView): Lease {
     const source = bytesUnder(bytes);
     const lease = this.acquire(source.length);
-    lease.bytes.set(source);
+    copyInto(lease, source, 0);
     return lease;
   }
 
@@ -309,6 +327,9 @@ export class Arena extends ArenaEventTarget {
     }
     this.#segments?.clear();
     this.#dedicated.clear();
+    for (const pool of this.#pools.values()) {
+      if (pool instanceof CachedPool) pool.close();
+    }
     this.#pools.clear();
     this.#tracer.clear();
     this.#waiters.rejectAll(arenaDisposed("acquire"));
@@ -321,7 +342,15 @@ export class Arena extends ArenaEventTarget {
   #acquireOrFlush(byteLength: number): Lease | null {
     const lease = this.#tryAcquire(byteLength);
     if (lease !== null || !this.#flushPools()) return lease;
-    return this.#acquirePlain(byteLength);
+    const flushed = this.#acquirePlain(byteLength);
+    if (flushed !== null && isAnnounced()) announce(flushed, this);
+    return flushed;
+  }
+
+  /** Why to wait for `byteLength` bytes is in vain, once there was no room: nobody can make any. */
+  #hopeless(byteLength: number): ArenaError | undefined {
+    const { liveLeases, reservedBytes, maxBytes } = this.#ledger;
+    return liveLeases === 0 ? nothingToWaitFor(byteLength, reservedBytes, maxBytes) : undefined;
   }
 
   /** Through the door that the length calls for; `null` if there is no room behind it. */
@@ -348,6 +377,7 @@ export class Arena extends ArenaEventTarget {
     if (this.#settings.revoke === "never") this.#ledger.turnOver(due.leases * byteLength);
     const lease = (due.guard ? this.#dedicated.acquire(byteLength, "guard") : null) ?? this.#acquirePlain(byteLength);
     if (lease !== null) {
+      if (due.guard && lease.origin !== "guard" && this.#settings.revoke !== "on-release") this.#ledger.missedGuards++;
       if (due.trace) this.#tracer.watch(lease);
       this.#announce(lease);
     }
@@ -356,7 +386,7 @@ export class Arena extends ArenaEventTarget {
 
   /** Last of all: who listens may do anything to the arena. */
   #announce(lease: Lease): void {
-    if (isAnnounced()) announce(lease, this);
+    if (isAnnounced()) announce(lease, this, this.#waiters.isServing);
     else this.#countdown.announce(false);
   }
 

@@ -1,15 +1,18 @@
 /**
  * What an arena tells the process: Node's `diagnostics_channel`, where it exists,
  * under the names `cleanslab:acquire`, `:release`, `:revoke`, `:leak`, `:dirty`
- * and `:exhausted`. Each message has the `arena` and what the event of that name
- * has. Unlike an event, a message needs no reference to the arena beforehand.
+ * and `:exhausted`. A message of the last three has the `arena` and what the event
+ * of that name has, one of the first three `{ arena, byteLength }`. Unlike an
+ * event, a message needs no reference to the arena beforehand.
  *
- * A subscriber may do anything to the arena, so a message is sent only where
- * nothing is half done, or in a job of its own.
+ * A subscriber may do anything to the arena, so a message is sent where the lease
+ * at hand is wholly acquired or has ended, or in a job of its own: so for a lease
+ * that went to a waiter, in the middle of somebody's release.
  *
  * Who listens to leases is not asked at each lease: the first subscriber makes
  * every lease of every arena due (src/countdown.ts), until there is none again.
- * So a lease's release is announced if its acquire could have been.
+ * So a lease's release is announced if its acquire could have been, but for those
+ * that end with their arena.
  */
 
 import { type Aftermath, type BlockOwner, bringAbout, Lease, StandIn } from "./lease.js";
@@ -71,9 +74,11 @@ export function tellWhenAnnounced(target: Listening): void {
 /** A channel has no event of its own for its first subscriber, so its two ways to become one are wrapped. */
 function callOnSubscribe(channel: Channel): void {
   for (const way of ["subscribe", "bindStore"] as const) {
+    // Another copy of this package may have been here before.
+    const before = Object.hasOwn(channel, way) ? channel[way] : undefined;
     channel[way] = (...args: [unknown, unknown?]) => {
       // The channel's prototype changes with its first subscriber: looked up each time.
-      const original = Object.getPrototypeOf(channel)[way] as (...args: unknown[]) => unknown;
+      const original = (before ?? Object.getPrototypeOf(channel)[way]) as (...args: unknown[]) => unknown;
       const answer = original.apply(channel, args);
       for (const ref of listening) ref.deref()?.announce(true);
       return answer;
@@ -98,9 +103,11 @@ class AnnouncedOwner extends StandIn {
   }
 }
 
-/** Says that `lease` was acquired, and will say that it ended. */
-export function announce(lease: Lease, arena: object): void {
+/** Says that `lease` was acquired, in a job of its own if `later`, and will say that it ended. */
+export function announce(lease: Lease, arena: object, later = false): void {
   const { byteLength } = lease;
   Lease.watch(lease, (owner) => new AnnouncedOwner(owner, arena));
-  channels.acquire.publish({ arena, byteLength });
+  const publish = (): void => channels.acquire.publish({ arena, byteLength });
+  if (later) Promise.resolve().then(publish);
+  else publish();
 }

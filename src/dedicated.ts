@@ -55,7 +55,7 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     wipeBytes(whole, 0, 0, this.#wiped);
     this.#set.ledger.gaveBack(this.tally, byteLength);
     if (isRevoked) this.#set.takeBack(this);
-    else this.#set.ledger.drop(this.tally);
+    else this.#set.drop(this);
     return undefined;
   }
 
@@ -103,9 +103,7 @@ export class DedicatedMemories {
     this.ledger.turnOver(pages * PAGE_BYTES);
     const mayCreate = origin !== "guard" || this.ledger.dedicated < MAX_GUARDS;
     const memory = this.#idle.get(pages)?.pop() ?? (mayCreate ? this.#create(pages * PAGE_BYTES, origin) : null);
-    if (memory !== null) return memory.lease(byteLength, origin);
-    if (origin === "guard") this.ledger.missedGuards++;
-    return null;
+    return memory === null ? null : memory.lease(byteLength, origin);
   }
 
   /** Bytes of linear memory that a lease of `byteLength` would take. */
@@ -122,6 +120,12 @@ export class DedicatedMemories {
     }
     memory.tally.state = "drained";
     idle.push(memory);
+    if (this.ledger.waiting !== 0) this.ledger.onRoom();
+  }
+
+  /** For a memory that cannot be revoked, and so not be used again. */
+  drop({ tally }: DedicatedMemory): void {
+    this.ledger.drop(tally);
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
@@ -145,7 +149,7 @@ export class DedicatedMemories {
   }
 
   #create(reservedBytes: number, origin: LeaseOrigin): DedicatedMemory | null {
-    // A guard is a luxury: no segment is given up for it.
+    // A guard is a luxury: nothing idle is given up for it.
     const memory = this.ledger.provide(reservedBytes, origin !== "guard");
     if (memory === null) return null;
     const tally = new Tally("dedicated", reservedBytes);

@@ -47,6 +47,14 @@ export function arenaExhausted(byteLength: number, reservedBytes: number, maxByt
   );
 }
 
+export function nothingToWaitFor(byteLength: number, reservedBytes: number, maxBytes: number): ArenaError {
+  return new ArenaError(
+    "ERR_ARENA_EXHAUSTED",
+    `no room for ${byteLength} bytes with ${reservedBytes} of maxBytes = ${maxBytes} reserved, and no lease is out ` +
+      "whose release could make any: the engine refuses memory, or leaked leases hold it; use acquire, or free other memories",
+  );
+}
+
 export function neverFits(byteLength: number, maxBytes: number): ArenaError {
   return new ArenaError(
     "ERR_ARENA_EXHAUSTED",

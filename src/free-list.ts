@@ -52,6 +52,11 @@ export class FreeListSegment extends Segment implements BlockOwner {
   }
 }
 
+/** Who keeps blocks of segments, and must not hand them out once a segment is out of use. */
+export interface BlockKeeper {
+  forget(segment: FreeListSegment): void;
+}
+
 export class FreeListSegments implements SegmentSet {
   readonly #ledger: Ledger;
   readonly #slabShift: number;
@@ -61,6 +66,7 @@ export class FreeListSegments implements SegmentSet {
   /** By size class, segments where a full span has room again. */
   readonly #roomy: Set<FreeListSegment>[];
   readonly #withFreeSlabs: FreeListSegment[] = [];
+  readonly keepers = new Set<BlockKeeper>();
 
   constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
@@ -128,6 +134,7 @@ export class FreeListSegments implements SegmentSet {
     this.#segments.clear();
     this.#current.fill(undefined);
     for (const segments of this.#roomy) segments.clear();
+    this.keepers.clear();
     this.#withFreeSlabs.length = 0;
   }
 
@@ -174,6 +181,7 @@ export class FreeListSegments implements SegmentSet {
   letGo(segment: FreeListSegment): void {
     this.#segments.delete(segment);
     for (const segments of this.#roomy) segments.delete(segment);
+    for (const keeper of this.keepers) keeper.forget(segment);
     for (let each = 0; each < this.#current.length; each++) {
       if (this.#current[each] === segment) this.#current[each] = undefined;
     }

@@ -180,27 +180,27 @@ export class Ledger {
     this.onRound();
   }
 
-  /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be; false if there is no room. */
-  reserve(byteLength: number): boolean {
+  /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be and allowed; false if there is no room. */
+  reserve(byteLength: number, mayDrop: boolean): boolean {
     if (byteLength > this.maxBytes) return false;
-    if (this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);
+    if (mayDrop && this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);
     if (this.reservedBytes + byteLength > this.maxBytes) return false;
     this.reservedBytes += byteLength;
-    if (this.reservedBytes > this.peakReservedBytes) this.peakReservedBytes = this.reservedBytes;
     return true;
   }
 
   /**
    * A memory of `byteLength` bytes, or `null` if cap or engine have no room; what
-   * is idle is dropped for it, if the engine refuses only where it `mayExchange`.
+   * is idle is dropped for it where it `mayDrop`.
    */
-  provide(byteLength: number, mayExchange: boolean): Memory | null {
-    if (!this.reserve(byteLength)) return null;
+  provide(byteLength: number, mayDrop: boolean): Memory | null {
+    if (!this.reserve(byteLength, mayDrop)) return null;
     let memory: Memory | null = null;
     try {
-      memory = createMemory(byteLength) ?? (mayExchange ? this.#exchange(byteLength) : null);
+      memory = createMemory(byteLength) ?? (mayDrop ? this.#exchange(byteLength) : null);
     } finally {
       if (memory === null) this.reservedBytes -= byteLength;
+      else if (this.reservedBytes > this.peakReservedBytes) this.peakReservedBytes = this.reservedBytes;
     }
     return memory;
   }

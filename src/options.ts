@@ -28,7 +28,11 @@ export interface ArenaOptions {
   revoke?: RevokeMode | undefined;
   /** Default `"allocate"`: past the cap a lease is a fresh heap buffer, counted and reported. */
   onExhausted?: ExhaustionPolicy | undefined;
-  /** One lease in this many has a memory of its own and dies at release. Default 0: none. */
+  /**
+   * One lease in this many has a memory of its own and dies at release. Default 0: none.
+   * None is made for a guard beyond 32 memories of one lease, of whatever origin and idle
+   * ones included, nor by dropping what is idle: `stats().missedGuards` counts those leases.
+   */
   guardEvery?: number | undefined;
   /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. Can be changed: `arena.trace`. */
   trace?: TraceLevel | undefined;

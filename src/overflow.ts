@@ -34,6 +34,8 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     }
     this.#ledger.gaveBack(this.tally, byteLength);
     this.#ledger.drop(this.tally);
+    // No room, but whoever waits may have waited for this alone: then it was the last lease, and in vain.
+    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
     return undefined;
   }
 

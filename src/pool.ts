@@ -44,10 +44,10 @@ class KeptBlock implements BlockOwner {
   bytes: Uint8Array<ArrayBuffer>;
   readonly #pool: CachedPool;
 
-  constructor(segment: FreeListSegment, ptr: number, byteLength: number, pool: CachedPool) {
+  constructor(segment: FreeListSegment, ptr: number, bytes: Uint8Array<ArrayBuffer>, pool: CachedPool) {
     this.segment = segment;
     this.ptr = ptr;
-    this.bytes = segment.view(ptr, byteLength);
+    this.bytes = bytes;
     this.#pool = pool;
   }
 
@@ -89,6 +89,7 @@ export class CachedPool implements SizeClassPool {
     this.#ledger = host.ledger;
     this.#countdown = host.countdown;
     this.#segments = segments;
+    segments.keepers.add(this);
     this.keep();
   }
 
@@ -107,7 +108,7 @@ export class CachedPool implements SizeClassPool {
         this.#countdown.left--;
         const { byteLength } = this;
         // Whoever holds lease.memory can revoke it.
-        if (block.bytes.length !== byteLength) block.bytes = block.segment.view(block.ptr, byteLength);
+        if (block.bytes.length !== byteLength) block.bytes = this.#view(block.segment, block.ptr);
         this.#ledger.tookClass(block.segment.tally, byteLength, this.#sizeClass);
         return new Lease(block.bytes, block, block.ptr, byteLength);
       }
@@ -133,6 +134,17 @@ export class CachedPool implements SizeClassPool {
     return kept.length > 0;
   }
 
+  /** `segment` is out of use, and with it the blocks of it that are kept. */
+  forget(segment: FreeListSegment): void {
+    const others = this.#kept.filter((block) => block.segment !== segment);
+    this.#kept.splice(0, this.#kept.length, ...others);
+  }
+
+  /** The arena has ended: whoever holds the pool does not hold its memory. */
+  close(): void {
+    this.#kept.length = 0;
+  }
+
   /** How many blocks of `segment` are kept here: live to the module, though nobody's. */
   keptOf(segment: FreeListSegment): number {
     return this.#kept.filter((block) => block.segment === segment).length;
@@ -140,7 +152,19 @@ export class CachedPool implements SizeClassPool {
 
   #take(): KeptBlock | null {
     const taken = this.#segments.acquireBlock(this.#sizeClass);
-    return taken === null ? null : new KeptBlock(taken.segment, taken.ptr, this.byteLength, this);
+    if (taken === null) return null;
+    const { segment, ptr } = taken;
+    return new KeptBlock(segment, ptr, this.#view(segment, ptr), this);
+  }
+
+  #view(segment: FreeListSegment, ptr: number): Uint8Array<ArrayBuffer> {
+    try {
+      return segment.view(ptr, this.byteLength);
+    } catch (error) {
+      // No memory for the view itself: the block must not be lost with it.
+      segment.takeBack(ptr, this.byteLength);
+      throw error;
+    }
   }
 }
 

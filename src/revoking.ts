@@ -12,7 +12,7 @@ import { Status } from "./abi.js";
 import type { ArenaError } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import type { BlockOwner, Lease } from "./lease.js";
-import type { Ledger } from "./ledger.js";
+import type { Ledger, Tally } from "./ledger.js";
 import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
 /**
@@ -31,6 +31,8 @@ const MAX_ACTIVE = 8;
 /** A segment retired with room left, because a longer lease found none. Held by its leases alone, as S1 has it. */
 interface Parked {
   readonly segment: WeakRef<RevokingSegment>;
+  /** On the books for as long as there is the segment, of which this may be asked without keeping it. */
+  readonly tally: Tally;
   /** Size classes without room, which stay so: asking the segment again would only keep it from the collector. */
   readonly full: Set<number>;
 }
@@ -190,6 +192,10 @@ export class RevokingSegments implements SegmentSet {
   /** From a segment that has been parked. It stays so, and does not become current. */
   #acquireParked(sizeClass: number, byteLength: number): Lease | null {
     for (const parked of this.#parked) {
+      if (!this.#ledger.tallies.has(parked.tally)) {
+        this.#parked.delete(parked);
+        continue;
+      }
       if (parked.full.has(sizeClass)) continue;
       const segment = parked.segment.deref();
       const ptr = segment?.take(sizeClass, 1) ?? Status.CORRUPT;
@@ -209,7 +215,7 @@ export class RevokingSegments implements SegmentSet {
     for (const segment of [...segments]) {
       if (segment.tally.live === 0) continue;
       this.#retire(segment);
-      segment.parked = { segment: new WeakRef(segment), full: new Set(full) };
+      segment.parked = { segment: new WeakRef(segment), tally: segment.tally, full: new Set(full) };
       this.#parked.add(segment.parked);
     }
   }

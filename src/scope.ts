@@ -24,6 +24,11 @@ export class Scope {
   acquire(byteLength: number): Lease {
     if (this.#leases === null) throw scopeEnded();
     const lease = this.#acquire(byteLength);
+    // Whoever was told of the lease may have ended the scope meanwhile.
+    if (this.#leases === null) {
+      lease[Symbol.dispose]();
+      throw scopeEnded();
+    }
     this.#leases.push(lease);
     return lease;
   }

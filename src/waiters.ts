@@ -3,6 +3,7 @@
  * where room comes from.
  */
 
+import { invalidArgument } from "./errors.js";
 import type { Lease } from "./lease.js";
 
 /** What is used of an `AbortSignal`. */
@@ -11,6 +12,20 @@ export interface AbortSignalLike {
   readonly reason?: unknown;
   addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
   removeEventListener(type: "abort", listener: () => void): void;
+}
+
+/** @throws ArenaError `ERR_INVALID_ARGUMENT` if `signal` is given and is none. */
+export function checkSignal(signal: AbortSignalLike | null | undefined): AbortSignalLike | undefined {
+  if (signal === undefined || signal === null) return undefined;
+  const { aborted, addEventListener, removeEventListener } = signal;
+  if (
+    typeof aborted === "boolean" &&
+    typeof addEventListener === "function" &&
+    typeof removeEventListener === "function"
+  ) {
+    return signal;
+  }
+  throw invalidArgument("signal", signal, "an AbortSignal");
 }
 
 export interface Wish {
@@ -33,6 +48,8 @@ export class Waiters {
   #calls = 0;
   /** Set by the arena: a lease if there is room now, else `null`. */
   acquire: (wish: Wish) => Lease | null = () => null;
+  /** Set by the arena: why nobody can ever make room, if that is so; asked when there is none. */
+  hopeless: (wish: Wish) => Error | undefined = () => undefined;
 
   constructor(onChange: (waiting: number) => void) {
     this.#onChange = onChange;
@@ -40,6 +57,11 @@ export class Waiters {
 
   get length(): number {
     return this.#queue.size;
+  }
+
+  /** Serving, most often in the middle of somebody's release. */
+  get isServing(): boolean {
+    return this.#calls > 0;
   }
 
   wait(wish: Wish, signal: AbortSignalLike | undefined): Promise<Lease> {
@@ -74,7 +96,7 @@ export class Waiters {
 
   /** Serves from the front for as long as there is room for whoever stands there. */
   serve(): void {
-    // Whoever is told of a lease may release another, in the middle of this.
+    // Looking for room may make room: a damaged segment goes. So may a signal's own code.
     if (this.#calls++ > 0) return;
     try {
       do {
@@ -93,9 +115,19 @@ export class Waiters {
         waiter.reject(waiter.signal.reason);
         continue;
       }
-      const lease = this.acquire(waiter.wish);
-      if (lease === null) return;
-      waiter.resolve(lease);
+      // An error is the waiter's: whoever made room is in the middle of a release.
+      try {
+        const lease = this.acquire(waiter.wish);
+        if (lease !== null) {
+          waiter.resolve(lease);
+          continue;
+        }
+        const error = this.hopeless(waiter.wish);
+        if (error === undefined) return;
+        waiter.reject(error);
+      } catch (error) {
+        waiter.reject(error);
+      }
     }
   }
 

@@ -32,6 +32,7 @@ const SHORT_TEXT = 24;
 const MAX_UINT64 = 2n ** 64n - 1n;
 const MAX_INT64 = 2n ** 63n - 1n;
 
+const STILL_ATTACHED = "a view that is still attached: this one was released or transferred";
 const NO_BYTES = new Uint8Array(0);
 const encoder = new TextEncoder();
 
@@ -286,15 +287,23 @@ export class ByteWriter {
    * @throws ArenaError as `lease.release()` does; `ERR_LEASE_RELEASED` if it has ended.
    */
   release(): void {
-    if (this.#lease === null) throw writerEnded("release");
-    this.#lease.release();
-    this.#end();
+    const lease = this.#lease;
+    if (lease === null) throw writerEnded("release");
+    try {
+      lease.release();
+    } finally {
+      if (lease.released) this.#end();
+    }
   }
 
   /** Releases unless already ended. */
   [Symbol.dispose](): void {
-    this.#lease?.[Symbol.dispose]();
-    this.#end();
+    const lease = this.#lease;
+    try {
+      lease?.[Symbol.dispose]();
+    } finally {
+      if (lease?.released) this.#end();
+    }
   }
 
   get #dataView(): DataView {
@@ -362,13 +371,23 @@ export class ByteWriter {
     const old = this.#requireLease("write");
     const oldBytes = old.bytes;
     const lease = this.#acquireLonger(byteLength, oldBytes.length);
+    // Whoever was told of the lease may have ended the writer meanwhile.
+    if (this.#lease !== old) {
+      lease[Symbol.dispose]();
+      throw writerEnded("write");
+    }
     const { bytes } = lease;
     bytes.set(oldBytes.subarray(0, this.#length));
-    bytes.set(source, this.#length);
+    copyInto(lease, source, this.#length);
     this.#lease = lease;
     this.#bytes = bytes;
     this.#view = null;
-    old.release();
+    try {
+      old.release();
+    } catch (error) {
+      bytes.fill(0, this.#length);
+      throw error;
+    }
   }
 
   /** Twice as much if there is room for it, else as much as is needed. */
@@ -416,7 +435,23 @@ export function bytesUnder(view: ArrayBufferView): Uint8Array {
   try {
     return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   } catch {
-    throw invalidArgument("bytes", view, "a view that is still attached: this one was released or transferred");
+    throw invalidArgument("bytes", view, STILL_ATTACHED);
+  }
+}
+
+/**
+ * Puts `source` at `offset` of a lease that nobody else has seen. Acquiring it may
+ * have revoked what `source` is a view of: then the lease is released.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` if so.
+ */
+export function copyInto(lease: Lease, source: Uint8Array, offset: number): void {
+  const { bytes } = lease;
+  try {
+    bytes.set(source, offset);
+  } catch {
+    lease.release();
+    throw invalidArgument("bytes", source, STILL_ATTACHED);
   }
 }
 
