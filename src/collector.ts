@@ -81,8 +81,8 @@ export function requireOptions(options: unknown): void {
 }
 
 export function requireSignal(signal: AbortSignalLike | undefined): void {
-  if (signal === undefined) return;
-  if (typeof signal?.addEventListener === "function" && typeof signal.removeEventListener === "function") return;
+  if (signal == null) return; // null is none, as in fetch
+  if (typeof signal.addEventListener === "function" && typeof signal.removeEventListener === "function") return;
   throw invalidArgument("signal", signal, "an AbortSignal");
 }
 

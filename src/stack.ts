@@ -14,10 +14,10 @@ const known = new Map<string, string>();
 const KNOWN_AT_MOST = 1000;
 
 /**
- * The stack from the caller's frame on. Read at once, because an unread stack
- * keeps its callers' objects, and so the lease, alive. The library's own frames
- * are known by lying where this file does; bundled into the caller's file they
- * cannot be told apart, and stay.
+ * The stack without the library's own frames, wherever in it they are. Read at once,
+ * because an unread stack keeps its callers' objects, and so the lease, alive. Own
+ * frames are known by lying where this file does, or below; bundled into the
+ * caller's file they cannot be told apart, and stay.
  */
 export function callerFrames(): string {
   const stack: unknown = readStack(); // Error.prepareStackTrace may make it anything

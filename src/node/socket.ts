@@ -95,7 +95,8 @@ export function readSocketLeases<S extends Socket>(
     disarm();
     throw error;
   }
-  socket.once("close", disarm);
+  if (socket.closed) disarm();
+  else socket.once("close", disarm);
   return socket;
 }
 

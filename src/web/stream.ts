@@ -79,7 +79,7 @@ function readUnlessAborted(
   reader: StreamReaderLike,
   signal: AbortSignalLike | undefined,
 ): ReturnType<StreamReaderLike["read"]> {
-  if (signal === undefined) return reader.read();
+  if (signal == null) return reader.read();
   if (signal.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

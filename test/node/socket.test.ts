@@ -269,6 +269,14 @@ describe("readSocketLeases", () => {
     },
   );
 
+  test("keeps nothing for a socket that was closed before", async () => {
+    using arena = smallArena();
+    const before = new net.Socket().destroy();
+    await once(before, "close");
+    readSocketLeases(() => before, arena, { onLease: (lease) => lease.release() });
+    expectDrained(arena);
+  });
+
   test("says in a leak's stack who reads the socket, and no file of the library", async () => {
     using arena = smallArena({ trace: "all" });
     const server = await serveTcp(() => {});

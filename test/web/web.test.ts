@@ -195,7 +195,7 @@ describe("collect", () => {
     expect(arena.stats().acquired).toBe(0);
   });
 
-  test("and readLeases refuse a signal that is none", async () => {
+  test("and readLeases refuse a signal that is none, but take null for no signal", async () => {
     using arena = smallArena();
     const signal = wrong<AbortSignal>({ aborted: false });
     const { stream, state } = streamOf([BODY], "stall");
@@ -204,6 +204,10 @@ describe("collect", () => {
     expect([state.cancelled, stream.locked]).toEqual([true, false]);
     const collecting = collect(new Blob([BODY]), arena, { ...LIMIT, signal });
     expectArenaError(await rejectionOf(collecting), "ERR_INVALID_ARGUMENT", "signal is");
+    const lease = await collect(new Blob([BODY]), arena, { ...LIMIT, signal: wrong(null) });
+    expect(lease.byteLength).toBe(BODY.length);
+    lease.release();
+    expectDrained(arena);
   });
 
   test("gives an empty lease for a response without a body", async () => {
