@@ -142,6 +142,18 @@ describe.each(MODES)("revoke: %s, who waits", (revoke) => {
   });
 });
 
+test("who waits is told when the last lease it could have waited for was leaked, and its block is nobody's", async () => {
+  using arena = smallArena({ revoke: "never", trace: "all", onExhausted: "throw" }, 1);
+  exhaust(arena, 65536);
+  let error: unknown;
+  arena.acquireAsync(65536).catch((reason: unknown) => {
+    error = reason;
+  });
+  await collectGarbageUntil(() => error !== undefined);
+  expectArenaError(error, "ERR_ARENA_EXHAUSTED", "leaked leases hold it");
+  expect(arena.stats()).toMatchObject({ liveLeases: 0, waiting: 0 });
+});
+
 describe.each(["before-reuse", "never"] as const)("revoke: %s, a release that serves", (revoke) => {
   test("is over and done, though the waiter's lease cannot be made: that error is the waiter's", async () => {
     using arena = new Arena({ revoke, segmentBytes: SEGMENT_BYTES, maxBytes: 1024 * 1024, onExhausted: "throw" });
