@@ -237,7 +237,11 @@ export const MUTANTS: readonly Mutant[] = [
       "Math.max(1, Math.ceil(byteLength / PAGE_BYTES))",
       "Math.max(1, Math.floor(byteLength / PAGE_BYTES))",
     ],
-    ["nobody who waits is told of an idle memory", "    if (this.ledger.waiting !== 0) this.ledger.onRoom();\n", ""],
+    [
+      "nobody who waits is told of an idle memory",
+      "    idle.push(memory);\n    if (this.ledger.waiting !== 0) this.ledger.onRoom();\n",
+      "    idle.push(memory);\n",
+    ],
   ]),
   ...inFile("src/ledger.ts", [
     ["a memory that is gone is not refunded", "    this.reservedBytes -= tally.reservedBytes;\n", ""],
@@ -247,7 +251,7 @@ export const MUTANTS: readonly Mutant[] = [
     ["the cap is not kept", "    if (this.reservedBytes + byteLength > this.maxBytes) return false;\n", ""],
     [
       "nothing idle gives way at the cap",
-      "    if (this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);\n",
+      "    if (mayDrop && this.reservedBytes + byteLength > this.maxBytes) this.reclaim(byteLength);\n",
       "",
     ],
     ["what was reserved and not used stays reserved", "    this.reservedBytes -= byteLength;\n", ""],
@@ -355,9 +359,9 @@ export const MUTANTS: readonly Mutant[] = [
   ...inFile("src/arena.ts", [
     ["use keeps the lease when fn throws", "      end(error);\n      throw error;", "      throw error;"],
     ["use keeps the lease when fn's promise rejects", ".then(ended, end)", ".then(ended)"],
-    ["copyOf copies nothing", "    lease.bytes.set(source);\n", ""],
+    ["copyOf copies nothing", "    copyInto(lease, source, 0);\n", ""],
     ["dispose leaves views alive", "      tally.owner?.close();\n", ""],
-    ["who waits is overtaken", "this.#waiters.length === 0 ?", "true ?"],
+    ["who waits is overtaken", "if (this.#waiters.length === 0) {", "if (true) {"],
     [
       "trim leaves what pools keep",
       "    this.#flushPools();\n    this.#segments?.trim();",
@@ -380,7 +384,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
 
   ...inFile("src/channels.ts", [
-    ["an acquire is not announced", "  channels.acquire.publish({ arena, byteLength });\n", ""],
+    ["an acquire is not announced", "channels.acquire.publish({ arena, byteLength })", "undefined"],
     ["a release is not announced", "      channels.release.publish({ arena: this.#arena, byteLength });\n", ""],
     [
       "a release is announced before the lease has ended",
@@ -452,8 +456,8 @@ export const MUTANTS: readonly Mutant[] = [
     ["what was written is not taken along on growth", "    bytes.set(oldBytes.subarray(0, this.#length));\n", ""],
     [
       "numbers go to the old block after growth",
-      "    this.#view = null;\n    old.release();\n",
-      "    old.release();\n",
+      "    this.#view = null;\n    try {\n      old.release();\n",
+      "    try {\n      old.release();\n",
     ],
     [
       "no wipe on reset",
@@ -481,7 +485,7 @@ export const MUTANTS: readonly Mutant[] = [
       'Lease.shorten(this.#requireLease("take what was written"), this.#length)',
       'this.#requireLease("take what was written")',
     ],
-    ["dispose keeps the lease", "    this.#lease?.[Symbol.dispose]();\n", ""],
+    ["dispose keeps the lease", "      lease?.[Symbol.dispose]();\n", ""],
   ]),
   ...inFile("src/collector.ts", [
     [
@@ -528,14 +532,14 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   ]),
   ...inFile("src/node/socket.ts", [
-    ["the armed lease stays out at close", '  socket.once("close", disarm);\n', ""],
+    ["the armed lease stays out at close", '  else socket.once("close", disarm);\n', ""],
     ["the armed lease stays out if there never was a socket", "    disarm();\n    throw error;", "    throw error;"],
     ["the lease stays out when onLease throws", "    exact[Symbol.dispose]();\n", ""],
     ["a lease is handed on and still armed", "    armed = null;\n    return handOn", "    return handOn"],
     ["onLease cannot pause", "return onLease(exact, socket) !== false;", "onLease(exact, socket);\n    return true;"],
   ]),
   ...inFile("src/node/file.ts", [
-    ["what was read ahead stays out", '      if (read.status === "fulfilled") read.value?.release();\n', ""],
+    ["what was read ahead stays out", 'read.status === "fulfilled" ? read.value : null', "null"],
     ["the file stays open", "    await file.close();\n", ""],
     ["the lease for the end of the file stays out", "  lease.release();\n  return null;", "  return null;"],
     ["the lease of a failed read stays out", "    lease[Symbol.dispose]();\n    throw error;", "    throw error;"],
