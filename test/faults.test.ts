@@ -86,13 +86,17 @@ describe("with every memory that the engine has already taken", () => {
         const { missedGuards, liveLeases } = arena.stats();
         answers[origins] = { missedGuards, liveLeases, ok: arena.audit().ok };
       }
-      console.log(JSON.stringify(answers));
+      // Used to the end, or the collector gives them back to the engine before the arenas ask.
+      console.log(JSON.stringify({ answers, held: held.length }));
     `);
-    expect(answer).toEqual({ "arena,arena,arena,arena": { missedGuards: 2, liveLeases: 0, ok: true } });
+    expect(answer).toMatchObject({
+      answers: { "arena,arena,arena,arena": { missedGuards: 2, liveLeases: 0, ok: true } },
+    });
+    expect((answer as { held: number }).held).toBeGreaterThan(100);
   });
 });
 
-test("without address space for any memory a lease becomes a heap buffer", () => {
+test("without address space for any memory a lease becomes a heap buffer, if the engine needs so much", () => {
   const program = `
     import { Arena } from "cleanslab";
     let memories = 0;
@@ -104,8 +108,12 @@ test("without address space for any memory a lease becomes a heap buffer", () =>
     console.log(JSON.stringify({ memories, origin, reservedBytes: arena.stats().reservedBytes, ok: arena.audit().ok }));
   `;
   // 8 GiB: enough for Node, too little for the 10 GiB that V8 sets aside for each memory.
-  const answer = answerOf(program, [], "ulimit -v 8388608");
-  expect(answer).toEqual({ memories: 0, origin: "heap", reservedBytes: 0, ok: true });
+  const answer = answerOf(program, [], "ulimit -v 8388608") as { memories: number };
+  // Node 26 falls back to memories that take no more than their length.
+  const hasMemory = answer.memories > 0;
+  if (process.versions.node.startsWith("20.")) expect(hasMemory).toBe(false);
+  expect(answer).toMatchObject({ origin: hasMemory ? "arena" : "heap", ok: true });
+  expect(answer).toHaveProperty("reservedBytes", hasMemory ? 1_114_112 : 0); // a segment
 });
 
 test("where there is no WebAssembly, creating an arena is a typed error, and the import is none", () => {
