@@ -90,6 +90,8 @@ function unused(folder: string, specifier: string, bundler: string): string {
 
 function withoutSideEffects(folder: string, specifier: string): string {
   const program = `
+    // Node defines some globals when they are first read, by whomever.
+    for (const key of Reflect.ownKeys(globalThis)) void globalThis[key];
     const shape = () => JSON.stringify(Reflect.ownKeys(globalThis).map((key) => {
       const { value } = Reflect.getOwnPropertyDescriptor(globalThis, key);
       const own = (it) => (Object(it) === it ? Reflect.ownKeys(it).map(String) : []);
