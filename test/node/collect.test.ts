@@ -74,6 +74,13 @@ describe.each(MODES)("revoke: %s, collect", (revoke) => {
     },
   );
 
+  test("refuses a body that is a byte longer than the limit", async () => {
+    using arena = smallArena({ revoke });
+    const { body } = await exchange(arena, { limit: 1000 }, (client) => client.end(pattern(1001)));
+    expectArenaError(body, "ERR_LIMIT_EXCEEDED", "limit = 1000");
+    expectDrained(arena);
+  });
+
   test("refuses a body over the limit, and the client still gets an answer", async () => {
     using arena = smallArena({ revoke }, 16);
     const { body, status } = await exchange(
