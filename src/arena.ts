@@ -11,6 +11,7 @@
 
 import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
 import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
+import { requireOptions } from "./checks.js";
 import { Countdown } from "./countdown.js";
 import { DedicatedMemories } from "./dedicated.js";
 import {
@@ -135,10 +136,11 @@ export class Arena extends ArenaEventTarget {
    *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, or the engine has no
    *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
-  async acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease> {
+  async acquireAsync(byteLength: number, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Lease> {
     if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("acquire");
-    const signal = checkSignal(options?.signal);
+    requireOptions(options);
+    const signal = checkSignal(options.signal);
     if (signal?.aborted) throw signal.reason;
     if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
       throw neverFits(byteLength, this.#settings.maxBytes);
