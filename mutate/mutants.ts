@@ -465,16 +465,11 @@ export const MUTANTS: readonly Mutant[] = [
       '    this.#requireLease("reset");\n',
     ],
     ["no wipe after a failed write", "        this.#bytes.fill(0, at, at + written);\n", ""],
-    ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
-    ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],
-    ["a negative zigzag is off by one", "-2 * value - 1", "-2 * value"],
     [
       "a patch beyond the end passes",
       'requireInteger(offset, 0, this.#length - byteLength, "offset");',
       'requireInteger(offset, 0, this.#length, "offset");',
     ],
-    ["text is not ASCII and passes for it", "if (unit > 0x7f) return false;", "if (unit > 0xff) return false;"],
-    ["surrogate pairs are counted as three bytes", "      byteLength++;\n      each++;\n", "      each++;\n"],
     [
       "no room for twice as much is an error",
       'if (!(error instanceof ArenaError) || error.code !== "ERR_ARENA_EXHAUSTED") throw error;',
@@ -486,6 +481,19 @@ export const MUTANTS: readonly Mutant[] = [
       'this.#requireLease("take what was written")',
     ],
     ["dispose keeps the lease", "      lease?.[Symbol.dispose]();\n", ""],
+  ]),
+  ...inFile("src/encoding.ts", [
+    ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
+    ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],
+    ["a negative zigzag is off by one", "-2 * value - 1", "-2 * value"],
+    ["text is not ASCII and passes for it", "if (unit > 0x7f) return false;", "if (unit > 0xff) return false;"],
+    ["surrogate pairs are counted as three bytes", "      byteLength++;\n      each++;\n", "      each++;\n"],
+    ["a bigint beyond 64 bits passes", "value >= 0n && value <= MAX_UINT64", "value >= 0n"],
+    [
+      "a negative number passes for unsigned",
+      "Number.isSafeInteger(value) && value >= 0)",
+      "Number.isSafeInteger(value))",
+    ],
   ]),
   ...inFile("src/collector.ts", [
     [

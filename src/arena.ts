@@ -12,6 +12,7 @@
 import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
 import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
 import { requireOptions } from "./checks.js";
+import { bytesUnder, copyInto } from "./copying.js";
 import { Countdown } from "./countdown.js";
 import { DedicatedMemories } from "./dedicated.js";
 import {
@@ -36,7 +37,7 @@ import { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
 import { Tracer, type TraceSite } from "./trace.js";
 import { type AbortSignalLike, checkSignal, Waiters } from "./waiters.js";
-import { ByteWriter, bytesUnder, copyInto } from "./writer.js";
+import { ByteWriter } from "./writer.js";
 
 /** Longest lease that can be asked for, in bytes. */
 const MAX_BYTE_LENGTH = 2 ** 32 - 1;
