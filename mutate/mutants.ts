@@ -357,8 +357,6 @@ export const MUTANTS: readonly Mutant[] = [
     ["a damaged block is not wiped", "    wipeBytes(new Bytes(this.memory.buffer, ptr, byteLength), 0);\n", ""],
   ]),
   ...inFile("src/arena.ts", [
-    ["use keeps the lease when fn throws", "      end(error);\n      throw error;", "      throw error;"],
-    ["use keeps the lease when fn's promise rejects", ".then(ended, end)", ".then(ended)"],
     ["copyOf copies nothing", "    copyInto(lease, source, 0);\n", ""],
     ["dispose leaves views alive", "      tally.owner?.close();\n", ""],
     ["who waits is overtaken", "if (this.#waiters.length === 0) {", "if (true) {"],
@@ -373,6 +371,15 @@ export const MUTANTS: readonly Mutant[] = [
       "    if (lease !== null || !this.#flushPools()) return lease;\n",
       "    return lease;\n",
     ],
+  ]),
+  ...inFile("src/lend.ts", [
+    ["use keeps the lease when fn throws", "    end(error);\n    throw error;", "    throw error;"],
+    ["use keeps the lease when fn's promise rejects", ".then(ended, end)", ".then(ended)"],
+  ]),
+  ...inFile("src/pools.ts", [
+    ["each call makes a pool", "      this.#byLength.set(byteLength, pool);\n", ""],
+    ["a pool that keeps blocks is lost sight of", "    this.#cached.push(pool);\n", ""],
+    ["pools of a disposed arena hold its memory", "    for (const pool of this.#cached) pool.close();\n", ""],
   ]),
   ...inFile("src/idle.ts", [
     ["the warmest is dropped first", "this.#items.shift()", "this.#items.pop()"],
