@@ -46,9 +46,10 @@ const NEAR: Readonly<Record<string, readonly string[]>> = {
   "src/trace.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
   "src/ledger.ts": ["test/unit/refusals.test.ts", "test/unit/ledger.test.ts", "test/unit/stats.test.ts"],
   "src/collector.ts": ["test/node/collect.test.ts"],
+  "src/writer.ts": ["test/unit/writer.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
   "src/lend.ts": ["test/misuse/use.test.ts"],
   "src/pools.ts": ["test/unit/pool.test.ts", "test/misuse/disposed.test.ts"],
-  "src/encoding.ts": ["test/unit/writer.test.ts"],
+  "src/encoding.ts": ["test/unit/encoding.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
 };
 const HELP = `npm run mutate -- [options]
 
