@@ -41,6 +41,7 @@ const EXCLUDED = "test/unit/bench*";
 /** What is about a file and not named after it. */
 const NEAR: Readonly<Record<string, readonly string[]>> = {
   "src/abi.ts": ["test/unit/refusals.test.ts", "test/unit/abi.test.ts"],
+  "src/checks.ts": ["test/misuse/nonsense.test.ts", "test/node/file.test.ts"],
   "src/channels.ts": ["test/diagnostics.test.ts"],
   "src/countdown.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
   "src/trace.ts": ["test/unit/trace.test.ts", "test/diagnostics.test.ts"],
@@ -48,7 +49,7 @@ const NEAR: Readonly<Record<string, readonly string[]>> = {
   "src/collector.ts": ["test/node/collect.test.ts"],
   "src/writer.ts": ["test/unit/writer.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
   "src/lend.ts": ["test/misuse/use.test.ts"],
-  "src/pools.ts": ["test/unit/pool.test.ts", "test/misuse/disposed.test.ts"],
+  "src/pools.ts": ["test/unit/pool.test.ts"],
   "src/encoding.ts": ["test/unit/encoding.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
 };
 const HELP = `npm run mutate -- [options]

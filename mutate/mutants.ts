@@ -489,6 +489,11 @@ export const MUTANTS: readonly Mutant[] = [
     ],
     ["dispose keeps the lease", "      lease?.[Symbol.dispose]();\n", ""],
   ]),
+  ...inFile("src/checks.ts", [
+    ["what can be released passes for a lease", "typeof lease?.releaseAfter ===", "typeof lease?.release ==="],
+    ["what can acquire passes for an arena", ' && typeof arena.writer === "function"', ""],
+    ["a chunk of no bytes passes", "isLength(chunkBytes) && chunkBytes > 0", "isLength(chunkBytes)"],
+  ]),
   ...inFile("src/encoding.ts", [
     ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
     ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],

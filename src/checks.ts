@@ -14,7 +14,7 @@ export function requireArena(arena: Arena): void {
 }
 
 export function requireLease(lease: Lease): void {
-  if (typeof lease?.releaseAfter === "function" && typeof lease.copy === "function") return;
+  if (typeof lease?.releaseAfter === "function") return;
   throw invalidArgument("lease", lease, "a lease; of a writer, what its take() returns");
 }
 
