@@ -9,33 +9,38 @@
  *     disposed, and guards and traces begin. All other leases pay one decrement.
  */
 
-import { blockBytesOf, classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
+import { classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
 import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
+import { requireOptions } from "./checks.js";
+import { bytesUnder, copyInto } from "./copying.js";
 import { Countdown } from "./countdown.js";
 import { DedicatedMemories } from "./dedicated.js";
 import {
-  ArenaError,
+  type ArenaError,
   arenaDisposed,
   arenaExhausted,
+  heapExhausted,
   invalidArgument,
+  leasesOutstanding,
   neverFits,
   nothingToWaitFor,
-  throwAll,
 } from "./errors.js";
 import { ArenaEventTarget, dispatch } from "./events.js";
-import { FreeListSegment, FreeListSegments } from "./free-list.js";
+import { FreeListSegments } from "./free-list.js";
 import type { Lease } from "./lease.js";
 import { Ledger, type Tally } from "./ledger.js";
+import { lend } from "./lend.js";
 import { type ArenaOptions, checkTrace, resolveOptions, type Settings, type TraceLevel } from "./options.js";
 import { acquireFromHeap } from "./overflow.js";
-import { CachedPool, PlainPool, type PoolHost, type SizeClassPool } from "./pool.js";
+import type { PoolHost, SizeClassPool } from "./pool.js";
+import { Pools } from "./pools.js";
 import { RevokingSegments } from "./revoking.js";
 import { Scope } from "./scope.js";
 import { Segment } from "./segment.js";
 import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
 import { Tracer, type TraceSite } from "./trace.js";
 import { type AbortSignalLike, checkSignal, Waiters } from "./waiters.js";
-import { ByteWriter, bytesUnder, copyInto } from "./writer.js";
+import { ByteWriter } from "./writer.js";
 
 /** Longest lease that can be asked for, in bytes. */
 const MAX_BYTE_LENGTH = 2 ** 32 - 1;
@@ -62,8 +67,7 @@ export class Arena extends ArenaEventTarget {
   readonly #tracer: Tracer;
   readonly #countdown: Countdown;
   readonly #waiters: Waiters;
-  readonly #pools = new Map<number, SizeClassPool>();
-  readonly #poolHost: PoolHost;
+  readonly #pools: Pools;
   #disposed = false;
 
   /**
@@ -104,12 +108,8 @@ export class Arena extends ArenaEventTarget {
     this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
     this.#ledger.dropIdle = () => this.#dropIdle();
     this.#ledger.onLeak = (tally) => this.#reportLeak(tally.live, tally.liveBytes, this.#tracer.writeOff(tally));
+    this.#pools = this.#createPools();
     this.#watchWrites();
-    this.#poolHost = {
-      ledger: this.#ledger,
-      countdown: this.#countdown,
-      acquireChecked: (byteLength) => this.#acquireChecked(byteLength),
-    };
   }
 
   /**
@@ -135,10 +135,11 @@ export class Arena extends ArenaEventTarget {
    *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, or the engine has no
    *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
-  async acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease> {
+  async acquireAsync(byteLength: number, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Lease> {
     if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("acquire");
-    const signal = checkSignal(options?.signal);
+    requireOptions(options);
+    const signal = checkSignal(options.signal);
     if (signal?.aborted) throw signal.reason;
     if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
       throw neverFits(byteLength, this.#settings.maxBytes);
@@ -162,32 +163,7 @@ export class Arena extends ArenaEventTarget {
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
     if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
-    const lease = this.acquire(byteLength);
-    /** Releases, and throws that error, or `fn`'s, or both in one. */
-    const end = (...errors: unknown[]): void => {
-      try {
-        lease[Symbol.dispose]();
-      } catch (error) {
-        errors.push(error);
-      }
-      throwAll(errors, "what was lent to failed, and so did the release");
-    };
-    let result: T;
-    try {
-      result = fn(lease.bytes);
-      if (isThenable(result)) {
-        const ended = (value: unknown): unknown => {
-          end();
-          return value;
-        };
-        return Promise.resolve(result).then(ended, end) as T;
-      }
-    } catch (error) {
-      end(error);
-      throw error;
-    }
-    end();
-    return result;
+    return lend(this.acquire(byteLength), fn);
   }
 
   /**
@@ -212,12 +188,7 @@ export class Arena extends ArenaEventTarget {
   pool(byteLength: number): SizeClassPool {
     if (!isLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("make a pool");
-    let pool = this.#pools.get(byteLength);
-    if (pool === undefined) {
-      pool = this.#createPool(byteLength);
-      this.#pools.set(byteLength, pool);
-    }
-    return pool;
+    return this.#pools.of(byteLength);
   }
 
   /**
@@ -274,7 +245,7 @@ export class Arena extends ArenaEventTarget {
    */
   audit(): AuditReport {
     this.#requireUse("audit");
-    return auditMemories(this.#ledger, (segment) => this.#keptIn(segment), this.#settings.revoke === "never");
+    return auditMemories(this.#ledger, (segment) => this.#pools.keptIn(segment), this.#settings.revoke === "never");
   }
 
   /**
@@ -303,14 +274,7 @@ export class Arena extends ArenaEventTarget {
   assertDrained(): void {
     const { liveLeases, liveBytes } = this.#ledger;
     if (liveLeases === 0) return;
-    const sites = this.#tracer.sites
-      .map(({ leases, byteLength, stack }) => `\n${countOf(leases)} of ${byteLength} bytes, acquired\n${stack}`)
-      .join("");
-    const advice = this.#tracer.level === "all" ? "" : "; set trace: 'all' to see where they were acquired";
-    throw new ArenaError(
-      "ERR_LEASES_OUTSTANDING",
-      `not released: ${countOf(liveLeases)} of ${liveBytes} bytes in all${sites || advice}`,
-    );
+    throw leasesOutstanding(liveLeases, liveBytes, this.#tracer.sites, this.#tracer.level === "all");
   }
 
   /**
@@ -327,10 +291,7 @@ export class Arena extends ArenaEventTarget {
     }
     this.#segments?.clear();
     this.#dedicated.clear();
-    for (const pool of this.#pools.values()) {
-      if (pool instanceof CachedPool) pool.close();
-    }
-    this.#pools.clear();
+    this.#pools.close();
     this.#tracer.clear();
     this.#waiters.rejectAll(arenaDisposed("acquire"));
   }
@@ -398,11 +359,7 @@ export class Arena extends ArenaEventTarget {
     try {
       lease = acquireFromHeap(byteLength, this.#ledger, this.#settings.revoke !== "never");
     } catch (cause) {
-      throw new ArenaError(
-        "ERR_ARENA_EXHAUSTED",
-        `no room for ${byteLength} bytes under maxBytes = ${maxBytes}, and none on the heap`,
-        { cause },
-      );
+      throw heapExhausted(byteLength, maxBytes, cause);
     }
     if (this.#ledger.tracesAll) this.#tracer.watch(lease);
     dispatch(this, "exhausted", { byteLength, reservedBytes });
@@ -428,29 +385,17 @@ export class Arena extends ArenaEventTarget {
     return new Segments(this.#ledger, slabShift, this.#classCount);
   }
 
-  #createPool(byteLength: number): SizeClassPool {
-    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
-    if (!(this.#segments instanceof FreeListSegments) || sizeClass >= this.#classCount) {
-      return new PlainPool(byteLength, this.#poolHost);
-    }
-    const blockBytes = blockBytesOf(sizeClass, this.#slabShift);
-    return new CachedPool(byteLength, sizeClass, blockBytes, this.#poolHost, this.#segments);
+  #createPools(): Pools {
+    const host: PoolHost = {
+      ledger: this.#ledger,
+      countdown: this.#countdown,
+      acquireChecked: (byteLength) => this.#acquireChecked(byteLength),
+    };
+    return new Pools(host, this.#segments, this.#slabShift, this.#classCount);
   }
 
   #flushPools(): boolean {
-    let flushed = false;
-    for (const pool of this.#pools.values()) {
-      if (pool instanceof CachedPool && pool.flush()) flushed = true;
-    }
-    return flushed;
-  }
-
-  #keptIn(segment: Segment): number {
-    let kept = 0;
-    for (const pool of this.#pools.values()) {
-      if (pool instanceof CachedPool && segment instanceof FreeListSegment) kept += pool.keptOf(segment);
-    }
-    return kept;
+    return this.#pools.flush();
   }
 
   #reportLeak(leases: number, byteLength: number, sites: readonly TraceSite[]): void {
@@ -461,9 +406,7 @@ export class Arena extends ArenaEventTarget {
     const { level } = this.#tracer;
     this.#ledger.tracesAll = level === "all";
     this.#ledger.onDirty = level === "off" ? null : (tally, byteOffset) => this.#foundDirty(tally, byteOffset);
-    for (const pool of this.#pools.values()) {
-      if (pool instanceof CachedPool) pool.keep();
-    }
+    this.#pools.keep();
   }
 
   #foundDirty(tally: Tally, byteOffset: number): void {
@@ -488,12 +431,4 @@ function isLength(byteLength: number): boolean {
 
 function invalidLength(byteLength: unknown): ArenaError {
   return invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
-}
-
-function countOf(leases: number): string {
-  return leases === 1 ? "1 lease" : `${leases} leases`;
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

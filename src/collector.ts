@@ -6,9 +6,10 @@
  */
 
 import type { Arena } from "./arena.js";
+import { isLength, requireArena, requireOptions } from "./checks.js";
 import { ArenaError, invalidArgument } from "./errors.js";
 import type { Lease } from "./lease.js";
-import type { AbortSignalLike } from "./waiters.js";
+import { type AbortSignalLike, checkSignal } from "./waiters.js";
 import type { ByteWriter } from "./writer.js";
 
 export interface CollectOptions {
@@ -31,13 +32,14 @@ export class Collector {
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for the hint; the signal's reason. */
   constructor(arena: Arena, options: CollectOptions) {
+    requireArena(arena);
     requireOptions(options);
     const { limit, byteLengthHint, signal } = options;
     if (!isLength(limit)) throw invalidArgument("limit", limit, "the longest body to take, in bytes");
     if (byteLengthHint !== undefined && !isLength(byteLengthHint)) {
       throw invalidArgument("byteLengthHint", byteLengthHint, "a whole number of bytes, or nothing if it is not known");
     }
-    requireSignal(signal);
+    checkSignal(signal);
     if (byteLengthHint !== undefined && byteLengthHint > limit) throw limitExceeded(limit);
     if (signal?.aborted) throw signal.reason;
     this.#arena = arena;
@@ -74,27 +76,6 @@ export class Collector {
     this.#writer = null;
     writer?.[Symbol.dispose]();
   }
-}
-
-export function requireOptions(options: unknown): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
-}
-
-export function requireSignal(signal: AbortSignalLike | undefined): void {
-  if (signal == null) return; // null is none, as in fetch
-  if (typeof signal.addEventListener === "function" && typeof signal.removeEventListener === "function") return;
-  throw invalidArgument("signal", signal, "an AbortSignal");
-}
-
-export function isLength(byteLength: unknown): boolean {
-  return Number.isSafeInteger(byteLength) && (byteLength as number) >= 0;
-}
-
-/** A chunk length in bytes, or `byDefault`. */
-export function chunkLength(chunkBytes: number | undefined, byDefault: number): number {
-  if (chunkBytes === undefined) return byDefault;
-  if (isLength(chunkBytes) && chunkBytes > 0) return chunkBytes;
-  throw invalidArgument("chunkBytes", chunkBytes, "a whole number of bytes from 1");
 }
 
 function limitExceeded(limit: number): ArenaError {

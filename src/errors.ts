@@ -3,6 +3,8 @@
  * a message needs is passed in.
  */
 
+import type { TraceSite } from "./trace.js";
+
 /** Stable codes: safe to compare, across versions and across two copies of the package. */
 export type ArenaErrorCode =
   | "ERR_INVALID_ARGUMENT"
@@ -47,6 +49,14 @@ export function arenaExhausted(byteLength: number, reservedBytes: number, maxByt
   );
 }
 
+export function heapExhausted(byteLength: number, maxBytes: number, cause: unknown): ArenaError {
+  return new ArenaError(
+    "ERR_ARENA_EXHAUSTED",
+    `no room for ${byteLength} bytes under maxBytes = ${maxBytes}, and none on the heap`,
+    { cause },
+  );
+}
+
 export function nothingToWaitFor(byteLength: number, reservedBytes: number, maxBytes: number): ArenaError {
   return new ArenaError(
     "ERR_ARENA_EXHAUSTED",
@@ -59,6 +69,21 @@ export function neverFits(byteLength: number, maxBytes: number): ArenaError {
   return new ArenaError(
     "ERR_ARENA_EXHAUSTED",
     `${byteLength} bytes can never fit under maxBytes = ${maxBytes}; raise maxBytes or ask for less`,
+  );
+}
+
+/** @param sites where those of the leases that are traced were acquired. */
+export function leasesOutstanding(
+  leases: number,
+  byteLength: number,
+  sites: readonly TraceSite[],
+  isTraced: boolean,
+): ArenaError {
+  const stacks = sites.map((site) => `\n${countOf(site.leases)} of ${site.byteLength} bytes, acquired\n${site.stack}`);
+  const advice = isTraced ? "" : "; set trace: 'all' to see where they were acquired";
+  return new ArenaError(
+    "ERR_LEASES_OUTSTANDING",
+    `not released: ${countOf(leases)} of ${byteLength} bytes in all${stacks.join("") || advice}`,
   );
 }
 
@@ -85,6 +110,10 @@ export function wasmUnavailable(cause: unknown): ArenaError {
 /** Throws what was caught on the way: the one error, or all of them in an `AggregateError`. */
 export function throwAll(errors: readonly unknown[], message: string): void {
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, message);
+}
+
+function countOf(leases: number): string {
+  return leases === 1 ? "1 lease" : `${leases} leases`;
 }
 
 function show(value: unknown): string {

@@ -18,6 +18,19 @@
  * appends. The 64-bit ones have no `Big` in their names, since they take both forms.
  */
 
+import { bytesUnder, copyInto } from "./copying.js";
+import {
+  encodeInto,
+  leb128Length,
+  putLeb128,
+  putShortAscii,
+  requireInt64,
+  requireInteger,
+  requireNumber,
+  requireUint64,
+  utf8Length,
+  zigzag,
+} from "./encoding.js";
 import { ArenaError, invalidArgument } from "./errors.js";
 import { Lease } from "./lease.js";
 
@@ -26,15 +39,8 @@ const MAX_BYTE_LENGTH = 2 ** 32 - 1;
 /** The shortest block there is. */
 const LEAST_BYTE_LENGTH = 64;
 const DEFAULT_BYTE_LENGTH = 1024;
-/** UTF-16 units up to which a loop is faster than a call into the engine's encoder. */
-const SHORT_TEXT = 24;
 
-const MAX_UINT64 = 2n ** 64n - 1n;
-const MAX_INT64 = 2n ** 63n - 1n;
-
-const STILL_ATTACHED = "a view that is still attached: this one was released or transferred";
 const NO_BYTES = new Uint8Array(0);
-const encoder = new TextEncoder();
 
 /**
  * Builds a message in leased memory, as `bytes.Buffer` does in Go. Made by
@@ -101,7 +107,9 @@ export class ByteWriter {
   writeString(text: string): number {
     if (typeof text !== "string") throw invalidArgument("text", text, "a string");
     const at = this.#length;
-    if (!this.#writeShortAscii(text)) this.#encode(text);
+    // What it puts and then gives up on, the encoder writes anew: W1.
+    if (putShortAscii(text, this.#bytes, at)) this.#length = at + text.length;
+    else this.#encode(text);
     return this.#length - at;
   }
 
@@ -149,14 +157,14 @@ export class ByteWriter {
 
   /** Appends eight bytes. A number must be a safe integer. */
   writeUint64(value: number | bigint, littleEndian?: boolean): void {
-    requireInteger64(value, 0, MAX_UINT64);
+    requireUint64(value);
     const at = this.reserve(8);
     this.#dataView.setBigUint64(at, BigInt(value), littleEndian);
   }
 
   /** Appends eight bytes. A number must be a safe integer. */
   writeInt64(value: number | bigint, littleEndian?: boolean): void {
-    requireInteger64(value, -MAX_INT64 - 1n, MAX_INT64);
+    requireInt64(value);
     const at = this.reserve(8);
     this.#dataView.setBigInt64(at, BigInt(value), littleEndian);
   }
@@ -182,7 +190,7 @@ export class ByteWriter {
    * @returns how many bytes that were, 1 to 10.
    */
   writeVarint(value: number | bigint): number {
-    requireInteger64(value, 0, MAX_UINT64);
+    requireUint64(value);
     return this.#writeLeb128(value);
   }
 
@@ -193,12 +201,8 @@ export class ByteWriter {
    * @returns how many bytes that were, 1 to 10.
    */
   writeZigzag(value: number | bigint): number {
-    requireInteger64(value, -MAX_INT64 - 1n, MAX_INT64);
-    if (typeof value === "number" && Math.abs(value) < 2 ** 52) {
-      return this.#writeLeb128(value < 0 ? -2 * value - 1 : 2 * value);
-    }
-    const wide = BigInt(value);
-    return this.#writeLeb128(BigInt.asUintN(64, (wide << 1n) ^ (wide >> 63n)));
+    requireInt64(value);
+    return this.#writeLeb128(zigzag(value));
   }
 
   /**
@@ -252,7 +256,7 @@ export class ByteWriter {
 
   /** Sets eight bytes written or reserved before; else as `set`. A number must be a safe integer. */
   setUint64(offset: number, value: number | bigint, littleEndian?: boolean): void {
-    requireInteger64(value, 0, MAX_UINT64);
+    requireUint64(value);
     const at = this.#requireWritten(offset, 8);
     this.#dataView.setBigUint64(at, BigInt(value), littleEndian);
   }
@@ -313,26 +317,10 @@ export class ByteWriter {
     return this.#view;
   }
 
-  /** False, and nothing is counted, if `text` is long, does not fit, or is not ASCII. */
-  #writeShortAscii(text: string): boolean {
-    const { length } = text;
-    const at = this.#length;
-    const bytes = this.#bytes;
-    if (length > SHORT_TEXT || length === 0 || at + length > bytes.length) return false;
-    for (let each = 0; each < length; each++) {
-      const unit = text.charCodeAt(each);
-      // What is behind the end now, the encoder writes anew: W1.
-      if (unit > 0x7f) return false;
-      bytes[at + each] = unit;
-    }
-    this.#length = at + length;
-    return true;
-  }
-
   #encode(text: string): void {
     const at = this.#length;
     if (this.#bytes.length === 0 || text === "") this.#requireLease("write");
-    let { read, written } = encoder.encodeInto(text, this.#bytes.subarray(at));
+    let { read, written } = encodeInto(text, this.#bytes, at);
     if (read < text.length) {
       try {
         this.#grow(at + written + this.#roomFor(text, read));
@@ -340,7 +328,7 @@ export class ByteWriter {
         this.#bytes.fill(0, at, at + written);
         throw error;
       }
-      ({ read, written } = encoder.encodeInto(text, this.#bytes.subarray(at)));
+      ({ read, written } = encodeInto(text, this.#bytes, at));
     }
     this.#length = at + written;
   }
@@ -352,17 +340,9 @@ export class ByteWriter {
   }
 
   #writeLeb128(value: number | bigint): number {
-    let byteLength = 1;
-    for (let bound = 128; value >= bound; bound *= 128) byteLength++;
-    let at = this.reserve(byteLength);
-    const bytes = this.#bytes;
-    let wide = value;
-    for (; typeof wide === "bigint" && wide > Number.MAX_SAFE_INTEGER; wide >>= 7n) {
-      bytes[at++] = Number(wide & 0x7fn) | 0x80;
-    }
-    let rest = Number(wide);
-    for (; rest > 0x7f; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) | 0x80;
-    bytes[at] = rest;
+    const byteLength = leb128Length(value);
+    const at = this.reserve(byteLength);
+    putLeb128(value, this.#bytes, at);
     return byteLength;
   }
 
@@ -422,70 +402,6 @@ export class ByteWriter {
     this.#bytes = NO_BYTES;
     this.#view = null;
   }
-}
-
-/**
- * The bytes of any view, without a copy.
- *
- * @throws ArenaError `ERR_INVALID_ARGUMENT` if it is none, or no longer attached.
- */
-export function bytesUnder(view: ArrayBufferView): Uint8Array {
-  if (view instanceof Uint8Array && view.length > 0) return view;
-  if (!ArrayBuffer.isView(view)) throw invalidArgument("bytes", view, "a Uint8Array or another view");
-  try {
-    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  } catch {
-    throw invalidArgument("bytes", view, STILL_ATTACHED);
-  }
-}
-
-/**
- * Puts `source` at `offset` of a lease that nobody else has seen. Acquiring it may
- * have revoked what `source` is a view of: then the lease is released.
- *
- * @throws ArenaError `ERR_INVALID_ARGUMENT` if so.
- */
-export function copyInto(lease: Lease, source: Uint8Array, offset: number): void {
-  const { bytes } = lease;
-  try {
-    bytes.set(source, offset);
-  } catch {
-    lease.release();
-    throw invalidArgument("bytes", source, STILL_ATTACHED);
-  }
-}
-
-/** Bytes that `text` takes from the UTF-16 unit `from` on. */
-function utf8Length(text: string, from: number): number {
-  let byteLength = 0;
-  for (let each = from; each < text.length; each++) {
-    const unit = text.charCodeAt(each);
-    byteLength += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3;
-    // A pair: four bytes for its two units, where a half without the other is three.
-    if ((unit & 0xfc00) === 0xd800 && (text.charCodeAt(each + 1) & 0xfc00) === 0xdc00) {
-      byteLength++;
-      each++;
-    }
-  }
-  return byteLength;
-}
-
-function requireInteger(value: number, least: number, most: number, what = "value"): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw invalidArgument(what, value, most < least ? "something that fits in what was written" : range(least, most));
-}
-
-function requireInteger64(value: number | bigint, least: number | bigint, most: bigint): void {
-  if ((typeof value === "bigint" || Number.isSafeInteger(value)) && value >= least && value <= most) return;
-  throw invalidArgument("value", value, `${range(least, most)}, as a bigint if it is no safe integer`);
-}
-
-function requireNumber(value: number): void {
-  if (typeof value !== "number") throw invalidArgument("value", value, "a number");
-}
-
-function range(least: number | bigint, most: number | bigint): string {
-  return `a whole number from ${least} to ${most}`;
 }
 
 function writerEnded(action: string): ArenaError {

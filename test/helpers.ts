@@ -137,6 +137,11 @@ export async function expectUnharmedAsync(arena: Arena, misuse: () => Promise<vo
   expectUsable(arena);
 }
 
+/** The very bytes of `model`; if not, no screenful of them. */
+export function expectBytes(bytes: Uint8Array, model: Uint8Array): void {
+  expect(Buffer.compare(bytes, model), `${bytes.length} bytes, and ${model.length} in the model`).toBe(0);
+}
+
 export function isZero(bytes: Uint8Array): boolean {
   return isAll(bytes, 0);
 }
@@ -252,6 +257,17 @@ export const LEASE_KINDS: readonly LeaseKind[] = [
     },
   },
 ];
+
+/** LEB128, as its definition says it. */
+export function leb128(value: bigint): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  do {
+    bytes.push(Number(rest % 128n) + (rest >= 128n ? 128 : 0));
+    rest /= 128n;
+  } while (rest > 0n);
+  return Buffer.from(bytes);
+}
 
 export interface Deferred<T> {
   readonly promise: Promise<T>;

@@ -5,7 +5,7 @@ import { type Fault, inFile } from "../fault.js";
 export const ADAPTERS: readonly Fault[] = [
   ...inFile(
     "src/writer.ts",
-    ["test/unit/writer.test.ts"],
+    ["test/unit/writer.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
     [
       ["no wipe of the old block on growth", "    old.release();\n", "    old.release({ written: 0 });\n"],
       ["the old block stays leased on growth", "    old.release();\n", ""],
@@ -21,16 +21,11 @@ export const ADAPTERS: readonly Fault[] = [
         '    this.#requireLease("reset");\n',
       ],
       ["no wipe after a failed write", "        this.#bytes.fill(0, at, at + written);\n", ""],
-      ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
-      ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],
-      ["a negative zigzag is off by one", "-2 * value - 1", "-2 * value"],
       [
         "a patch beyond the end passes",
         'requireInteger(offset, 0, this.#length - byteLength, "offset");',
         'requireInteger(offset, 0, this.#length, "offset");',
       ],
-      ["text is not ASCII and passes for it", "if (unit > 0x7f) return false;", "if (unit > 0xff) return false;"],
-      ["surrogate pairs are counted as three bytes", "      byteLength++;\n      each++;\n", "      each++;\n"],
       [
         "no room for twice as much is an error",
         'if (!(error instanceof ArenaError) || error.code !== "ERR_ARENA_EXHAUSTED") throw error;',
@@ -42,6 +37,32 @@ export const ADAPTERS: readonly Fault[] = [
         'this.#requireLease("take what was written")',
       ],
       ["dispose keeps the lease", "      lease?.[Symbol.dispose]();\n", ""],
+    ],
+  ),
+  ...inFile(
+    "src/checks.ts",
+    ["test/misuse/nonsense.test.ts", "test/node/file.test.ts"],
+    [
+      ["what can be released passes for a lease", "typeof lease?.releaseAfter ===", "typeof lease?.release ==="],
+      ["what can acquire passes for an arena", ' && typeof arena.writer === "function"', ""],
+      ["a chunk of no bytes passes", "isLength(chunkBytes) && chunkBytes > 0", "isLength(chunkBytes)"],
+    ],
+  ),
+  ...inFile(
+    "src/encoding.ts",
+    ["test/unit/encoding.test.ts", "test/unit/writer-model.test.ts", "test/misuse/writer.test.ts"],
+    [
+      ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
+      ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],
+      ["a negative zigzag is off by one", "-2 * value - 1", "-2 * value"],
+      ["text is not ASCII and passes for it", "if (unit > 0x7f) return false;", "if (unit > 0xff) return false;"],
+      ["surrogate pairs are counted as three bytes", "      byteLength++;\n      each++;\n", "      each++;\n"],
+      ["a bigint beyond 64 bits passes", "value >= 0n && value <= MAX_UINT64", "value >= 0n"],
+      [
+        "a negative number passes for unsigned",
+        "Number.isSafeInteger(value) && value >= 0)",
+        "Number.isSafeInteger(value))",
+      ],
     ],
   ),
   ...inFile(

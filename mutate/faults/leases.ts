@@ -7,8 +7,6 @@ export const LEASES: readonly Fault[] = [
     "src/arena.ts",
     ["test/misuse/use.test.ts", "test/misuse/disposed.test.ts", "test/misuse/waiting.test.ts"],
     [
-      ["use keeps the lease when fn throws", "      end(error);\n      throw error;", "      throw error;"],
-      ["use keeps the lease when fn's promise rejects", ".then(ended, end)", ".then(ended)"],
       ["copyOf copies nothing", "    copyInto(lease, source, 0);\n", ""],
       ["dispose leaves views alive", "      tally.owner?.close();\n", ""],
       ["who waits is overtaken", "if (this.#waiters.length === 0) {", "if (true) {"],
@@ -23,6 +21,23 @@ export const LEASES: readonly Fault[] = [
         "    if (lease !== null || !this.#flushPools()) return lease;\n",
         "    return lease;\n",
       ],
+    ],
+  ),
+  ...inFile(
+    "src/lend.ts",
+    ["test/misuse/use.test.ts"],
+    [
+      ["use keeps the lease when fn throws", "    end(error);\n    throw error;", "    throw error;"],
+      ["use keeps the lease when fn's promise rejects", ".then(ended, end)", ".then(ended)"],
+    ],
+  ),
+  ...inFile(
+    "src/pools.ts",
+    ["test/unit/pool.test.ts"],
+    [
+      ["each call makes a pool", "      this.#byLength.set(byteLength, pool);\n", ""],
+      ["a pool that keeps blocks is lost sight of", "    this.#cached.push(pool);\n", ""],
+      ["pools of a disposed arena hold its memory", "    for (const pool of this.#cached) pool.close();\n", ""],
     ],
   ),
   ...inFile(

@@ -6,8 +6,10 @@
  */
 
 import { Readable, Transform, type TransformCallback, type TransformOptions } from "node:stream";
+import { requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease.js";
+import { checkSignal } from "../waiters.js";
 
 /**
  * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for
@@ -47,7 +49,8 @@ function copies(leases: Iterator<Lease> | AsyncIterator<Lease>): AsyncIterableIt
 }
 
 function iteratorOf(leases: Iterable<Lease> | AsyncIterable<Lease>): Iterator<Lease> | AsyncIterator<Lease> {
-  const iterable: Partial<Iterable<Lease> & AsyncIterable<Lease>> = Object(leases);
+  requireLeases(leases);
+  const iterable: Partial<Iterable<Lease> & AsyncIterable<Lease>> = leases;
   const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
   if (typeof iterator?.next !== "function") throw invalidArgument("leases", leases, "an iterable of leases");
   return iterator;
@@ -73,7 +76,8 @@ export interface LeaseTransformOptions extends Pick<TransformOptions, "highWater
  * or a framer with an `arena.writer()` in a `pipeline`. Leases pushed are copied and
  * released. An error thrown by a function of `options` destroys the stream.
  *
- * @throws ArenaError `ERR_INVALID_ARGUMENT` if `transform` is no function.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` for options that are none. What is pushed and
+ *   is no lease throws it from `push`.
  */
 export class LeaseTransform extends Transform {
   readonly #options: LeaseTransformOptions;
@@ -82,9 +86,7 @@ export class LeaseTransform extends Transform {
   };
 
   constructor(options: LeaseTransformOptions) {
-    if (typeof options?.transform !== "function") {
-      throw invalidArgument("options.transform", options?.transform, "a function of a chunk and push");
-    }
+    requireTransform(options);
     const { highWaterMark, signal } = options;
     super({ ...(highWaterMark !== undefined && { highWaterMark }), ...(signal !== undefined && { signal }) });
     this.#options = options;
@@ -104,6 +106,21 @@ export class LeaseTransform extends Transform {
       (own) => done(error ?? own ?? null),
     );
   }
+}
+
+function requireTransform(options: LeaseTransformOptions): void {
+  const { transform, flush, release, highWaterMark, signal } = Object(options) as LeaseTransformOptions;
+  if (typeof transform !== "function") {
+    throw invalidArgument("options.transform", transform, "a function of a chunk and push");
+  }
+  if (flush !== undefined && typeof flush !== "function") {
+    throw invalidArgument("options.flush", flush, "a function of push, or nothing");
+  }
+  if (release !== undefined && typeof release !== "function") {
+    throw invalidArgument("options.release", release, "a function, or nothing");
+  }
+  requireHighWaterMark(highWaterMark);
+  checkSignal(signal);
 }
 
 /** Calls `done` once `fn` has returned and what it returned has settled. */
@@ -129,6 +146,7 @@ export function toError(error: unknown): Error {
 }
 
 function copyAndRelease(lease: Lease): Buffer {
+  requireLease(lease);
   try {
     return Buffer.from(lease.bytes);
   } finally {

@@ -1,14 +1,16 @@
 /** A lease's bytes with Node's methods. */
 
+import { requireLease } from "../checks.js";
 import type { Lease } from "../lease.js";
 
 /**
  * A `Buffer` over the lease's bytes, without a copy. Ends with the lease, like
  * `bytes`; its `buffer` is the whole segment.
  *
- * @throws ArenaError as `lease.bytes` does.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does.
  */
 export function bufferOf(lease: Lease): Buffer<ArrayBuffer> {
+  requireLease(lease);
   const { buffer, byteOffset, length } = lease.bytes;
   return Buffer.from(buffer, byteOffset, length);
 }

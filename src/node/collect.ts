@@ -75,7 +75,7 @@ function attempt(fn: () => void, onError: (error: unknown) => void): void {
 }
 
 function requireReadable(stream: Readable): void {
-  if (typeof stream?.pipe !== "function" || typeof stream.on !== "function") {
+  if (typeof stream?.resume !== "function" || typeof stream.on !== "function") {
     throw invalidArgument("stream", stream, "a stream.Readable");
   }
   if (stream.readableEnded) throw invalidArgument("stream", stream, "one that was not read to its end before");

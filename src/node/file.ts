@@ -6,10 +6,10 @@
 import type { PathLike } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Arena } from "../arena.js";
-import { chunkLength, isLength, requireOptions, requireSignal } from "../collector.js";
+import { chunkLength, requireArena, requireHighWaterMark, requireOptions } from "../checks.js";
 import { invalidArgument, throwAll } from "../errors.js";
 import { Lease } from "../lease.js";
-import type { AbortSignalLike } from "../waiters.js";
+import { type AbortSignalLike, checkSignal } from "../waiters.js";
 
 const DEFAULT_CHUNK_BYTES = 64 * 1024;
 
@@ -38,15 +38,20 @@ export function readFileLeases(
   arena: Arena,
   options: ReadFileOptions = {},
 ): AsyncGenerator<Lease, void, undefined> {
+  requirePath(path);
+  requireArena(arena);
   requireOptions(options);
   const { highWaterMark, signal } = options;
-  requireSignal(signal);
+  checkSignal(signal);
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
-  if (highWaterMark !== undefined && !isLength(highWaterMark)) {
-    throw invalidArgument("highWaterMark", highWaterMark, "a whole number of bytes to read ahead, 0 for none");
-  }
+  requireHighWaterMark(highWaterMark);
   const ahead = Math.ceil((highWaterMark ?? chunkBytes) / chunkBytes);
   return leases(path, arena, chunkBytes, ahead, signal);
+}
+
+function requirePath(path: PathLike): void {
+  if (typeof path === "string" || path instanceof Uint8Array || typeof path?.href === "string") return;
+  throw invalidArgument("path", path, "a string, Buffer or URL");
 }
 
 async function* leases(

@@ -12,7 +12,7 @@
 
 import type { OnReadOpts, Socket } from "node:net";
 import type { Arena } from "../arena.js";
-import { chunkLength, requireOptions } from "../collector.js";
+import { chunkLength, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import { Lease } from "../lease.js";
 import { toError } from "./bridge.js";
@@ -56,6 +56,7 @@ export function readSocketLeases<S extends Socket>(
   arena: Arena,
   options: LeasedReadOptions,
 ): S {
+  requireArena(arena);
   requireOptions(options);
   const { onLease } = options;
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);

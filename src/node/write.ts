@@ -1,6 +1,8 @@
 /** Writing leases to streams. Owns when a written block may be wiped: not before the stream has done with it. */
 
 import type { Writable } from "node:stream";
+import { requireLease, requireLeases } from "../checks.js";
+import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease.js";
 
 /**
@@ -12,11 +14,12 @@ import type { Lease } from "../lease.js";
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
  *   the block has then been returned as well.
- * @throws ArenaError by rejecting: as `lease.bytes` does; then nothing was written,
- *   and the lease has ended as well.
+ * @throws ArenaError by rejecting: `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does;
+ *   then nothing was written, and the lease, if it is one, has ended as well.
  */
 export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
-  const bytes = bytesOrRelease(lease);
+  requireLease(lease);
+  const bytes = bytesOrRelease(stream, lease);
   const written = new Promise<void>((resolve, reject) => {
     if (stream.closed) throw prematureClose();
     // Not every stream calls back for what it drops when it is closed.
@@ -42,24 +45,33 @@ export async function writeAndRelease(stream: Writable, lease: Lease): Promise<v
  * iterator is closed by its `return`.
  *
  * @returns a promise for bytes written in all; rejects as `writeAndRelease`, and
- *   with what `leases` throws.
+ *   with what `leases` throws; with `ERR_INVALID_ARGUMENT`, and nothing asked for, if
+ *   one of the two is not what it should be.
  */
 export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>, stream: Writable): Promise<number> {
+  requireLeases(leases);
+  requireWritable(stream);
   let byteLength = 0;
   for await (const lease of leases) {
-    byteLength += lease.byteLength;
     await writeAndRelease(stream, lease);
+    byteLength += lease.byteLength;
   }
   return byteLength;
 }
 
-function bytesOrRelease(lease: Lease): Uint8Array {
+function bytesOrRelease(stream: Writable, lease: Lease): Uint8Array {
   try {
+    requireWritable(stream);
     return lease.bytes;
   } catch (error) {
     lease[Symbol.dispose]();
     throw error;
   }
+}
+
+function requireWritable(stream: Writable): void {
+  if (typeof stream?.write === "function" && typeof stream.once === "function") return;
+  throw invalidArgument("stream", stream, "a stream.Writable");
 }
 
 /** Who waits for a stream's end: one listener for all, however many writes are under way. */

@@ -4,7 +4,7 @@
  */
 
 import type { Arena } from "../arena.js";
-import { chunkLength, requireOptions } from "../collector.js";
+import { chunkLength, isLength, requireArena, requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import { Lease } from "../lease.js";
 
@@ -30,6 +30,7 @@ export function readAccessHandle(
   options: { chunkBytes?: number | undefined } = {},
 ): Generator<Lease, void, undefined> {
   requireHandle(handle);
+  requireArena(arena);
   requireOptions(options);
   return leases(handle, arena, chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES));
 }
@@ -44,6 +45,8 @@ export function readAccessHandle(
  */
 export function writeAccessHandle(handle: AccessHandleLike, lease: Lease, at = 0): number {
   requireHandle(handle);
+  requireLease(lease);
+  if (!isLength(at)) throw invalidArgument("at", at, "a whole number of bytes from the file's start");
   try {
     const { bytes } = lease;
     let written = 0;

@@ -1,5 +1,6 @@
 /** Copies that may leave: for other threads, caches and databases. */
 
+import { requireLease } from "../checks.js";
 import type { Lease } from "../lease.js";
 
 export interface Owned {
@@ -14,9 +15,10 @@ export interface Owned {
  * everyone's bytes in it: `const { bytes, transfer } = ownedCopy(lease);
  * worker.postMessage(bytes, transfer)`. The lease stays yours to release.
  *
- * @throws ArenaError as `lease.bytes` does.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does.
  */
 export function ownedCopy(lease: Lease): Owned {
+  requireLease(lease);
   const bytes = lease.copy();
   return { bytes, transfer: [bytes.buffer] };
 }

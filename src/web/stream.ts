@@ -1,10 +1,11 @@
 /** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
 
 import type { Arena } from "../arena.js";
-import { type CollectOptions, Collector, requireSignal } from "../collector.js";
+import { requireArena, requireOptions } from "../checks.js";
+import { type CollectOptions, Collector } from "../collector.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease.js";
-import type { AbortSignalLike } from "../waiters.js";
+import { type AbortSignalLike, checkSignal } from "../waiters.js";
 import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./source.js";
 
 /**
@@ -45,6 +46,8 @@ export async function* readLeases(
   arena: Arena,
   options: { signal?: AbortSignalLike | undefined } = {},
 ): AsyncGenerator<Lease, void, undefined> {
+  requireArena(arena);
+  requireOptions(options);
   for await (const chunk of chunksOf(readerOf(source), options.signal)) yield arena.copyOf(requireBytes(chunk));
 }
 
@@ -55,7 +58,7 @@ async function* chunksOf(
   if (reader === null) return;
   let isDone = false;
   try {
-    requireSignal(signal);
+    checkSignal(signal);
     for (;;) {
       const { done, value } = await readUnlessAborted(reader, signal);
       isDone = done;

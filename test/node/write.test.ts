@@ -4,7 +4,7 @@
  */
 
 import { once } from "node:events";
-import { createReadStream, createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import net, { type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -271,8 +271,7 @@ describe("pipeLeases", () => {
   test("closes the iterator when a write fails", async () => {
     using arena = smallArena();
     const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-    const file = createWriteStream(join(folder, "in")).end(MESSAGE);
-    await once(file, "close");
+    writeFileSync(join(folder, "in"), MESSAGE);
     const stream = new Writable({ write: (_chunk, _encoding, done) => done(new Error("full")) });
     stream.on("error", () => {});
     const leases = readFileLeases(join(folder, "in"), arena, { chunkBytes: 1000 });

@@ -4,8 +4,10 @@ import type { Lease } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
   bytesNow,
+  collectGarbageUntil,
   exhaust,
   expectSound,
+  expectThrow,
   expectUsable,
   growUnder,
   isAll,
@@ -277,6 +279,24 @@ describe("a pool in never mode", () => {
     arena.trim();
     expect(liveBlocks(arena)).toBe(0);
     expect(arena.stats().reservedBytes).toBe(0);
+  });
+
+  test("holds no memory once its arena was disposed, though someone holds the pool", async () => {
+    let isCollected = false;
+    const registry = new FinalizationRegistry(() => {
+      isCollected = true;
+    });
+    const pool = (() => {
+      using arena = smallArena({ revoke: "never" });
+      const made = arena.pool(100);
+      const lease = made.acquire();
+      if (lease.memory !== undefined) registry.register(lease.memory, undefined);
+      lease.release();
+      return made;
+    })();
+    await collectGarbageUntil(() => isCollected);
+    expect(isCollected).toBe(true);
+    expectThrow(() => pool.acquire(), "ERR_ARENA_DISPOSED");
   });
 
   test("gives up its blocks for a lease at the cap rather than let it overflow", () => {
