@@ -376,6 +376,7 @@ export const MUTANTS: readonly Mutant[] = [
   ]),
   ...inFile("src/idle.ts", [
     ["the warmest is dropped first", "this.#items.shift()", "this.#items.pop()"],
+    ["one round is enough", "    if (--this.#roundsLeft > 0) return;\n", ""],
     [
       "the low-water mark never falls",
       "    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;\n",
