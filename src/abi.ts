@@ -34,8 +34,8 @@ export const Status = {
   BAD_LAYOUT: -6,
 } as const;
 
-/** As `written`: the whole block. */
-export const WHOLE_BLOCK = 0xffffffff;
+/** As `written`: the whole block. Read as an unsigned number it is above every length; as it is, the engine need not convert it. */
+export const WHOLE_BLOCK = -1;
 
 /** The module's exports; what they do is said in assembly/segment.ts and audit.ts. */
 export interface SegmentExports {
@@ -90,13 +90,19 @@ export function classCount(slabShift: number): number {
   return lastGeometricClass(slabShift) + SLAB_COUNT - 4 + 1;
 }
 
+/** From four slabs on, a class for each number of them. */
+function classOfSlabs(slabs: number, slabShift: number): number {
+  return lastGeometricClass(slabShift) + slabs - 4;
+}
+
 /** The smallest size class whose blocks hold `byteLength` bytes; not below `classCount` if a segment cannot. */
 export function sizeClassOf(byteLength: number, slabShift: number): number {
   if (byteLength <= 64) return 0;
   const last = byteLength - 1;
-  if (last >>> (slabShift + 2) !== 0) return lastGeometricClass(slabShift) + (last >>> slabShift) - 3;
-  const exponent = 31 - Math.clz32(last);
-  return ((exponent - 6) << 2) + ((last >>> (exponent - 2)) & 3) + 1;
+  if (last >>> (slabShift + 2) !== 0) return classOfSlabs((last >>> slabShift) + 1, slabShift);
+  // Four classes to each doubling, by the two bits behind the first; the first is 2 ** 6 or more, and adds 4.
+  const zeros = Math.clz32(last);
+  return 97 - (zeros << 2) + (last >>> (29 - zeros));
 }
 
 export function blockBytesOf(sizeClass: number, slabShift: number): number {

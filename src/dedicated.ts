@@ -42,7 +42,8 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     if (this.#set.ledger.tracesAll) this.#inspect();
     if (this.#wiped < buffer.byteLength) wipeBytes(new Bytes(buffer, this.#wiped), 0);
     const bytes = new Bytes(buffer, 0, byteLength);
-    this.#set.ledger.tookWhole(this.tally, byteLength);
+    const { ledger } = this.#set;
+    ledger.took(this.tally, byteLength, ledger.rowOf(byteLength));
     return new Lease(bytes, this, 0, byteLength);
   }
 
@@ -51,7 +52,7 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     // Revoked first: what is wiped after that, no view can write to.
     const isRevoked = this.#set.revokes || this.origin === "guard" ? this.revoke() : true;
     const whole = new Bytes(this.memory.buffer);
-    this.#wiped = Math.min(written, whole.length);
+    this.#wiped = Math.min(written >>> 0, whole.length);
     wipeBytes(whole, 0, 0, this.#wiped);
     this.#set.ledger.gaveBack(this.tally, byteLength);
     if (isRevoked) this.#set.takeBack(this);

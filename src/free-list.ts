@@ -16,15 +16,17 @@ import type { Ledger } from "./ledger.js";
 import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
 export class FreeListSegment extends Segment implements BlockOwner {
-  readonly #set: FreeListSegments;
+  private readonly set: FreeListSegments;
   /** In the set's list of segments with free slabs. */
   hasFreeSlabs = false;
   /** Without blocks when last looked at. */
   wasEmpty = false;
 
+  protected override readonly zeroed = 0;
+
   constructor(parts: SegmentParts, ledger: Ledger, slabShift: number, set: FreeListSegments) {
     super(parts, ledger, slabShift);
-    this.#set = set;
+    this.set = set;
   }
 
   override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
@@ -36,6 +38,11 @@ export class FreeListSegment extends Segment implements BlockOwner {
     return undefined;
   }
 
+  tryBlock(sizeClass: number): Block | null {
+    const ptr = this.take(sizeClass, this.zeroed);
+    return ptr <= Status.NO_ROOM ? this.refuse(ptr) : { segment: this, ptr };
+  }
+
   /** A block that a pool kept is free. It has no holder to hear of damage: that is counted. */
   takeBack(ptr: number, byteLength: number): void {
     const status = this.giveBack(ptr, 0, 0);
@@ -44,13 +51,19 @@ export class FreeListSegment extends Segment implements BlockOwner {
   }
 
   #offerRoom(status: number, byteLength: number): void {
-    if (status > Status.OK) this.#set.roomIn(this, status, byteLength);
+    if (status > Status.OK) this.set.roomIn(this, status, byteLength);
     if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
   protected override letGo(): void {
-    this.#set.letGo(this);
+    this.set.letGo(this);
   }
+}
+
+/** A block of a segment, live to the module. */
+export interface Block {
+  readonly segment: FreeListSegment;
+  readonly ptr: number;
 }
 
 /** Who keeps blocks of segments, and must not hand them out once a segment is out of use. */
@@ -63,7 +76,7 @@ export class FreeListSegments implements SegmentSet {
   readonly #slabShift: number;
   readonly #segments = new Set<FreeListSegment>();
   /** By size class, the segment that served it last. */
-  readonly #current: (FreeListSegment | undefined)[];
+  readonly current: (FreeListSegment | undefined)[];
   /** By size class, segments where a full span has room again. */
   readonly #roomy: Set<FreeListSegment>[];
   readonly #withFreeSlabs: FreeListSegment[] = [];
@@ -74,28 +87,22 @@ export class FreeListSegments implements SegmentSet {
   constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
     this.#slabShift = slabShift;
-    this.#current = new Array(classCount).fill(undefined);
+    this.current = new Array(classCount).fill(undefined);
     this.#roomy = Array.from({ length: classCount }, () => new Set());
   }
 
   acquire(sizeClass: number, byteLength: number): Lease | null {
-    const segment = this.#current[sizeClass];
-    if (segment !== undefined) {
-      const ptr = segment.take(sizeClass, 0);
-      if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
-    }
-    const found = this.#find(sizeClass);
-    return found === null ? null : found.segment.lease(found.ptr, byteLength, sizeClass);
+    return (
+      this.current[sizeClass]?.tryLease(sizeClass, byteLength) ??
+      this.#search(sizeClass, (segment) => segment.tryLease(sizeClass, byteLength))
+    );
   }
 
   /** A block without a lease, for a pool to keep, or `null` if there is no room. */
-  acquireBlock(sizeClass: number): { segment: FreeListSegment; ptr: number } | null {
-    const segment = this.#current[sizeClass];
-    if (segment !== undefined) {
-      const ptr = segment.take(sizeClass, 0);
-      if (ptr > 0) return { segment, ptr };
-    }
-    return this.#find(sizeClass);
+  acquireBlock(sizeClass: number): Block | null {
+    return (
+      this.current[sizeClass]?.tryBlock(sizeClass) ?? this.#search(sizeClass, (segment) => segment.tryBlock(sizeClass))
+    );
   }
 
   /** The end of a round. Of the segments without blocks now and `IDLE_ROUNDS` rounds ago, half go. */
@@ -137,35 +144,33 @@ export class FreeListSegments implements SegmentSet {
 
   clear(): void {
     this.#segments.clear();
-    this.#current.fill(undefined);
+    this.current.fill(undefined);
     for (const segments of this.#roomy) segments.clear();
     this.keepers.clear();
     this.#withFreeSlabs.length = 0;
   }
 
-  #find(sizeClass: number): { segment: FreeListSegment; ptr: number } | null {
+  /** What `take` gets out of the first segment with room, which then serves this class. */
+  #search<T>(sizeClass: number, take: (segment: FreeListSegment) => T | null): T | null {
+    const takeFrom = (segment: FreeListSegment): T | null => {
+      const taken = take(segment);
+      if (taken !== null) this.current[sizeClass] = segment;
+      return taken;
+    };
     const roomy = this.#roomy[sizeClass] as Set<FreeListSegment>;
     for (const segment of roomy) {
       roomy.delete(segment);
-      const ptr = this.#try(segment, sizeClass);
-      if (ptr > 0) return { segment, ptr };
+      const taken = takeFrom(segment);
+      if (taken !== null) return taken;
     }
     for (let each = this.#withFreeSlabs.length - 1; each >= 0; each--) {
       const segment = this.#withFreeSlabs[each] as FreeListSegment;
-      const ptr = this.#try(segment, sizeClass);
-      if (ptr > 0) return { segment, ptr };
+      const taken = takeFrom(segment);
+      if (taken !== null) return taken;
       if (segment.hasFreeSlabs && segment.exports.freeSlabs() === 0) this.#forgetFreeSlabs(segment);
     }
     const segment = this.#open();
-    if (segment === null) return null;
-    return { segment, ptr: this.#try(segment, sizeClass) };
-  }
-
-  #try(segment: FreeListSegment, sizeClass: number): number {
-    const ptr = segment.take(sizeClass, 0);
-    if (ptr > 0) this.#current[sizeClass] = segment;
-    if (ptr < 0) segment.quarantine();
-    return ptr;
+    return segment === null ? null : takeFrom(segment);
   }
 
   #open(): FreeListSegment | null {
@@ -187,8 +192,8 @@ export class FreeListSegments implements SegmentSet {
     this.#segments.delete(segment);
     for (const segments of this.#roomy) segments.delete(segment);
     for (const keeper of this.keepers) keeper.forget(segment);
-    for (let each = 0; each < this.#current.length; each++) {
-      if (this.#current[each] === segment) this.#current[each] = undefined;
+    for (let each = 0; each < this.current.length; each++) {
+      if (this.current[each] === segment) this.current[each] = undefined;
     }
     if (segment.hasFreeSlabs) this.#forgetFreeSlabs(segment);
   }

@@ -57,6 +57,9 @@ export interface ReleaseOptions {
   written?: number | undefined;
 }
 
+const WATCHED = 1;
+const A_PIN = 2;
+
 /**
  * The right to a block of memory, until it is released. Made by `arena.acquire`
  * and its relatives. Release it once, on every path: `using`, `try … finally`
@@ -67,7 +70,8 @@ export class Lease {
   #byteLength: number;
   readonly #ptr: number;
   #owner: BlockOwner;
-  #pins = 0;
+  /** Pins held, in twos; odd once a stand-in is the owner. One test at release, where the engine then sees blocks' owners alone. */
+  #holds = 0;
 
   /** @internal */
   constructor(bytes: Uint8Array<ArrayBuffer>, owner: BlockOwner, ptr: number, byteLength: number) {
@@ -80,6 +84,7 @@ export class Lease {
   /** @internal Puts `wrap(owner)` in the owner's place, to watch what this lease does. */
   static watch(lease: Lease, wrap: (owner: BlockOwner) => BlockOwner): Lease {
     lease.#owner = wrap(lease.#owner);
+    lease.#holds |= WATCHED;
     return lease;
   }
 
@@ -90,7 +95,7 @@ export class Lease {
   static shorten(lease: Lease, byteLength: number): Lease {
     const { bytes } = lease;
     if (byteLength === bytes.length) return lease;
-    lease.#owner = new ShortenedOwner(lease.#owner, bytes.length);
+    Lease.watch(lease, (owner) => new ShortenedOwner(owner, bytes.length));
     lease.#bytes = bytes.subarray(0, byteLength);
     lease.#byteLength = byteLength;
     return lease;
@@ -107,9 +112,8 @@ export class Lease {
    */
   get bytes(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes;
-    if (bytes === null) throw this.#ended("read bytes");
     // An empty view looks the same when it is detached.
-    if (bytes.length !== this.#byteLength || bytes.length === 0) this.#requireAttached(bytes);
+    if (bytes === null || bytes.length !== this.#byteLength || bytes.length === 0) return this.#bytesIfAttached();
     return bytes;
   }
 
@@ -195,10 +199,12 @@ export class Lease {
    *   lease has then ended like any other.
    */
   release(options?: ReleaseOptions): void {
-    if (this.#bytes === null) throw this.#ended("release");
-    const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
-    // As in #unpin, but in place: with one call more the engine no longer optimises the lease away.
-    const after = this.#pins === 0 ? this.#owner.release(this.#ptr, this.#byteLength, written) : undefined;
+    // Nothing but what every release takes, and all else in one call: the engine inlines only so many bytes of code.
+    if (this.#bytes === null || options !== undefined || this.#holds !== 0) {
+      this.#releaseWith(options);
+      return;
+    }
+    const after = this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
     this.#bytes = null;
     if (after !== undefined) bringAbout(after);
   }
@@ -218,7 +224,7 @@ export class Lease {
    */
   pin(): Pin {
     if (this.#bytes === null) throw this.#ended("pin");
-    this.#pins++;
+    this.#holds += A_PIN;
     return new Pin(() => this.#unpin());
   }
 
@@ -237,11 +243,23 @@ export class Lease {
     return settled.finally(() => pin.release());
   }
 
-  #unpin(): void {
-    this.#pins--;
-    if (this.#pins !== 0 || this.#bytes !== null || this.#owner.closed) return;
-    const after = this.#owner.release(this.#ptr, this.#byteLength, WHOLE_BLOCK);
+  #releaseWith(options: ReleaseOptions | undefined): void {
+    if (this.#bytes === null) throw this.#ended("release");
+    const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
+    const after = this.#releaseUnpinned(written);
+    this.#bytes = null;
     if (after !== undefined) bringAbout(after);
+  }
+
+  #unpin(): void {
+    this.#holds -= A_PIN;
+    if (this.#bytes !== null || this.#owner.closed) return;
+    const after = this.#releaseUnpinned(WHOLE_BLOCK);
+    if (after !== undefined) bringAbout(after);
+  }
+
+  #releaseUnpinned(written: number): Aftermath | undefined {
+    return this.#holds < A_PIN ? this.#owner.release(this.#ptr, this.#byteLength, written) : undefined;
   }
 
   #checkWritten(options: ReleaseOptions): number {
@@ -259,9 +277,11 @@ export class Lease {
     return leaseReleased(action, this.#byteLength, this.#owner.history);
   }
 
-  #requireAttached(bytes: Uint8Array): void {
+  #bytesIfAttached(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes;
+    if (bytes === null) throw this.#ended("read bytes");
     if (this.#owner.closed) throw arenaDisposed("read bytes");
-    if (bytes.length === this.#byteLength) return;
+    if (bytes.length === this.#byteLength) return bytes;
     throw new ArenaError(
       "ERR_ARENA_CORRUPT",
       `cannot read bytes: the memory under this lease of ${this.#byteLength} bytes was revoked or transferred ` +

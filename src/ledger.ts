@@ -77,10 +77,11 @@ export class Ledger {
   reservedBytes = 0;
   peakReservedBytes = 0;
 
-  /** Leases acquired of lengths that have a size class, by class. */
-  readonly acquiredByClass: Float64Array;
-  /** All others, by the bit length of the requested length. */
-  readonly acquiredByBits = new Float64Array(33);
+  /**
+   * Leases acquired: of lengths that have a size class by class, behind these all
+   * others by the bit length of what was asked. Small integers for the engine.
+   */
+  readonly acquiredByRow: number[];
   released = 0;
   liveBytes = 0;
   peakLiveBytes = 0;
@@ -120,17 +121,18 @@ export class Ledger {
   readonly #collected = new FinalizationRegistry<Tally>((tally) => this.#writeOff(tally));
 
   readonly #slabShift: number;
+  readonly #classCount: number;
 
   constructor(maxBytes: number, slabShift: number, classCount: number) {
     this.maxBytes = maxBytes;
     this.#slabShift = slabShift;
-    this.acquiredByClass = new Float64Array(classCount);
+    this.#classCount = classCount;
+    this.acquiredByRow = new Array(classCount + 33).fill(0);
   }
 
   get acquired(): number {
     let sum = 0;
-    for (const count of this.acquiredByClass) sum += count;
-    for (const count of this.acquiredByBits) sum += count;
+    for (const count of this.acquiredByRow) sum += count;
     return sum;
   }
 
@@ -138,27 +140,29 @@ export class Ledger {
     return this.acquired - this.released - this.leakedLeases;
   }
 
-  /** One lease more, out of a size class. */
-  tookClass(tally: Tally, byteLength: number, sizeClass: number): void {
-    (this.acquiredByClass[sizeClass] as number)++;
-    this.#took(tally, byteLength);
+  get acquiredByClass(): readonly number[] {
+    return this.acquiredByRow.slice(0, this.#classCount);
   }
 
-  /** One lease more, with a memory or buffer of its own. */
-  tookWhole(tally: Tally, byteLength: number): void {
-    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
-    // Under its class where it has one, though it lies elsewhere: one scale for all that was asked for.
-    if (sizeClass < this.acquiredByClass.length) (this.acquiredByClass[sizeClass] as number)++;
-    else (this.acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
-    this.#took(tally, byteLength);
+  /** Of lengths without a class, by their bit length. */
+  get acquiredByBits(): readonly number[] {
+    return this.acquiredByRow.slice(this.#classCount);
   }
 
-  #took(tally: Tally, byteLength: number): void {
+  /** One lease more, of `row`: the size class of its length, or what `rowOf` says. */
+  took(tally: Tally, byteLength: number, row: number): void {
+    (this.acquiredByRow[row] as number)++;
     tally.live++;
     tally.liveBytes += byteLength;
     const liveBytes = this.liveBytes + byteLength;
     this.liveBytes = liveBytes;
     if (liveBytes > this.peakLiveBytes) this.peakLiveBytes = liveBytes;
+  }
+
+  /** Under which row a lease counts that lies outside the classes, though its length may have one: one scale for all that was asked for. */
+  rowOf(byteLength: number): number {
+    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
+    return sizeClass < this.#classCount ? sizeClass : this.#classCount + 32 - Math.clz32(byteLength);
   }
 
   /** One lease fewer. */

@@ -29,7 +29,7 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
   release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
     if (this.closed) throw arenaDisposed("release");
     if (this.#buffer.byteLength > 0) {
-      wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written, byteLength));
+      wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written >>> 0, byteLength));
       if (this.#revokes) detach(this.#buffer);
     }
     this.#ledger.gaveBack(this.tally, byteLength);
@@ -50,7 +50,7 @@ export function acquireFromHeap(byteLength: number, ledger: Ledger, revokes: boo
   const tally = new Tally("heap", 0);
   const owner = new HeapBuffer(bytes.buffer, tally, ledger, revokes);
   ledger.open(tally, owner);
-  ledger.tookWhole(tally, byteLength);
+  ledger.took(tally, byteLength, ledger.rowOf(byteLength));
   ledger.overflowed++;
   return new Lease(bytes, owner, 0, byteLength);
 }

@@ -23,7 +23,7 @@ import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from 
 const REVOKE_FIRST_BYTES = 48 * 1024;
 
 /** Slabs in use by a segment without leases from which on it is made new at once, while it is in the cache. */
-const QUIET_SLABS = 16;
+const QUIET_SLABS = 32;
 
 /** Segments that may still have room, at most; the oldest is retired beyond this. */
 const MAX_ACTIVE = 8;
@@ -38,27 +38,31 @@ interface Parked {
 }
 
 class RevokingSegment extends Segment implements BlockOwner {
-  readonly #set: RevokingSegments;
+  private readonly set: RevokingSegments;
   /** Of a drained segment: already revoked and reset. */
   renewed = false;
   parked: Parked | undefined;
+  /** Slabs in use from which on the set wants to know that no lease is left. */
+  quietSlabs = QUIET_SLABS;
   /** Active since before the last round. */
   isOld = false;
 
+  protected override readonly zeroed = 1;
+
   constructor(parts: SegmentParts, ledger: Ledger, slabShift: number, set: RevokingSegments) {
     super(parts, ledger, slabShift);
-    this.#set = set;
+    this.set = set;
   }
 
   override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
     const { tally } = this;
-    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1 && !this.isOutOfUse) {
-      return this.#releaseAlone(ptr, byteLength, written);
+    if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1) {
+      return this.releaseAlone(ptr, byteLength, written);
     }
     const status = this.giveBack(ptr, written, 1);
     if (status < Status.OK) return this.endDamaged(ptr, byteLength);
     this.ledger.gaveBack(tally, byteLength);
-    if (status > Status.OK) this.#set.quiet(this, status);
+    if (status >= this.quietSlabs || this.ledger.waiting !== 0) this.set.quiet(this, status);
     return undefined;
   }
 
@@ -82,11 +86,12 @@ class RevokingSegment extends Segment implements BlockOwner {
   }
 
   protected override letGo(): void {
-    this.#set.letGo(this);
+    this.set.letGo(this);
   }
 
   /** The only lease of the segment: revoked first, so that no second wipe is needed. */
-  #releaseAlone(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  private releaseAlone(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+    if (this.isOutOfUse) return this.endDamaged(ptr, byteLength);
     const isRevoked = this.revoke();
     const status = this.exports.releaseAndReset(ptr, written);
     if (status < Status.OK) return this.endDamaged(ptr, byteLength);
@@ -95,7 +100,7 @@ class RevokingSegment extends Segment implements BlockOwner {
     this.ledger.turnOver(byteLength);
     this.ledger.gaveBack(this.tally, byteLength);
     if (!isRevoked) this.quarantine();
-    this.#set.quiet(this, 0);
+    this.set.quiet(this, 0);
     return undefined;
   }
 }
@@ -104,7 +109,7 @@ export class RevokingSegments implements SegmentSet {
   readonly #ledger: Ledger;
   readonly #slabShift: number;
   /** By size class, the segment that served it last. */
-  readonly #current: (RevokingSegment | undefined)[];
+  readonly current: (RevokingSegment | undefined)[];
   /** Oldest first. */
   readonly #active: RevokingSegment[] = [];
   readonly #drained: IdleStack<RevokingSegment>;
@@ -113,22 +118,18 @@ export class RevokingSegments implements SegmentSet {
   constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
     this.#slabShift = slabShift;
-    this.#current = new Array(classCount).fill(undefined);
+    this.current = new Array(classCount).fill(undefined);
     this.#drained = new IdleStack((segment) => this.#drop(segment));
   }
 
   acquire(sizeClass: number, byteLength: number): Lease | null {
-    const segment = this.#current[sizeClass];
-    if (segment !== undefined) {
-      const ptr = segment.take(sizeClass, 1);
-      if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
-    }
-    return this.#acquireElsewhere(sizeClass, byteLength);
+    return this.current[sizeClass]?.tryLease(sizeClass, byteLength) ?? this.#acquireElsewhere(sizeClass, byteLength);
   }
 
-  /** `segment` has no lease left, and `usedSlabs` slabs that rest. */
+  /** If `segment` has no lease left: `usedSlabs` of its slabs rest. */
   quiet(segment: RevokingSegment, usedSlabs: number): void {
     const { tally } = segment;
+    if (tally.live > 0) return;
     if (tally.state === "retired") {
       tally.state = "drained";
       this.#drained.push(segment);
@@ -167,23 +168,30 @@ export class RevokingSegments implements SegmentSet {
     this.#parked.clear();
     this.#drained.clear();
     this.#active.length = 0;
-    this.#current.fill(undefined);
+    this.current.fill(undefined);
   }
 
   #acquireElsewhere(sizeClass: number, byteLength: number): Lease | null {
     for (const segment of [...this.#active]) {
-      let ptr = segment.take(sizeClass, 1);
-      if (ptr <= Status.NO_ROOM && segment.tally.live === 0 && segment.renew()) ptr = segment.take(sizeClass, 1);
-      if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
-      if (ptr < 0) segment.quarantine();
+      let lease = segment.tryLease(sizeClass, byteLength);
+      if (lease === null && !segment.isOutOfUse && segment.tally.live === 0 && segment.renew()) {
+        lease = segment.tryLease(sizeClass, byteLength);
+      }
+      if (lease === null) continue;
+      this.current[sizeClass] = segment;
+      return lease;
     }
     const parked = this.#acquireParked(sizeClass, byteLength);
     if (parked !== null) return parked;
     this.#retireFull();
     for (let segment = this.#next(); segment !== null; segment = this.#next()) {
-      const ptr = segment.take(sizeClass, 1);
-      if (ptr > 0) return this.#leaseFrom(segment, ptr, byteLength, sizeClass);
-      segment.quarantine();
+      const lease = segment.tryLease(sizeClass, byteLength);
+      if (lease === null) {
+        segment.quarantine();
+        continue;
+      }
+      this.current[sizeClass] = segment;
+      return lease;
     }
     this.#park(this.#active, [sizeClass]);
     return null;
@@ -198,14 +206,10 @@ export class RevokingSegments implements SegmentSet {
       }
       if (parked.full.has(sizeClass)) continue;
       const segment = parked.segment.deref();
-      const ptr = segment?.take(sizeClass, 1) ?? Status.CORRUPT;
-      if (segment !== undefined && ptr > 0) return segment.lease(ptr, byteLength, sizeClass);
-      if (ptr === Status.NO_ROOM) {
-        parked.full.add(sizeClass);
-        continue;
-      }
-      this.#parked.delete(parked);
-      segment?.quarantine();
+      const lease = segment?.tryLease(sizeClass, byteLength);
+      if (lease != null) return lease;
+      if (segment === undefined || segment.isOutOfUse) this.#parked.delete(parked);
+      else parked.full.add(sizeClass);
     }
     return null;
   }
@@ -220,11 +224,6 @@ export class RevokingSegments implements SegmentSet {
     }
   }
 
-  #leaseFrom(segment: RevokingSegment, ptr: number, byteLength: number, sizeClass: number): Lease {
-    this.#current[sizeClass] = segment;
-    return segment.lease(ptr, byteLength, sizeClass);
-  }
-
   /** A segment with all its room, now active: the one drained last, or a new one. */
   #next(): RevokingSegment | null {
     let segment = this.#drained.pop();
@@ -236,6 +235,7 @@ export class RevokingSegments implements SegmentSet {
       segment = new RevokingSegment(parts, this.#ledger, this.#slabShift, this);
     }
     segment.tally.state = "active";
+    segment.quietSlabs = QUIET_SLABS;
     segment.isOld = false;
     this.#active.push(segment);
     return segment;
@@ -252,6 +252,7 @@ export class RevokingSegments implements SegmentSet {
   #retire(segment: RevokingSegment): void {
     this.letGo(segment);
     segment.tally.state = "retired";
+    segment.quietSlabs = 1;
     segment.renewed = false;
   }
 
@@ -265,8 +266,8 @@ export class RevokingSegments implements SegmentSet {
   letGo(segment: RevokingSegment): void {
     const at = this.#active.indexOf(segment);
     if (at >= 0) this.#active.splice(at, 1);
-    for (let each = 0; each < this.#current.length; each++) {
-      if (this.#current[each] === segment) this.#current[each] = undefined;
+    for (let each = 0; each < this.current.length; each++) {
+      if (this.current[each] === segment) this.current[each] = undefined;
     }
   }
 }

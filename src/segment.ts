@@ -46,11 +46,13 @@ export abstract class Segment implements MemoryOwner {
   take: SegmentExports["acquire"];
   /** The module's `release`, until the segment is out of use. */
   protected giveBack: SegmentExports["release"];
+  /** Whether blocks are zeroed as they are handed out. */
+  protected abstract readonly zeroed: 0 | 1;
   closed = false;
   /** Closed, or corrupt. */
   isOutOfUse = false;
   readonly #slabShift: number;
-  #buffer: ArrayBuffer;
+  protected buffer: ArrayBuffer;
 
   constructor({ memory, exports, tally }: SegmentParts, ledger: Ledger, slabShift: number) {
     this.memory = memory;
@@ -59,7 +61,7 @@ export abstract class Segment implements MemoryOwner {
     this.tally = tally;
     this.giveBack = exports.release;
     this.#slabShift = slabShift;
-    this.#buffer = memory.buffer;
+    this.buffer = memory.buffer;
     this.take = exports.acquire;
     this.inspect();
     ledger.open(tally, this);
@@ -85,34 +87,50 @@ export abstract class Segment implements MemoryOwner {
     this.ledger.onDirty?.(this.tally, ptr + dirtyAt);
   }
 
-  /** The lease on the block at `ptr`, which `take(sizeClass)` just gave. */
-  lease(ptr: number, byteLength: number, sizeClass: number): Lease {
+  /** A lease out of this segment, or `null` if it has no room or is, maybe from now on, out of use. */
+  tryLease(sizeClass: number, byteLength: number): Lease | null {
+    const ptr = this.take(sizeClass, this.zeroed);
+    if (ptr <= Status.NO_ROOM) return this.refuse(ptr);
     let bytes: Uint8Array<ArrayBuffer>;
     try {
-      bytes = this.view(ptr, byteLength);
+      bytes = new Bytes(this.buffer, ptr, byteLength);
+    } catch {
+      bytes = this.viewOrGiveBack(ptr, byteLength);
+    }
+    this.ledger.took(this.tally, byteLength, sizeClass);
+    return new Lease(bytes, this, ptr, byteLength);
+  }
+
+  /** No block: there is no room, or the bookkeeping is damaged. */
+  protected refuse(status: number): null {
+    if (status < Status.NO_ROOM) this.quarantine();
+    return null;
+  }
+
+  private viewOrGiveBack(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    try {
+      return this.view(ptr, byteLength);
     } catch (error) {
       // No memory for the view itself: the block must not be lost with it.
       this.giveBack(ptr, 0, 0);
       throw error;
     }
-    this.ledger.tookClass(this.tally, byteLength, sizeClass);
-    return new Lease(bytes, this, ptr, byteLength);
   }
 
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     try {
-      return new Bytes(this.#buffer, ptr, byteLength);
+      return new Bytes(this.buffer, ptr, byteLength);
     } catch {
       // Whoever holds lease.memory can revoke it too; the bytes are where they were.
-      this.#buffer = this.memory.buffer;
-      return new Bytes(this.#buffer, ptr, byteLength);
+      this.buffer = this.memory.buffer;
+      return new Bytes(this.buffer, ptr, byteLength);
     }
   }
 
   /** Detaches every view ever made of this segment; their bytes stay. False if that cannot be done any more. */
   revoke(): boolean {
     const isRevoked = revoke(this.memory);
-    this.#buffer = this.memory.buffer;
+    this.buffer = this.memory.buffer;
     this.ledger.revoked(this.tally);
     return isRevoked;
   }

@@ -395,7 +395,7 @@ describe("a stale view in before-reuse mode", () => {
 });
 
 describe("a lease, of its owner,", () => {
-  const WHOLE_BLOCK = 0xffffffff;
+  const WHOLE_BLOCK = -1;
 
   test("asks to release the whole block, or what was vouched for, exactly once", () => {
     const owner = new FakeOwner();
