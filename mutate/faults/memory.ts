@@ -34,6 +34,7 @@ export const MEMORY: readonly Fault[] = [
     "src/segment.ts",
     ["test/misuse/memory.test.ts", "test/unit/stats.test.ts"],
     [
+      ["damage found at hand-out goes unheard", "    if (status < Status.NO_ROOM) this.quarantine();\n", ""],
       ["a segment that could not be made stays reserved", "    if (!made) ledger.unreserve(reservedBytes);\n", ""],
       ["a revocation is not counted", "    this.ledger.revoked(this.tally);\n", ""],
       ["a stale write is found and left", "    this.exports.wipe(ptr, blockBytes);\n", ""],
@@ -62,8 +63,8 @@ export const MEMORY: readonly Fault[] = [
       ],
       [
         "a block is handed out as it rested",
-        "const ptr = segment.take(sizeClass, 1);\n      if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);\n    }\n    return this.#acquireElsewhere",
-        "const ptr = segment.take(sizeClass, 0);\n      if (ptr > 0) return segment.lease(ptr, byteLength, sizeClass);\n    }\n    return this.#acquireElsewhere",
+        "  protected override readonly zeroed = 1;",
+        "  protected override readonly zeroed = 0;",
       ],
       [
         "a dropped segment's views live on",
@@ -78,9 +79,10 @@ export const MEMORY: readonly Fault[] = [
       ["a release is not counted", "    this.ledger.gaveBack(tally, byteLength);\n", ""],
       [
         "a retired segment stays current",
-        "    if (this.#current[each] === segment) this.#current[each] = undefined;".replace("    if", "      if"),
+        "      if (this.current[each] === segment) this.current[each] = undefined;\n",
         "",
       ],
+      ["that a retired segment drained goes unheard", "    segment.quietSlabs = 1;\n", ""],
       ["segments with leaks are never let go", "    for (const segment of this.#active) segment.isOld = true;\n", ""],
     ],
   ),
@@ -133,7 +135,7 @@ export const MEMORY: readonly Fault[] = [
     [
       [
         "a heap lease is not wiped",
-        "      wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written, byteLength));\n",
+        "      wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written >>> 0, byteLength));\n",
         "",
       ],
       ["a heap lease is not revoked", "      if (this.#revokes) detach(this.#buffer);\n", ""],
