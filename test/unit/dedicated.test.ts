@@ -191,7 +191,7 @@ describe("revoke: on-release, each lease", () => {
     using arena = smallArena({ revoke: "on-release", maxBytes: 50 * PAGE_BYTES });
     releaseAll(Array.from({ length: 40 }, () => arena.acquire(100)));
     expect(arena.stats().dedicated.idle).toBe(40);
-    for (let cycle = 0; cycle < 4000; cycle++) arena.acquire(100).release();
+    for (let cycle = 0; cycle < 8000; cycle++) arena.acquire(100).release();
     expect(arena.stats()).toMatchObject({ reservedBytes: PAGE_BYTES, dedicated: { leased: 0, idle: 1 } });
     expectSound(arena);
   });
