@@ -10,6 +10,7 @@
 
 import { Status, sizeClassOf } from "./abi.js";
 import type { ArenaError } from "./errors.js";
+import { IDLE_ROUNDS } from "./idle.js";
 import type { BlockOwner, Lease } from "./lease.js";
 import type { Ledger } from "./ledger.js";
 import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
@@ -18,7 +19,7 @@ export class FreeListSegment extends Segment implements BlockOwner {
   readonly #set: FreeListSegments;
   /** In the set's list of segments with free slabs. */
   hasFreeSlabs = false;
-  /** Without leases at the end of the last round. */
+  /** Without blocks when last looked at. */
   wasEmpty = false;
 
   constructor(parts: SegmentParts, ledger: Ledger, slabShift: number, set: FreeListSegments) {
@@ -67,6 +68,8 @@ export class FreeListSegments implements SegmentSet {
   readonly #roomy: Set<FreeListSegment>[];
   readonly #withFreeSlabs: FreeListSegment[] = [];
   readonly keepers = new Set<BlockKeeper>();
+  /** To the next look at what is empty. */
+  #roundsLeft = IDLE_ROUNDS;
 
   constructor(ledger: Ledger, slabShift: number, classCount: number) {
     this.#ledger = ledger;
@@ -95,8 +98,10 @@ export class FreeListSegments implements SegmentSet {
     return this.#find(sizeClass);
   }
 
-  /** Of the segments without blocks at the end of this round and the last, half go. */
+  /** The end of a round. Of the segments without blocks now and `IDLE_ROUNDS` rounds ago, half go. */
   shrink(): void {
+    if (--this.#roundsLeft > 0) return;
+    this.#roundsLeft = IDLE_ROUNDS;
     const idle: FreeListSegment[] = [];
     for (const segment of this.#segments) {
       const isEmpty = segment.exports.liveBlocks() === 0;

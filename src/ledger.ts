@@ -107,7 +107,7 @@ export class Ledger {
   onRoom: () => void = () => {};
   /** Set by the arena: a memory was collected with leases out. */
   onLeak: (tally: Tally) => void = () => {};
-  /** Set by the arena: a round is over, let idle memories shrink. */
+  /** Set by the arena: a round is over; some of them, and idle memories shrink. */
   onRound: () => void = () => {};
   /** Set by the arena: drop what is idle, because `byteLength` bytes are needed under the cap. */
   reclaim: (byteLength: number) => void = () => {};
@@ -171,7 +171,7 @@ export class Ledger {
 
   /**
    * `byteLength` bytes changed hands: the only clock that shrinking has. Once the
-   * whole cap could have been used, whatever lay idle meanwhile was not needed.
+   * whole cap could have been used a round is over; src/idle.ts says what some rounds show.
    */
   turnOver(byteLength: number): void {
     this.#turnedOver += byteLength;

@@ -195,7 +195,7 @@ export interface SegmentSet {
   acquire(sizeClass: number, byteLength: number): Lease | null;
   /** Drops the memory that has been idle longest; false if none is. */
   dropColdest(): boolean;
-  /** Drops some of what has been idle for a round. */
+  /** A round is over: drops some of what has been idle for `IDLE_ROUNDS` of them. */
   shrink(): void;
   /** Drops every memory without leases. */
   trim(): void;

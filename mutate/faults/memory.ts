@@ -145,6 +145,7 @@ export const MEMORY: readonly Fault[] = [
     ["test/unit/idle.test.ts"],
     [
       ["the warmest is dropped first", "this.#items.shift()", "this.#items.pop()"],
+      ["one round is enough", "    if (--this.#roundsLeft > 0) return;\n", ""],
       [
         "the low-water mark never falls",
         "    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;\n",

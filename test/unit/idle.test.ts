@@ -1,7 +1,7 @@
 /** The low-water decay of a stack of idle things, with plain objects for memories. */
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { IdleStack } from "../../src/idle.ts";
+import { IDLE_ROUNDS, IdleStack } from "../../src/idle.ts";
 
 interface Item {
   readonly name: number;
@@ -20,6 +20,11 @@ describe("an idle stack", () => {
     for (let name = 0; name < count; name++) stack.push({ name });
   }
 
+  /** As many rounds as something must lie unused. */
+  function endRounds(): void {
+    for (let round = 0; round < IDLE_ROUNDS; round++) stack.shrink();
+  }
+
   /** A load that has `depth` things out at once, and puts them back in the order they lay. */
   function cycle(depth: number): void {
     const out: Item[] = [];
@@ -30,11 +35,11 @@ describe("an idle stack", () => {
     for (const item of out.reverse()) stack.push(item);
   }
 
-  /** Rounds of such a load. */
-  function work(depth: number, rounds: number): void {
-    for (let round = 0; round < rounds; round++) {
+  /** Such a load, for `times` as many rounds. */
+  function work(depth: number, times: number): void {
+    for (let time = 0; time < times; time++) {
       for (let each = 0; each < 3; each++) cycle(depth);
-      stack.shrink();
+      endRounds();
     }
   }
 
@@ -60,58 +65,58 @@ describe("an idle stack", () => {
 
   test("forgets all of them without dropping one", () => {
     pushItems(4);
-    stack.shrink();
+    endRounds();
     stack.clear();
     expect(stack.length).toBe(0);
     expect(stack.pop()).toBeUndefined();
-    stack.shrink();
+    endRounds();
     expect(dropped).toEqual([]);
   });
 
   test("does not hold what was forgotten against what comes later", () => {
     pushItems(10);
-    stack.shrink();
+    endRounds();
     stack.clear();
     pushItems(10);
-    stack.shrink();
+    endRounds();
     expect(dropped).toEqual([]);
   });
 
-  test("drops nothing at the end of the round in which it came, for it cannot know what is needed", () => {
+  test("drops nothing at the end of the rounds in which it came, for it cannot know what is needed", () => {
     pushItems(10);
-    stack.shrink();
+    endRounds();
     expect(dropped).toEqual([]);
     expect(stack.length).toBe(10);
   });
 
-  test("drops half of what lay unused for a whole round, rounded up, coldest first", () => {
+  test("drops half of what lay unused for all the rounds, rounded up, coldest first", () => {
     pushItems(10);
-    stack.shrink();
+    endRounds();
     cycle(1);
     // Nine were never taken: five of them go.
-    stack.shrink();
+    endRounds();
     expect(dropped).toEqual([0, 1, 2, 3, 4]);
-    // Five lay there for all of the next round.
-    stack.shrink();
+    // Five lay there for all of the next ones.
+    endRounds();
     expect(dropped).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(stack.length).toBe(2);
   });
 
-  test("does not count what was pushed during the round as unused", () => {
+  test("does not count what was pushed during the rounds as unused", () => {
     pushItems(2);
-    stack.shrink();
+    endRounds();
     pushItems(100);
-    stack.shrink();
+    endRounds();
     expect(dropped).toEqual([0]);
     expect(stack.length).toBe(101);
   });
 
-  test("goes by the lowest point of the round, not by how it ends", () => {
+  test("goes by the lowest point of the rounds, not by how they end", () => {
     pushItems(10);
-    stack.shrink();
+    endRounds();
     cycle(8);
     cycle(1);
-    stack.shrink();
+    endRounds();
     // Two were never taken.
     expect(dropped).toEqual([0]);
   });
@@ -127,9 +132,18 @@ describe("an idle stack", () => {
 
   test("shrinks to nothing when nobody takes anything", () => {
     pushItems(50);
-    for (let round = 0; round < 20; round++) stack.shrink();
+    for (let round = 0; round < 20; round++) endRounds();
     expect(stack.length).toBe(0);
     expect(dropped).toHaveLength(50);
+  });
+
+  test("drops nothing under a load that needs all of them once in as many rounds", () => {
+    pushItems(20);
+    for (let round = 0; round < 10 * IDLE_ROUNDS; round++) {
+      cycle(round % IDLE_ROUNDS === 5 ? 20 : 1);
+      stack.shrink();
+    }
+    expect(dropped).toEqual([]);
   });
 
   test("drops nothing under a load that needs all of them once in every round", () => {
@@ -138,7 +152,7 @@ describe("an idle stack", () => {
       cycle(1);
       cycle(20);
       cycle(2);
-      stack.shrink();
+      endRounds();
     }
     expect(dropped).toEqual([]);
     expect(stack.length).toBe(20);
@@ -146,10 +160,10 @@ describe("an idle stack", () => {
 
   test("has fewer unused when some were dropped on demand", () => {
     pushItems(10);
-    stack.shrink();
+    endRounds();
     for (let each = 0; each < 9; each++) stack.dropColdest();
     pushItems(100);
-    stack.shrink();
+    endRounds();
     // One lay there all the while.
     expect(dropped).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
