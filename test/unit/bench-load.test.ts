@@ -4,12 +4,13 @@
  * How fast anything is, no test asks.
  */
 
-import { describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { cap, runCap, toMeasurements as toCapMeasurements } from "../../bench/cap.ts";
 import { runIsolated } from "../../bench/isolated.ts";
 import { latency, runLatency, toMeasurements } from "../../bench/latency.ts";
 import type { Loan } from "../../bench/lenders.ts";
 import { type MixedResult, runMixed, Schedule } from "../../bench/mixed-lifetimes.ts";
+import { createClock, openOwnClock } from "../../bench/own-clock.ts";
 import { explain, pieces } from "../../bench/pieces.ts";
 import type { Measurement, Question } from "../../bench/question.ts";
 import { runSideEffects } from "../../bench/side-effects.ts";
@@ -103,6 +104,7 @@ describe("the load of the latency question", () => {
       requests: 10,
       perSecond: 5,
       processorShare: 0.9,
+      waitedMs: 3,
       percentiles: PERCENTILES.map((each) => ns * each),
       collections: ns,
       collectionMs: 2,
@@ -219,5 +221,90 @@ describe("the pieces", () => {
     expectTables(pieces, measurements);
     const { calls, view, lease, wipes, revocation } = explain(measurements, 4096);
     for (const piece of [calls, view, lease, wipes, revocation]) expect(piece).toBeGreaterThan(0);
+  });
+});
+
+describe("a program's own clock", () => {
+  let wall: number;
+  let waited: number;
+  let asked: number;
+
+  beforeEach(() => {
+    wall = waited = 100;
+    asked = 0;
+  });
+
+  function clock() {
+    return createClock(
+      () => wall,
+      () => {
+        asked++;
+        return waited;
+      },
+    );
+  }
+
+  test("stands still while others have the processor", () => {
+    const own = clock();
+    const start = own.now();
+    wall += 50;
+    waited += 30;
+    expect(own.now() - start).toBe(20);
+    expect(own.waitedMs).toBe(30);
+    wall += 5;
+    expect(own.now() - start).toBe(25);
+  });
+
+  test("does not ask the system while nothing can have happened", () => {
+    const own = clock();
+    own.now();
+    const before = asked;
+    for (let each = 0; each < 1000; each++) {
+      wall += 0.01;
+      own.now();
+    }
+    expect(asked).toBe(before);
+  });
+
+  test("never goes back, not even if kept waiting while it asks", () => {
+    let delays = 3;
+    const own = createClock(
+      () => wall,
+      () => {
+        const told = waited;
+        if (delays-- > 0) {
+          wall += 10;
+          waited += 10;
+        }
+        return told;
+      },
+    );
+    const start = own.now();
+    wall += 1;
+    expect(own.now() - start).toBe(1);
+  });
+
+  test("ends its asking where that takes long itself", () => {
+    const own = createClock(
+      () => wall,
+      () => {
+        wall += 1;
+        return waited;
+      },
+    );
+    expect(own.now()).toBeGreaterThan(0);
+  });
+
+  test("goes on in this process, whether or not the system says who waited", () => {
+    const own = openOwnClock();
+    const start = own.now();
+    let now = start;
+    for (const end = performance.now() + 20; performance.now() < end; ) {
+      const next = own.now();
+      expect(next).toBeGreaterThanOrEqual(now);
+      now = next;
+    }
+    own.close();
+    expect(now).toBeGreaterThan(start);
   });
 });
