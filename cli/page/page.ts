@@ -119,9 +119,9 @@ function renderTable({ title, head, rows }: Table): string {
 }
 
 /** Each chart as a file: its name without the ending, and its text. */
-export function renderCharts({ machine, results }: Results): Map<string, string> {
+export function renderCharts({ machine, quick, results }: Results): Map<string, string> {
   const { node, processor, date, commit } = machine;
-  const made = `Node ${node}, ${processor}, ${date}${commit === null ? "" : `, ${commit}`}. Medians.`;
+  const made = `Node ${node}, ${processor}, ${date}${commit === null ? "" : `, ${commit}`}${quick ? ", the quick form" : ""}. Medians.`;
   const charts = results.flatMap(({ name, measurements }) => chartsOf(name, measurements));
   return new Map(charts.map((chart) => [chart.id, drawAlone(chart, made)]));
 }
