@@ -3,6 +3,8 @@
  * main thread was ready and had no processor, because others had them all. On a
  * machine with other work to do, that is most of a latency's tail, and nobody's
  * whose allocator is measured. Linux tells it; elsewhere this is an ordinary clock.
+ * It does not tell who had the processors: they may have been threads of this very
+ * process, the collector's. That favours those who need the collector.
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
