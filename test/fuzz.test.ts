@@ -52,6 +52,7 @@ function find(
     runs: 20,
     maxSteps: 300,
     reactions: ["nothing"],
+    hostile: false,
     tally: emptyTally(),
     world: { checkEvery: 50, create },
   });
