@@ -50,11 +50,11 @@ export async function fuzz(round: Round): Promise<Found | null> {
     const found = await findingOf(candidate, world);
     return found !== null && kindOf(found.message) === kindOf(message);
   };
-  // Checked after each step, what is wrong is seen near to where it goes wrong: the rest need not stay.
+  const shorter = await shrink(program, (candidate) => findsAlike(candidate, round.world));
+  // Checked after each step, what is wrong is seen where it goes wrong: what only led to the next check can go too.
   const closely = { ...round.world, checkEvery: 1 };
-  const world = (await findsAlike(program, closely)) ? closely : round.world;
-  const shortest = await shrink(program, (candidate) => findsAlike(candidate, world));
-  return describeFinding(shortest, world);
+  if (!(await findsAlike(shorter, closely))) return describeFinding(shorter, round.world);
+  return describeFinding(await shrink(shorter, (candidate) => findsAlike(candidate, closely)), closely);
 }
 
 /** What `program` finds, if anything. */

@@ -464,7 +464,7 @@ export const MUTANTS: readonly Mutant[] = [
       '    this.#requireLease("reset").bytes.fill(0, 0, this.#length);\n',
       '    this.#requireLease("reset");\n',
     ],
-    ["no wipe after a failed write", "        this.#bytes.fill(0, at, at + written);\n", ""],
+    ["no wipe after a failed write", "if (this.#bytes.length > 0) this.#bytes.fill(0, at, at + written);", ""],
     ["a varint's last byte is off by one", "for (; rest > 0x7f;", "for (; rest > 0x80;"],
     ["a varint is a byte short", "value >= bound; bound *= 128", "value > bound; bound *= 128"],
     ["a negative zigzag is off by one", "-2 * value - 1", "-2 * value"],
