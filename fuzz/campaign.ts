@@ -6,9 +6,11 @@
 import { setImmediate } from "node:timers/promises";
 import type { RevokeMode } from "cleanslab";
 import fc from "fast-check";
+import { Finding } from "./finding.js";
 import { type Program, programs, type Reaction } from "./program.js";
 import { emptyTally, runProgram, type Tally } from "./steps.js";
-import { Finding, type WorldOptions } from "./world.js";
+import { Transcript } from "./transcript.js";
+import type { WorldOptions } from "./world.js";
 
 export interface Round {
   readonly mode: RevokeMode;
@@ -17,6 +19,8 @@ export interface Round {
   readonly runs: number;
   readonly maxSteps: number;
   readonly reactions: readonly Reaction[];
+  /** Whether someone writes over the bookkeeping. */
+  readonly hostile: boolean;
   /** Counts what was done, by kind. */
   readonly tally: Tally;
   readonly world: Pick<WorldOptions, "checkEvery" | "create">;
@@ -26,13 +30,13 @@ export interface Round {
 export interface Found {
   readonly program: Program;
   readonly finding: Finding;
-  /** TypeScript that shows it, with nothing but the library. */
+  /** A module of plain JavaScript that shows it, with nothing but the library. */
   readonly source: string;
 }
 
 /** Runs a round; the shortest program that fails, if any does. */
 export async function fuzz(round: Round): Promise<Found | null> {
-  const property = fc.asyncProperty(programs(round.mode, round.reactions, round.maxSteps), async (program) => {
+  const property = fc.asyncProperty(programs(round.mode, round), async (program) => {
     await runProgram(program, round.world, round.tally);
     // A job of its own for each, so that what one leaves behind can be collected.
     await setImmediate();
@@ -40,19 +44,23 @@ export async function fuzz(round: Round): Promise<Found | null> {
   const result = await fc.check(property, { seed: round.seed, numRuns: round.runs, endOnFailure: true });
   if (result.counterexample === null) return null;
   const [program] = result.counterexample;
-  const { message } = (await findingOf(program, round.world, [])) ?? {};
+  const { message } = (await findingOf(program, round.world)) ?? {};
   if (message === undefined) throw new Error("a program failed only once: what it found depends on the collector");
-  const isAlike = async (candidate: Program): Promise<boolean> => {
-    const found = await findingOf(candidate, round.world, []);
+  const findsAlike = async (candidate: Program, world: Round["world"]): Promise<boolean> => {
+    const found = await findingOf(candidate, world);
     return found !== null && kindOf(found.message) === kindOf(message);
   };
-  return describeFinding(await shrink(program, isAlike), round.world);
+  const shorter = await shrink(program, (candidate) => findsAlike(candidate, round.world));
+  // Checked after each step, what is wrong is seen where it goes wrong: what only led to the next check can go too.
+  const closely = { ...round.world, checkEvery: 1 };
+  if (!(await findsAlike(shorter, closely))) return describeFinding(shorter, round.world);
+  return describeFinding(await shrink(shorter, (candidate) => findsAlike(candidate, closely)), closely);
 }
 
 /** What `program` finds, if anything. */
-async function findingOf(program: Program, world: Round["world"], transcript: string[]): Promise<Finding | null> {
+async function findingOf(program: Program, world: Round["world"], transcript?: Transcript): Promise<Finding | null> {
   try {
-    await runProgram(program, { ...world, transcript }, emptyTally());
+    await runProgram(program, transcript === undefined ? world : { ...world, transcript }, emptyTally());
     return null;
   } catch (error) {
     return error instanceof Finding ? error : new Finding(String((error as Error).stack));
@@ -123,51 +131,8 @@ function plainerThan({ options, reaction }: Program): Partial<Program>[] {
 }
 
 async function describeFinding(program: Program, world: Round["world"]): Promise<Found> {
-  const transcript: string[] = [];
+  const transcript = new Transcript();
   const finding = await findingOf(program, world, transcript);
   if (finding === null) throw new Error("the shrunk program fails no more: what it found depends on the collector");
-  return { program, finding, source: sourceOf(program, transcript, finding) };
-}
-
-const REACTION_CODE: Record<Reaction, string> = {
-  nothing: "",
-  acquire: "arena.use(100, (bytes) => bytes.fill(1))",
-  trim: "arena.trim()",
-  audit: "arena.audit()",
-  throw: 'throw new Error("planned")',
-  dispose: "arena[Symbol.dispose]()",
-};
-
-function sourceOf({ options, reaction }: Program, transcript: readonly string[], finding: Finding): string {
-  const code = transcript.join("\n");
-  const deferred = new Set(code.match(/\bdeferred\d+\b/g));
-  return [
-    'import assert from "node:assert/strict";',
-    'import { Arena } from "cleanslab";',
-    "",
-    `// ${finding.message.replaceAll("\n", "\n// ")}`,
-    `const create = () => new Arena(${JSON.stringify(options)});`,
-    "let arena = create();",
-    ...(reaction === "nothing"
-      ? []
-      : [
-          `for (const type of ["leak", "dirty", "exhausted"] as const) {`,
-          `  arena.addEventListener(type, () => { ${REACTION_CODE[reaction]}; }, { once: true });`,
-          "}",
-        ]),
-    ...(deferred.size === 0
-      ? []
-      : [
-          "const rest = () => new Promise((resolve) => setImmediate(resolve));",
-          "function later() {",
-          "  let settle: { resolve(): void; reject(reason: unknown): void } | undefined;",
-          "  const promise = new Promise<void>((resolve, reject) => { settle = { resolve, reject }; });",
-          "  return Object.assign({ promise }, settle as NonNullable<typeof settle>);",
-          "}",
-        ]),
-    ...[...deferred].map((name) => `const ${name} = later();`),
-    code,
-    ...(finding.assertion === "" ? [] : [`${finding.assertion};`]),
-    "",
-  ].join("\n");
+  return { program, finding, source: transcript.source(program, finding.message) };
 }

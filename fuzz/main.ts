@@ -1,20 +1,23 @@
 /**
- * `npm run fuzz -- [--minutes N] [--operations N] [--seed S] [--mode M …]`: random
- * programs of the whole public API against the model, in each mode in turn, until
- * the time is over and each mode has had its operations. What it finds it shrinks
- * and prints as a program that runs by itself; then it exits with 1.
+ * `npm run fuzz -- [--minutes N] [--operations N] [--seed S] [--mode M …] [--hostile]`:
+ * random programs of the whole public API against the model, in each mode in turn,
+ * until the time is over and each mode has had its operations. In one program of
+ * eleven, or with `--hostile` in all, a holder writes over the bookkeeping. What it
+ * finds it shrinks and prints as a program that runs by itself; then it exits with 1.
  */
 
 import { parseArgs } from "node:util";
 import type { RevokeMode } from "cleanslab";
 import { fuzz } from "./campaign.js";
+import { PlannedError } from "./finding.js";
 import { MODES, REACTIONS, STEP_NAMES } from "./program.js";
 import { emptyTally, type Tally } from "./steps.js";
-import { PlannedError } from "./world.js";
+import { Watchdog } from "./watchdog.js";
 
 /** One arena serves a program of some thousand operations: making it costs as much as a hundred. */
 const MAX_STEPS = 600;
 const RUNS_PER_ROUND = 10;
+const HOSTILE_RUNS_PER_ROUND = 1;
 const CHECK_EVERY = 200;
 const COLLECT_EVERY = 5;
 
@@ -29,6 +32,7 @@ const { values } = parseArgs({
     operations: { type: "string" },
     seed: { type: "string" },
     mode: { type: "string", multiple: true },
+    hostile: { type: "boolean", default: false },
   },
 });
 
@@ -53,6 +57,7 @@ process.on("uncaughtException", (error) => {
   process.exit(2);
 });
 
+const watchdog = new Watchdog();
 const tallies = new Map<RevokeMode, Tally>(modes.map((mode) => [mode, emptyTally()]));
 const seconds = new Map<RevokeMode, number>(modes.map((mode) => [mode, 0]));
 
@@ -60,25 +65,35 @@ function doneIn(mode: RevokeMode): number {
   return Object.values(tallies.get(mode) ?? {}).reduce((sum, count) => sum + count, 0);
 }
 
+/** Sound programs, then hostile ones; false if one of them found anything. */
 async function runRound(mode: RevokeMode, round: number): Promise<boolean> {
-  const tally = tallies.get(mode) ?? emptyTally();
   const roundSeed = (seed + round) % 2 ** 31;
+  const isSound =
+    (values.hostile || (await runPrograms(mode, roundSeed, RUNS_PER_ROUND, false))) &&
+    (await runPrograms(mode, roundSeed, values.hostile ? RUNS_PER_ROUND : HOSTILE_RUNS_PER_ROUND, true));
+  // Each arena takes tens of gigabytes of addresses, of which there is an end.
+  if (round % COLLECT_EVERY === 0) globalThis.gc?.();
+  return isSound;
+}
+
+async function runPrograms(mode: RevokeMode, roundSeed: number, runs: number, hostile: boolean): Promise<boolean> {
+  const again = `npm run fuzz -- --mode ${mode} --seed ${roundSeed} --operations 1${hostile ? " --hostile" : ""}`;
+  watchdog.expect(again);
   const start = performance.now();
   const found = await fuzz({
     mode,
     seed: roundSeed,
-    runs: RUNS_PER_ROUND,
+    runs,
     maxSteps: MAX_STEPS,
     reactions: REACTIONS,
-    tally,
+    hostile,
+    tally: tallies.get(mode) ?? emptyTally(),
     world: { checkEvery: CHECK_EVERY },
   });
   seconds.set(mode, (seconds.get(mode) ?? 0) + (performance.now() - start) / 1000);
-  // Each arena takes tens of gigabytes of addresses, of which there is an end.
-  if (round % COLLECT_EVERY === 0) globalThis.gc?.();
   if (found === null) return true;
   console.log(`\n${mode}: ${found.finding.message}\n\n${found.source}`);
-  console.log(`Again: npm run fuzz -- --mode ${mode} --seed ${roundSeed} --operations 1`);
+  console.log(`Again: ${again}`);
   return false;
 }
 
@@ -111,4 +126,5 @@ for (let round = 0; isSound; round++) {
   process.stdout.write(isLive ? `\r${progressLine()}` : `${progressLine()}\n`);
 }
 console.log(`\n${report()}\nseed ${seed}: ${isSound ? "no finding" : "a finding, above"}`);
+await watchdog.stop();
 process.exitCode = isSound ? 0 : 1;

@@ -17,7 +17,8 @@ export type Reaction = (typeof REACTIONS)[number];
 
 /** Every kind of step, with the ways in which it can be done. */
 export const STEPS = {
-  acquire: ["acquire", "pool", "copyOf", "scope", "scopeBytes"],
+  acquire: ["acquire", "pool", "copyOf"],
+  acquireInScope: ["acquire", "bytes"],
   acquireAsync: ["without signal", "with signal", "aborted"],
   abort: [""],
   use: ["returns", "throws", "nests", "resolves later"],
@@ -29,10 +30,13 @@ export const STEPS = {
   closeScope: ["release", "dispose"],
   view: ["DataView", "Uint16Array", "Float64Array", "BigUint64Array"],
   copy: [""],
+  write: ["take", "release", "dispose"],
   staleWrite: [""],
   bufferWrite: [""],
+  damage: ["bytes", "number", "copy", "fill"],
   useEnded: ["release", "bytes", "view", "copy", "pin", "releaseAfter", "dispose"],
   badArgument: [""],
+  setTrace: ["off", "sampled", "all"],
   trim: [""],
   check: [""],
   leak: [""],
@@ -48,6 +52,7 @@ export interface Step {
   readonly do: StepName;
   /** Index into the ways of the step. */
   readonly way: number;
+  /** Of `damage`: the address. */
   readonly byteLength: number;
   /** Which of the things at hand, modulo how many there are. */
   readonly pick: number;
@@ -96,10 +101,13 @@ function step(weight: number, name: StepName, { byteLength = fc.constant(0), tim
   };
 }
 
-const anyStep: fc.Arbitrary<Step> = fc.oneof(
-  step(40, "acquire", { byteLength, times: 4 }),
-  step(12, "acquire", { byteLength: fc.integer({ min: 0, max: 3000 }), times: 60 }),
-  step(3, "acquire", { byteLength: longByteLength }),
+const soundSteps = [
+  step(24, "acquire", { byteLength, times: 4 }),
+  step(7, "acquire", { byteLength: fc.integer({ min: 0, max: 3000 }), times: 60 }),
+  step(2, "acquire", { byteLength: longByteLength }),
+  step(16, "acquireInScope", { byteLength, times: 4 }),
+  step(5, "acquireInScope", { byteLength: fc.integer({ min: 0, max: 3000 }), times: 60 }),
+  step(1, "acquireInScope", { byteLength: longByteLength }),
   step(5, "acquireAsync", { byteLength, times: 3 }),
   step(2, "abort"),
   step(8, "use", { byteLength, times: 3 }),
@@ -112,16 +120,23 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   step(3, "closeScope"),
   step(8, "view"),
   step(4, "copy"),
+  step(4, "write", { byteLength, times: 2 }),
   step(10, "staleWrite", { times: 4 }),
   step(3, "bufferWrite", { times: 4 }),
   step(5, "useEnded"),
   step(4, "badArgument"),
+  step(0.1, "setTrace"),
   step(1, "trim"),
   step(1, "check"),
   step(1, "leak", { times: 2 }),
   step(0.02, "collect"),
   step(0.2, "dispose"),
-);
+];
+const soundStep: fc.Arbitrary<Step> = fc.oneof(...soundSteps);
+
+/** Class heads and slab records more often than the links behind them. */
+const address = fc.oneof(fc.nat(127), fc.nat(2175), fc.nat(12_287), fc.nat(PAGE_BYTES - 1));
+const hostileStep: fc.Arbitrary<Step> = fc.oneof(...soundSteps, step(8, "damage", { byteLength: address }));
 
 function optionsFor(revoke: RevokeMode) {
   return fc
@@ -140,11 +155,17 @@ function optionsFor(revoke: RevokeMode) {
     }));
 }
 
-/** Programs for one mode; the listeners react in one of `reactions`. */
-export function programs(revoke: RevokeMode, reactions: readonly Reaction[], maxSteps: number): fc.Arbitrary<Program> {
+/**
+ * Programs for one mode; the listeners react in one of `reactions`. In hostile
+ * ones someone writes over the bookkeeping, too.
+ */
+export function programs(
+  revoke: RevokeMode,
+  { reactions, maxSteps, hostile }: { reactions: readonly Reaction[]; maxSteps: number; hostile: boolean },
+): fc.Arbitrary<Program> {
   return fc.record({
     options: optionsFor(revoke),
     reaction: fc.constantFrom(...reactions),
-    steps: fc.array(anyStep, { minLength: 1, maxLength: maxSteps, size: "max" }),
+    steps: fc.array(hostile ? hostileStep : soundStep, { minLength: 1, maxLength: maxSteps, size: "max" }),
   });
 }

@@ -325,7 +325,8 @@ export class ByteWriter {
       try {
         this.#grow(at + written + this.#roomFor(text, read));
       } catch (error) {
-        this.#bytes.fill(0, at, at + written);
+        // Growing may have ended the arena, and the block's views with it.
+        if (this.#bytes.length > 0) this.#bytes.fill(0, at, at + written);
         throw error;
       }
       ({ read, written } = encodeInto(text, this.#bytes, at));

@@ -4,17 +4,17 @@
  * test/model-arena.test.ts's business.
  */
 
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { Arena, type Lease } from "cleanslab";
-import { transformSync } from "esbuild";
+import { promisify } from "node:util";
+import { Arena, type Lease, type RevokeMode } from "cleanslab";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Found, fuzz, shrink } from "../fuzz/campaign.js";
-import { MODES, type Program, STEP_NAMES, type Step } from "../fuzz/program.js";
-import { emptyTally } from "../fuzz/steps.js";
+import { MODES, type Program, programs, REACTIONS, STEP_NAMES, STEPS, type Step } from "../fuzz/program.js";
+import { emptyTally, runProgram, type Tally } from "../fuzz/steps.js";
+import { Transcript } from "../fuzz/transcript.js";
 import { seed } from "./seeded.js";
 
 /** Hands out leases of more than 1000 bytes with a byte that is not zero. */
@@ -52,6 +52,7 @@ function find(
     runs: 20,
     maxSteps: 300,
     reactions: ["nothing"],
+    hostile: false,
     tally: emptyTally(),
     world: { checkEvery: 50, create },
   });
@@ -75,42 +76,94 @@ describe.each(MODES)("in %s mode the fuzzer", (mode) => {
   });
 });
 
+/** Runs `source` in a process of its own, on the arena that `declaration` makes of the library's, as `Sound`; what it says when it fails. */
+async function failureOf(source: string, declaration?: string): Promise<string> {
+  // Within the package, so that its name leads to it.
+  const folder = mkdtempSync(join("build", "printed-"));
+  try {
+    const file = join(folder, "program.mjs");
+    const imported = 'import { Arena } from "cleanslab";';
+    expect(source).toContain(imported);
+    const broken = `import { Arena as Sound } from "cleanslab";\n${declaration}`;
+    writeFileSync(file, declaration === undefined ? source : source.replace(imported, broken));
+    await promisify(execFile)(process.execPath, [file]);
+    return "";
+  } catch (error) {
+    return `${(error as Error).message}\n\n${source}`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 describe("what the fuzzer prints", () => {
-  /** Runs `source` on the arena that `declaration` makes of the library's, as `Sound`; what it says when it fails. */
-  function failureOf(source: string, declaration: string): string {
-    const folder = mkdtempSync(join(tmpdir(), "cleanslab-fuzz-"));
-    try {
-      const library = pathToFileURL("dist/index.js").href;
-      const program = source.replace(
-        'import { Arena } from "cleanslab";',
-        `import { Arena as Sound } from "${library}";\n${declaration}`,
-      );
-      const file = join(folder, "program.mjs");
-      writeFileSync(file, transformSync(program, { loader: "ts", format: "esm" }).code);
-      execFileSync(process.execPath, [file], { stdio: "pipe" });
-      return "";
-    } catch (error) {
-      return String((error as { stderr?: unknown }).stderr);
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
+  const dirty = `class Arena extends Sound {
+    acquire(byteLength) {
+      const lease = super.acquire(byteLength);
+      if (byteLength > 1000) lease.bytes[5] = 1;
+      return lease;
     }
+  }`;
+
+  test.each(["acquire", "use"] as const)(
+    "fails on the broken arena, and runs through on a sound one: %s",
+    async (name) => {
+      let source = "";
+      for (let from = 1; !source.includes(`arena.${name}(1001`); from++) {
+        source = (await find("before-reuse", (options) => new DirtyArena(options), from))?.source ?? "";
+      }
+      expect(await failureOf(source, dirty)).toContain("AssertionError");
+      expect(await failureOf(source)).toBe("");
+    },
+  );
+
+  const step = (name: Step["do"], way = 0, byteLength = 0, times = 1): Step => {
+    return { do: name, way, byteLength, pick: way === 0 ? 0 : 3, times };
+  };
+  /** Every kind of step in every way, on short leases and on longer ones. */
+  const everyStep = STEP_NAMES.flatMap((name) =>
+    STEPS[name].flatMap((_, way) => [100, 5000].map((byteLength) => step(name, way, byteLength, 2))),
+  );
+  /** Somebody waits, and gives up. */
+  const waiting = [step("acquire", 0, 250_000, 30), step("acquireAsync", 1, 250_000, 2), step("abort")];
+  const PROGRAMS = 8;
+
+  /** Steps of random programs and all others, as printed; answers which kinds were done. */
+  async function run(mode: RevokeMode, change: (program: Program) => Program): Promise<Tally> {
+    const random = fc.sample(programs(mode, { reactions: REACTIONS, maxSteps: 40, hostile: true }), {
+      seed,
+      numRuns: PROGRAMS,
+    });
+    const tally = emptyTally();
+    for (const [at, sampled] of random.entries()) {
+      // Each starts at another of the steps, and goes through all of them.
+      const start = Math.floor((at / PROGRAMS) * everyStep.length);
+      const steps = [...sampled.steps, ...waiting, ...everyStep.slice(start), ...everyStep.slice(0, start)];
+      const program = change({ ...sampled, reaction: REACTIONS[at % REACTIONS.length] ?? "nothing", steps });
+      const transcript = new Transcript();
+      await runProgram(program, { checkEvery: 50, transcript }, tally);
+      const source = transcript.source(program, "no finding");
+      expect(await failureOf(source), `CLEANSLAB_SEED=${seed}, ${mode}, program ${at}`).toBe("");
+    }
+    return tally;
   }
 
-  test("fails on the broken arena, and runs through on a sound one", async () => {
-    // Found by a plain acquire: what use() and its callback did is printed for people only.
-    let source = "";
-    for (let from = 1; !source.includes("arena.acquire(1001)"); from++) {
-      source = (await find("before-reuse", (options) => new DirtyArena(options), from))?.source ?? "";
-    }
-    const broken = `class Arena extends Sound {
-      acquire(byteLength) {
-        const lease = super.acquire(byteLength);
-        if (byteLength > 1000) lease.bytes[5] = 1;
-        return lease;
-      }
-    }`;
-    expect(failureOf(source, broken)).toContain("AssertionError");
-    expect(failureOf(source, "const Arena = Sound;")).toBe("");
+  test.each(MODES)("runs as it is, with every kind of step, in %s mode", { timeout: 600_000 }, async (mode) => {
+    // What a listener throws ends a test run. When the collector finds a leak is not for a program to say.
+    const inTurn = await run(mode, (program) => ({
+      ...program,
+      reaction: program.reaction === "throw" ? "nothing" : program.reaction,
+      steps: program.steps.filter((each) => each.do !== "leak"),
+    }));
+    // With leaks there is room for all, and nobody reacts.
+    const leaking = await run(mode, ({ options, ...program }) => ({
+      ...program,
+      reaction: "nothing",
+      options: { ...options, maxBytes: 256 * 1024 * 1024 },
+    }));
+    // Of stale views only the default mode lets anyone write through.
+    const impossible = mode === "before-reuse" ? [] : ["staleWrite", "bufferWrite"];
+    const undone = STEP_NAMES.filter((name) => inTurn[name] + leaking[name] === 0);
+    expect(undone.filter((name) => !impossible.includes(name))).toEqual([]);
   });
 });
 

@@ -331,6 +331,15 @@ describe('what an "exhausted" listener ends in the middle of its acquire', () =>
     expect(writer.released).toBe(true);
     expect(arena.stats().liveLeases).toBe(liveLeases);
   });
+
+  test("is the arena: a writer half-way through a text says so", () => {
+    const arena = full();
+    const writer = arena.writer(64);
+    arena.addEventListener("exhausted", () => arena[Symbol.dispose]());
+    expectThrow(() => writer.writeString("x".repeat(100000)), "ERR_ARENA_DISPOSED", "the arena was disposed");
+    writer[Symbol.dispose]();
+    expect(writer.released).toBe(true);
+  });
 });
 
 describe("a writer in a damaged segment", () => {

@@ -25,6 +25,7 @@ describe.each(MODES)("%s", (mode) => {
         runs: 10,
         maxSteps: 150,
         reactions,
+        hostile: false,
         tally,
         world: { checkEvery: 5 },
       });
