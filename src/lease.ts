@@ -234,9 +234,11 @@ export class Lease {
    *
    * @returns a promise that settles as `promise` does, once the block is returned.
    *   Use it in that promise's place: a rejection comes out of it.
-   * @throws ArenaError `ERR_LEASE_RELEASED` if already released.
+   * @throws ArenaError `ERR_LEASE_RELEASED` if already released, `ERR_INVALID_ARGUMENT` if
+   *   `promise` is none, as from a function that takes a callback: the lease is then still yours.
    */
   releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
+    if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
     const settled = Promise.resolve(promise);
     const pin = this.pin();
     this.release();
@@ -288,6 +290,10 @@ export class Lease {
         "by other code; release the lease and do not grow lease.memory",
     );
   }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
 
 export function bringAbout(after: Aftermath): void {

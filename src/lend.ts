@@ -1,7 +1,7 @@
 /** Lending a lease's bytes to a function. Owns that the lease ends, whatever the function does. */
 
 import { throwAll } from "./errors.js";
-import type { Lease } from "./lease.js";
+import { isThenable, type Lease } from "./lease.js";
 
 /** Calls `fn`, and releases when it returns or throws, or when the promise it returned settles. */
 export function lend<T>(lease: Lease, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
@@ -30,8 +30,4 @@ export function lend<T>(lease: Lease, fn: (bytes: Uint8Array<ArrayBuffer>) => T)
   }
   end();
   return result;
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }

@@ -57,7 +57,9 @@ class WatchedOwner extends StandIn {
   override release(ptr: number, byteLength: number, written: number): Aftermath | undefined {
     // Length 0 where the view was detached: disposed, which the owner says, or revoked by others.
     const isKnown = this.#watch.acquired !== undefined && byteLength > 0 && this.#view.length === byteLength;
-    const changed = isKnown ? this.#view.subarray(Math.min(written >>> 0, byteLength)).findIndex((byte) => byte !== 0) : -1;
+    const changed = isKnown
+      ? this.#view.subarray(Math.min(written >>> 0, byteLength)).findIndex((byte) => byte !== 0)
+      : -1;
     if (changed >= 0) {
       throw invalidArgument("written", written, `at least ${written + changed + 1}: the byte before it was changed`);
     }

@@ -67,6 +67,7 @@ const CALLS: [name: string, parameter: string, nonsense: unknown[], call: Call][
   ],
   ["Lease.view", "View", [{}, null, 5, () => {}, Date], ({ lease }, each) => lease.view(each)],
   ["Lease.release", "options", OBJECT, ({ lease }, each) => lease.release(each)],
+  ["Lease.releaseAfter", "promise", [undefined, null, 5, "at once", {}], ({ lease }, each) => lease.releaseAfter(each)],
   ["Lease.release", "written", LENGTH, ({ lease }, each) => lease.release({ written: each })],
   ["Scope.acquire", "byteLength", LENGTH, ({ scope }, each) => scope.acquire(each)],
   ["Scope.bytes", "byteLength", LENGTH, ({ scope }, each) => scope.bytes(each)],
@@ -212,8 +213,8 @@ const TAKES_NOTHING = [
   ...["take", "reset", "release"].map((each) => `ByteWriter.${each}`),
   "PlainPool.acquire",
 ];
-/** What is no promise is as good as one that is fulfilled, as with `await`. An error's message is anyone's. */
-const TAKES_ANYTHING = ["Lease.releaseAfter", "core.ArenaError"];
+/** An error's message is anyone's. */
+const TAKES_ANYTHING = ["core.ArenaError"];
 
 test.each(CALLS)("%s refuses what is no %s", async (name, parameter, nonsense, call) => {
   for (const each of nonsense) {
