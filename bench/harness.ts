@@ -8,6 +8,7 @@
  */
 
 import { Bench } from "tinybench";
+import { type Summary, summarize } from "./statistics.ts";
 
 /** One batch of a rival: does its operation this many times. */
 export type Batch = (operations: number) => unknown;
@@ -31,30 +32,79 @@ export interface Plan {
 }
 
 const BATCHES_A_ROUND = 4;
+/** The compiler's rounds, which do not count. */
+const WARM_UP_ROUNDS = 2;
 
 /** Times every rival, interleaved, and gives each its figure. */
-export function measure(rivals: Record<string, Batch>, { operations, rounds, progress }: Plan): Record<string, Figure> {
+export function measure(rivals: Record<string, Batch>, plan: Plan): Record<string, Figure> {
+  const samples = new Map<string, number[]>(Object.keys(rivals).map((name) => [name, []]));
+  for (const round of interleave(rivals, plan, WARM_UP_ROUNDS, BATCHES_A_ROUND)) {
+    for (const [name, ns] of round) samples.get(name)?.push(...ns);
+  }
+  return Object.fromEntries([...samples].map(([name, ns]) => [name, figureFrom(ns)]));
+}
+
+/** A rival's figure, and what it takes times what the first rival takes in the same round. */
+export interface Compared {
+  figure: Figure;
+  ratio: Summary;
+}
+
+/**
+ * For differences of a few percent: each round is one batch of each rival, and
+ * what is compared are batches of one round, a few milliseconds apart. Many
+ * rounds of short batches, rather than few of long ones.
+ */
+export function compare(rivals: Record<string, Batch>, plan: Plan): Record<string, Compared> {
+  const rounds = [...interleave(rivals, plan, Math.max(WARM_UP_ROUNDS, plan.rounds / 10), 1)];
+  const nsOf = (name: string): number[] => rounds.map((round) => round.get(name)?.[0] ?? Number.NaN);
   const names = Object.keys(rivals);
-  const samples = new Map<string, number[]>(names.map((name) => [name, []]));
-  for (let round = -2; round < rounds; round++) {
-    const bench = new Bench({ iterations: BATCHES_A_ROUND, time: 0, warmup: false, retainSamples: true, throws: true });
+  const first = nsOf(names[0] ?? "");
+  return Object.fromEntries(
+    names.map((name) => {
+      const ns = nsOf(name);
+      return [
+        name,
+        { figure: figureFrom(ns), ratio: summarize(ns.map((each, at) => each / (first[at] ?? Number.NaN))) },
+      ];
+    }),
+  );
+}
+
+/** Half the interval about a median in which, 19 times out of 20, that of endless samples lies: as for the notches of a box plot. */
+export function uncertaintyOf({ value, spread, samples }: Summary): number {
+  return (1.57 * 2 * spread * value) / Math.sqrt(samples);
+}
+
+/** Nanoseconds for one operation, of every batch of each rival, round by round. */
+function* interleave(
+  rivals: Record<string, Batch>,
+  { operations, rounds, progress }: Plan,
+  warmUp: number,
+  batches: number,
+): Generator<Map<string, readonly number[]>> {
+  const names = Object.keys(rivals);
+  const first = -Math.ceil(warmUp);
+  for (let round = first; round < rounds; round++) {
+    const bench = new Bench({ iterations: batches, time: 0, warmup: false, retainSamples: true, throws: true });
     // Turned each round, so that nobody always runs behind the same neighbour's garbage.
     for (let each = 0; each < names.length; each++) {
-      const name = names[(each + round + names.length * 2) % names.length] as string;
+      const name = names[(each + round - first) % names.length] as string;
       const batch = rivals[name] as Batch;
       bench.add(name, () => {
         batch(operations);
       });
     }
     bench.runSync();
-    progress?.((round + 3) / (rounds + 2));
-    if (round < 0) continue; // the compiler's rounds
-    for (const { name, result } of bench.tasks) {
-      if (!("latency" in result)) throw new Error(`${name} was not measured`);
-      for (const ms of result.latency.samples ?? []) samples.get(name)?.push((ms * 1e6) / operations);
-    }
+    progress?.((round - first + 1) / (rounds - first));
+    if (round < 0) continue;
+    yield new Map(
+      bench.tasks.map(({ name, result }) => {
+        if (!("latency" in result)) throw new Error(`${name} was not measured`);
+        return [name, (result.latency.samples ?? []).map((ms) => (ms * 1e6) / operations)];
+      }),
+    );
   }
-  return Object.fromEntries(names.map((name) => [name, figureFrom(samples.get(name) ?? [])]));
 }
 
 /** The median and the spread of `samples`, which are nanoseconds for one operation. */

@@ -94,7 +94,7 @@ export class Arena extends ArenaEventTarget {
     });
     this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
     tellWhenAnnounced(this.#countdown);
-    this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke !== "never");
+    this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke);
     this.#segments = this.#createSegments();
     this.#current = this.#segments?.current ?? [];
     this.#waiters = new Waiters((waiting) => {

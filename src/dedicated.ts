@@ -6,7 +6,8 @@
  *     is held by its lease alone, so a leaked one is collected.
  * D2  No view of an idle memory works, unless the mode is `"never"` and the lease
  *     was no guard. It is all zeros, but for what a caller vouched was never
- *     written: that is wiped when the memory is next leased.
+ *     written, and for what lies behind a guard, where nobody had anything to
+ *     write: that is wiped when the memory is next leased so far.
  */
 
 import { Bytes, type Memory, PAGE_BYTES, revoke, wipeBytes } from "./abi.js";
@@ -14,6 +15,7 @@ import { type ArenaError, arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
 import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
+import type { RevokeMode } from "./options.js";
 
 /** Memories of one lease beyond which none is made for a guard: a Chromium process has 123 memories in all. */
 const MAX_GUARDS = 32;
@@ -40,24 +42,35 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     this.tally.state = "active";
     const { buffer } = this.memory;
     if (this.#set.ledger.tracesAll) this.#inspect();
-    if (this.#wiped < buffer.byteLength) wipeBytes(new Bytes(buffer, this.#wiped), 0);
+    const end = this.#endOf(byteLength);
+    if (this.#wiped < end) wipeBytes(new Bytes(buffer, this.#wiped, end - this.#wiped), 0);
     const bytes = new Bytes(buffer, 0, byteLength);
     const { ledger } = this.#set;
     ledger.took(this.tally, byteLength, ledger.rowOf(byteLength));
-    return new Lease(bytes, this, 0, byteLength);
+    const lease = new Lease(bytes, this, 0, byteLength);
+    // As if watched, so that at release the engine need not expect this owner where all others are segments.
+    return origin === "guard" ? Lease.watch(lease, (owner) => owner) : lease;
   }
 
   release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
     if (this.closed) throw arenaDisposed("release");
     // Revoked first: what is wiped after that, no view can write to.
-    const isRevoked = this.#set.revokes || this.origin === "guard" ? this.revoke() : true;
-    const whole = new Bytes(this.memory.buffer);
-    this.#wiped = Math.min(written >>> 0, whole.length);
-    wipeBytes(whole, 0, 0, this.#wiped);
+    const isRevoked = this.#set.mode !== "never" || this.origin === "guard" ? this.revoke() : true;
+    this.#wiped = Math.min(written >>> 0, this.#endOf(byteLength));
+    wipeBytes(new Bytes(this.memory.buffer, 0, this.#wiped), 0);
     this.#set.ledger.gaveBack(this.tally, byteLength);
     if (isRevoked) this.#set.takeBack(this);
     else this.#set.drop(this);
     return undefined;
+  }
+
+  /**
+   * How far this memory must be zero for a lease of `byteLength` bytes: to its end. But
+   * where other leases lie in segments, whose `.buffer` shows more than the lease, a
+   * guard need be no better: to wipe 64 KiB for each would be most of what it costs.
+   */
+  #endOf(byteLength: number): number {
+    return this.origin === "guard" && this.#set.mode !== "on-release" ? byteLength : this.tally.reservedBytes;
   }
 
   /** Looks for what was written where all was wiped: by a read still under way, or in `"never"` mode by a stale view. */
@@ -88,14 +101,13 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
 
 export class DedicatedMemories {
   readonly ledger: Ledger;
-  /** Whether views die at release. */
-  readonly revokes: boolean;
+  readonly mode: RevokeMode;
   /** By length in pages. */
   readonly #idle = new Map<number, IdleStack<DedicatedMemory>>();
 
-  constructor(ledger: Ledger, revokes: boolean) {
+  constructor(ledger: Ledger, mode: RevokeMode) {
     this.ledger = ledger;
-    this.revokes = revokes;
+    this.mode = mode;
   }
 
   /** A lease with a memory of its own, or `null` if cap or engine have no room. */

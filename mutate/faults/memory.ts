@@ -109,14 +109,20 @@ export const MEMORY: readonly Fault[] = [
     "src/dedicated.ts",
     ["test/unit/dedicated.test.ts"],
     [
-      ["no wipe on release", "    wipeBytes(whole, 0, 0, this.#wiped);\n", ""],
+      ["no wipe on release", "    wipeBytes(new Bytes(this.memory.buffer, 0, this.#wiped), 0);\n", ""],
       [
         "what was vouched for is not wiped later",
-        "    if (this.#wiped < buffer.byteLength) wipeBytes(new Bytes(buffer, this.#wiped), 0);\n",
+        "    if (this.#wiped < end) wipeBytes(new Bytes(buffer, this.#wiped, end - this.#wiped), 0);\n",
         "",
       ],
       ["no revocation on release", "? this.revoke() : true;", "? true : true;"],
-      ["a guard is not revoked", 'this.#set.revokes || this.origin === "guard"', "this.#set.revokes"],
+      ["a guard is not revoked", 'this.#set.mode !== "never" || this.origin === "guard"', 'this.#set.mode !== "never"'],
+      ["what lies behind a lease is not wiped on release", ' && this.#set.mode !== "on-release"', ""],
+      [
+        "what lies behind a guard is not wiped for who comes next",
+        "const end = this.#endOf(byteLength);",
+        "const end = this.#wiped;",
+      ],
       [
         "a page short",
         "Math.max(1, Math.ceil(byteLength / PAGE_BYTES))",

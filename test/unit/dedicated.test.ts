@@ -1,4 +1,4 @@
-/** Memories of one lease each: leases longer than a segment, and all of `"on-release"`. */
+/** Memories of one lease each: leases longer than a segment, guards, and all of `"on-release"`. */
 
 import { describe, expect, test } from "vitest";
 import {
@@ -169,7 +169,45 @@ describe.each(SEGMENT_MODES)("revoke: %s, the cap", (revoke) => {
   });
 });
 
+describe.each(SEGMENT_MODES)("revoke: %s, the memory of a guard", (revoke) => {
+  test("has zeros for the next guard, though its owner wrote behind his lease", () => {
+    using arena = smallArena({ revoke, guardEvery: 1 });
+    const first = arena.acquire(1000);
+    memoryNow(first).fill(7);
+    first.release();
+    expect(isZero(bytesNow(first))).toBe(true);
+    for (const byteLength of [10, 1000, 999, PAGE_BYTES]) {
+      const lease = arena.acquire(byteLength);
+      expect([lease.origin, lease.memory]).toEqual(["guard", first.memory]);
+      expect(isZero(lease.bytes)).toBe(true);
+      lease.bytes.fill(7);
+      lease.release();
+      expect(isZero(bytesNow(lease))).toBe(true);
+    }
+  });
+
+  test("has zeros to its end for a lease that is none", () => {
+    using arena = smallArena({ revoke, guardEvery: 2 });
+    arena.acquire(LONGER).release();
+    const guard = arena.acquire(LONGER);
+    expect(guard.origin).toBe("guard");
+    memoryNow(guard).fill(7);
+    guard.release();
+    const ordinary = arena.acquire(LONGER);
+    expect([ordinary.origin, ordinary.memory]).toEqual(["arena", guard.memory]);
+    expect(isZero(memoryNow(ordinary))).toBe(true);
+  });
+});
+
 describe("revoke: on-release, each lease", () => {
+  test("leaves zeros to the end of its memory, whatever its owner wrote behind it", () => {
+    using arena = smallArena({ revoke: "on-release", guardEvery: 1 });
+    const lease = arena.acquire(1000);
+    memoryNow(lease).fill(7);
+    lease.release();
+    expect(isZero(memoryNow(lease))).toBe(true);
+  });
+
   test("has a memory of its own, of as few pages as hold it", () => {
     using arena = smallArena({ revoke: "on-release" });
     const leases = [0, 1, PAGE_BYTES, PAGE_BYTES + 1].map((byteLength) => arena.acquire(byteLength));
