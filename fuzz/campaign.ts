@@ -24,6 +24,8 @@ export interface Round {
   /** Counts what was done, by kind. */
   readonly tally: Tally;
   readonly world: Pick<WorldOptions, "checkEvery" | "create">;
+  /** Called before each program, of the shrinking too. */
+  readonly onProgram?: () => void;
 }
 
 /** A program after which the arena is not as the model says. */
@@ -37,6 +39,7 @@ export interface Found {
 /** Runs a round; the shortest program that fails, if any does. */
 export async function fuzz(round: Round): Promise<Found | null> {
   const property = fc.asyncProperty(programs(round.mode, round), async (program) => {
+    round.onProgram?.();
     await runProgram(program, round.world, round.tally);
     // A job of its own for each, so that what one leaves behind can be collected.
     await setImmediate();
@@ -47,6 +50,7 @@ export async function fuzz(round: Round): Promise<Found | null> {
   const { message } = (await findingOf(program, round.world)) ?? {};
   if (message === undefined) throw new Error("a program failed only once: what it found depends on the collector");
   const findsAlike = async (candidate: Program, world: Round["world"]): Promise<boolean> => {
+    round.onProgram?.();
     const found = await findingOf(candidate, world);
     return found !== null && kindOf(found.message) === kindOf(message);
   };
@@ -87,6 +91,12 @@ export async function shrink(program: Program, fails: (candidate: Program) => Pr
     smallest = candidate;
     return true;
   };
+  // What comes behind the finding goes at once: most of it has nothing to do with it.
+  for (let least = 0, most = program.steps.length; least < most; ) {
+    const middle = (least + most) >> 1;
+    if (await accept({ ...program, steps: program.steps.slice(0, middle) })) most = middle;
+    else least = middle + 1;
+  }
   for (let before: Program | undefined; before !== smallest; ) {
     before = smallest;
     for (let length = Math.ceil(smallest.steps.length / 2); length >= 1; length >>= 1) {

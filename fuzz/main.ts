@@ -78,7 +78,6 @@ async function runRound(mode: RevokeMode, round: number): Promise<boolean> {
 
 async function runPrograms(mode: RevokeMode, roundSeed: number, runs: number, hostile: boolean): Promise<boolean> {
   const again = `npm run fuzz -- --mode ${mode} --seed ${roundSeed} --operations 1${hostile ? " --hostile" : ""}`;
-  watchdog.expect(again);
   const start = performance.now();
   const found = await fuzz({
     mode,
@@ -89,6 +88,7 @@ async function runPrograms(mode: RevokeMode, roundSeed: number, runs: number, ho
     hostile,
     tally: tallies.get(mode) ?? emptyTally(),
     world: { checkEvery: CHECK_EVERY },
+    onProgram: () => watchdog.expect(again),
   });
   seconds.set(mode, (seconds.get(mode) ?? 0) + (performance.now() - start) / 1000);
   if (found === null) return true;

@@ -1,12 +1,12 @@
 /**
- * Notices a loop without end: the thread that fuzzes cannot. A thread of its own
- * waits for signs of life, and ends the process, saying how to see it again, if
- * none comes for longer than a round and the shrinking of what it found may take.
+ * Notices a loop without end, which the thread that fuzzes cannot. A thread of its
+ * own waits for signs of life, and ends the process, saying how to see it again, if
+ * none comes for far longer than any program takes.
  */
 
 import { Worker } from "node:worker_threads";
 
-const SILENCE_MINUTES = 10;
+const SILENCE_MINUTES = 5;
 
 const WATCH = `
   const { parentPort, workerData } = require("node:worker_threads");
@@ -28,7 +28,7 @@ export class Watchdog {
     this.#worker.unref();
   }
 
-  /** A sign of life: from here on `again`, a command, is what it would be that has no end. */
+  /** A sign of life: what has no end from here on is seen again by the command `again`. */
   expect(again: string): void {
     this.#worker.postMessage(again);
   }

@@ -207,7 +207,7 @@ describe("npm run fuzz", () => {
   test("reports what it did in each mode, by kind, and exits with 0 when it found nothing", () => {
     const report = run("--operations", "10000", "--seed", String(seed));
     for (const mode of MODES) expect(report).toContain(mode);
-    const rare = new Set(["collect", "dispose", "abort"]);
+    const rare = new Set(["collect", "dispose", "abort", "setTrace", "damage"]);
     for (const name of STEP_NAMES) {
       if (!rare.has(name)) expect(report, name).toMatch(new RegExp(`^${name} +[1-9]`, "m"));
     }
