@@ -7,7 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import type { RevokeMode } from "cleanslab";
 import fc from "fast-check";
 import { Finding } from "./finding.js";
-import { type Program, programs, type Reaction } from "./program.js";
+import { type Program, programs, type Reaction, type Step } from "./program.js";
 import { emptyTally, runProgram, type Tally } from "./steps.js";
 import { Transcript } from "./transcript.js";
 import type { WorldOptions } from "./world.js";
@@ -26,6 +26,8 @@ export interface Round {
   readonly world: Pick<WorldOptions, "checkEvery" | "create">;
   /** Called before each program, of the shrinking too. */
   readonly onProgram?: () => void;
+  /** Called with what was found, before it is shrunk. */
+  readonly onFinding?: (message: string) => void;
 }
 
 /** A program after which the arena is not as the model says. */
@@ -49,6 +51,7 @@ export async function fuzz(round: Round): Promise<Found | null> {
   const [program] = result.counterexample;
   const { message } = (await findingOf(program, round.world)) ?? {};
   if (message === undefined) throw new Error("a program failed only once: what it found depends on the collector");
+  round.onFinding?.(message);
   const findsAlike = async (candidate: Program, world: Round["world"]): Promise<boolean> => {
     round.onProgram?.();
     const found = await findingOf(candidate, world);
@@ -78,6 +81,9 @@ function kindOf(message: string): string {
   return message.replace(/\d+/g, "#");
 }
 
+/** After this what is smallest by then is good enough: a program may take seconds. */
+const SHRINK_MS = 60_000;
+
 /**
  * Delta debugging: steps go in halves, quarters, … and one by one, then options
  * and numbers become the plainest that still fail, until nothing more goes.
@@ -86,8 +92,9 @@ function kindOf(message: string): string {
  */
 export async function shrink(program: Program, fails: (candidate: Program) => Promise<boolean>): Promise<Program> {
   let smallest = program;
+  const end = Date.now() + SHRINK_MS;
   const accept = async (candidate: Program): Promise<boolean> => {
-    if (!(await fails(candidate))) return false;
+    if (Date.now() > end || !(await fails(candidate))) return false;
     smallest = candidate;
     return true;
   };
@@ -113,19 +120,20 @@ export async function shrink(program: Program, fails: (candidate: Program) => Pr
   }
   return smallest;
 
-  /** Down to the least value, or else by halves, or by one. */
+  /** Down to the least value, or else to one below which it no longer fails, by halves of what is between. */
   async function shrinkNumber(at: number, field: (typeof NUMBERS)[number]): Promise<void> {
+    const step = smallest.steps[at] as Step;
+    const failsWith = (value: number): Promise<boolean> =>
+      accept({
+        ...smallest,
+        steps: smallest.steps.map((each, index) => (index === at ? { ...step, [field]: value } : each)),
+      });
     const least = field === "times" ? 1 : 0;
-    for (let shrank = true; shrank; ) {
-      shrank = false;
-      const step = smallest.steps[at];
-      if (step === undefined) return;
-      for (const value of new Set([least, step[field] >> 1, step[field] - 1])) {
-        if (value < least || value >= step[field]) continue;
-        const steps = smallest.steps.map((each, index) => (index === at ? { ...step, [field]: value } : each));
-        shrank = await accept({ ...smallest, steps });
-        if (shrank) break;
-      }
+    if (step[field] <= least || (await failsWith(least))) return;
+    for (let passing = least, failing = step[field]; failing - passing > 1; ) {
+      const middle = (passing + failing) >> 1;
+      if (await failsWith(middle)) failing = middle;
+      else passing = middle;
     }
   }
 }

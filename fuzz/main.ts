@@ -89,11 +89,11 @@ async function runPrograms(mode: RevokeMode, roundSeed: number, runs: number, ho
     tally: tallies.get(mode) ?? emptyTally(),
     world: { checkEvery: CHECK_EVERY },
     onProgram: () => watchdog.expect(again),
+    onFinding: (message) => console.log(`\n${mode}: ${message}\nAgain: ${again}\nShrinking …`),
   });
   seconds.set(mode, (seconds.get(mode) ?? 0) + (performance.now() - start) / 1000);
   if (found === null) return true;
-  console.log(`\n${mode}: ${found.finding.message}\n\n${found.source}`);
-  console.log(`Again: ${again}`);
+  console.log(`\n${mode}: ${found.finding.message}\n\n${found.source}\nAgain: ${again}`);
   return false;
 }
 
