@@ -176,7 +176,11 @@ export const MEMORY: readonly Fault[] = [
         "",
       ],
       ["what was reserved and not used stays reserved", "    this.reservedBytes -= byteLength;\n", ""],
-      ["a failed reservation is not undone", "      if (memory === null) this.reservedBytes -= byteLength;\n", ""],
+      [
+        "a failed reservation is not undone",
+        "if (memory === null) this.reservedBytes -= byteLength;",
+        "if (memory === null) {}",
+      ],
       ["the engine's patience is tried at every refusal", "    if (this.#exchangeIn-- > 0) return null;\n", ""],
       [
         "patience after an exchange never ends",
