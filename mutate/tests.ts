@@ -10,10 +10,10 @@ import { fileURLToPath } from "node:url";
 import type { Copy } from "./copy.js";
 import type { News, Order } from "./in-copy.js";
 
-/** Milliseconds without a word from the tests, after which they loop for ever. */
-const SILENCE = 60_000;
+/** Seconds without a word from the tests, after which they loop for ever. */
+const SILENCE = 60;
 /** The same once a test has failed, when only the end is to come. */
-const SILENCE_AFTER_FAILURE = 10_000;
+const SILENCE_AFTER_FAILURE = 10;
 /** So many test files that hang, and the rest is not tried. */
 const ENOUGH_HANGS = 2;
 
@@ -59,7 +59,7 @@ export class Tests {
   async run(near: readonly string[], others = ALL): Promise<Outcome> {
     let files = [...new Set([...near, ...others])];
     const limits: Failure[] = [];
-    for (let hangs = 0; hangs < ENOUGH_HANGS; hangs++) {
+    for (let hangs = 0; hangs < ENOUGH_HANGS && files.length > 0; hangs++) {
       const { failure, limits: more, hung } = await this.#runOnce({ files, changed: this.#copy.changes() });
       limits.push(...more);
       if (failure !== undefined || hung === undefined) return { failure, limits };
@@ -87,27 +87,28 @@ export class Tests {
       const limits: Failure[] = [];
       let at = { file: order.files[0] ?? "", test: "" };
       const end = (hung?: string): void => {
-        clearTimeout(watch);
+        clearInterval(watch);
         child.removeAllListeners("message");
         child.removeAllListeners("exit");
         if (hung !== undefined) this.stop();
         resolve({ failure, limits, hung });
       };
-      const giveUp = (): void => {
+      let silence = 0;
+      // Seconds in which this process ran: not those in which it was stopped, and the tests with it.
+      const watch = setInterval(() => {
+        if (++silence < (failure === undefined ? SILENCE : SILENCE_AFTER_FAILURE)) return;
         if (failure === undefined) limits.push(at);
         end(at.file);
-      };
-      let watch = setTimeout(giveUp, SILENCE);
+      }, 1000);
       child.on("message", ({ kind, file = at.file, test = "" }: News) => {
         if (kind === "end") return end();
         if (kind === "failure") failure = { file, test };
         else if (kind === "limit") limits.push({ file, test });
         else at = { file, test };
-        clearTimeout(watch);
-        watch = setTimeout(giveUp, failure === undefined ? SILENCE : SILENCE_AFTER_FAILURE);
+        silence = 0;
       });
       child.on("exit", (code, signal) => {
-        clearTimeout(watch);
+        clearInterval(watch);
         this.stop();
         reject(new Error(`the process that runs the tests has ended: ${signal ?? code}\n${this.#complaint}`));
       });

@@ -32,7 +32,7 @@ export const MEMORY: readonly Fault[] = [
   ),
   ...inFile(
     "src/segment.ts",
-    ["test/misuse/memory.test.ts", "test/unit/stats.test.ts"],
+    ["test/misuse/memory.test.ts", "test/unit/stats.test.ts", "test/midway.test.ts", "test/diagnostics.test.ts"],
     [
       ["damage found at hand-out goes unheard", "    if (status < Status.NO_ROOM) this.quarantine();\n", ""],
       ["a segment that could not be made stays reserved", "    if (!made) ledger.unreserve(reservedBytes);\n", ""],
@@ -163,7 +163,7 @@ export const MEMORY: readonly Fault[] = [
   ),
   ...inFile(
     "src/ledger.ts",
-    ["test/unit/refusals.test.ts", "test/unit/stats.test.ts", "test/unit/ledger.test.ts"],
+    ["test/unit/refusals.test.ts", "test/unit/stats.test.ts", "test/unit/ledger.test.ts", "test/diagnostics.test.ts"],
     [
       ["a memory that is gone is not refunded", "    this.reservedBytes -= tally.reservedBytes;\n", ""],
       ["the leases of a dropped memory stay out", "    this.released += tally.live;\n", ""],
@@ -176,7 +176,11 @@ export const MEMORY: readonly Fault[] = [
         "",
       ],
       ["what was reserved and not used stays reserved", "    this.reservedBytes -= byteLength;\n", ""],
-      ["a failed reservation is not undone", "      if (memory === null) this.reservedBytes -= byteLength;\n", ""],
+      [
+        "a failed reservation is not undone",
+        "if (memory === null) this.reservedBytes -= byteLength;",
+        "if (memory === null) {}",
+      ],
       ["the engine's patience is tried at every refusal", "    if (this.#exchangeIn-- > 0) return null;\n", ""],
       [
         "patience after an exchange never ends",

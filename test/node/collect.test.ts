@@ -13,6 +13,7 @@ import {
   expectArenaError,
   growUnder,
   MODES,
+  promptly,
   rejectionOf,
   releaseAll,
   settle,
@@ -114,6 +115,20 @@ describe.each(MODES)("revoke: %s, collect", (revoke) => {
       (client) => client.destroy(),
     );
     expect((body as NodeJS.ErrnoException).code).toBe("ECONNRESET");
+    expectDrained(arena);
+  });
+
+  test("waits for nothing more once the signal aborts", async () => {
+    using arena = smallArena({ revoke });
+    const controller = new AbortController();
+    const stream = new PassThrough();
+    const collected = rejectionOf(collect(stream, arena, { limit: LIMIT, signal: controller.signal }));
+    stream.write(pattern(5000));
+    await settle();
+    expect(arena.stats().liveLeases).toBe(1);
+    const reason = new Error("too slow");
+    controller.abort(reason);
+    expect(await promptly(collected)).toBe(reason);
     expectDrained(arena);
   });
 
