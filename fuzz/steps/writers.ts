@@ -26,7 +26,8 @@ export function write(world: World, { way, byteLength, pick }: Step): void {
   const attempt = <T>(code: string, call: () => T, called = ""): T | ArenaError =>
     world.attempt(called, `${name}${code}`, call, refusals);
   const isWhole = writePieces(opened, byteLength, 1 + (Math.abs(pick) % PIECES), attempt);
-  const how = STEPS.write[way];
+  // While someone waits, what growing frees may be leased to him unseen, and the bytes that the writer has are not known from the sum.
+  const how = world.waiting.length > 0 ? "release" : STEPS.write[way];
   if (isWhole && how === "take") {
     const lease = attempt(".take()", () => opened.take(), `lease${serial}`);
     if (!(lease instanceof ArenaError)) adoptWritten(world, serial, byteLength, lease);
