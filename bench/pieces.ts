@@ -79,7 +79,9 @@ async function smallPieces(): Promise<Record<string, Batch>> {
       kept[0] = sum;
     },
     [VIEW]: (operations) => {
-      for (let each = 0; each < operations; each++) kept[each & 15] = new Uint8Array(buffer, 65_536, 1024);
+      let sum = 0;
+      for (let each = 0; each < operations; each++) sum += new Uint8Array(buffer, 65_536, 1024).length;
+      kept[0] = sum;
     },
     [LEASE]: (operations) => {
       for (let each = 0; each < operations; each++) kept[each & 15] = new LikeALease(buffer, memory, each, 1024);
