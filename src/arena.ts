@@ -5,7 +5,7 @@
  *
  * A1  Every lease goes through one of three doors: a segment (`#segments`), a
  *     memory of its own (`#dedicated`), or the heap once both are out of room.
- * A2  `#countdown` reaches zero only in `#acquireDue`: there the arena is found
+ * A2  `#countdown` reaching zero leads to `#acquireDue`: there the arena is found
  *     disposed, and guards and traces begin. All other leases pay one decrement.
  */
 
@@ -127,7 +127,7 @@ export class Arena extends ArenaEventTarget {
   acquire(byteLength: number): Lease {
     // The shortest way first, for the engine to inline whole: nothing is due, and the last segment has room.
     const countdown = this.#countdown;
-    if (isLength(byteLength) && countdown.left > 1) {
+    if (isLeaseLength(byteLength) && countdown.left > 1) {
       const sizeClass = sizeClassOf(byteLength, this.#slabShift);
       const lease = this.#current[sizeClass]?.tryLease(sizeClass, byteLength);
       if (lease != null) {
@@ -148,7 +148,7 @@ export class Arena extends ArenaEventTarget {
    *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
   async acquireAsync(byteLength: number, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Lease> {
-    if (!isLength(byteLength)) throw invalidLength(byteLength);
+    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("acquire");
     requireOptions(options);
     const signal = checkSignal(options.signal);
@@ -198,7 +198,7 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   pool(byteLength: number): SizeClassPool {
-    if (!isLength(byteLength)) throw invalidLength(byteLength);
+    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
     this.#requireUse("make a pool");
     return this.#pools.of(byteLength);
   }
@@ -269,7 +269,7 @@ export class Arena extends ArenaEventTarget {
   trim(): number {
     this.#requireUse("trim");
     const before = this.#ledger.reservedBytes;
-    this.#flushPools();
+    this.#pools.flush();
     this.#segments?.trim();
     this.#dedicated.trim();
     const trimmed = before - this.#ledger.reservedBytes;
@@ -309,7 +309,7 @@ export class Arena extends ArenaEventTarget {
   }
 
   #acquireAnyway(byteLength: number): Lease {
-    if (!isLength(byteLength)) throw invalidLength(byteLength);
+    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
     return this.#acquireChecked(byteLength);
   }
 
@@ -319,7 +319,7 @@ export class Arena extends ArenaEventTarget {
 
   #acquireOrFlush(byteLength: number): Lease | null {
     const lease = this.#tryAcquire(byteLength);
-    if (lease !== null || !this.#flushPools()) return lease;
+    if (lease !== null || !this.#pools.flush()) return lease;
     const flushed = this.#acquirePlain(byteLength);
     if (flushed !== null && isAnnounced()) announce(flushed, this);
     return flushed;
@@ -411,10 +411,6 @@ export class Arena extends ArenaEventTarget {
     return new Pools(host, this.#segments, this.#slabShift, this.#classCount);
   }
 
-  #flushPools(): boolean {
-    return this.#pools.flush();
-  }
-
   #reportLeak(leases: number, byteLength: number, sites: readonly TraceSite[]): void {
     dispatch(this, "leak", { leases, byteLength, sites });
   }
@@ -442,7 +438,7 @@ export class Arena extends ArenaEventTarget {
   }
 }
 
-function isLength(byteLength: number): boolean {
+function isLeaseLength(byteLength: number): boolean {
   return typeof byteLength === "number" && byteLength >>> 0 === byteLength;
 }
 

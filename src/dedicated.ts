@@ -11,9 +11,9 @@
  */
 
 import { Bytes, type Memory, PAGE_BYTES, revoke, wipeBytes } from "./abi.js";
-import { type ArenaError, arenaDisposed } from "./errors.js";
+import { arenaDisposed } from "./errors.js";
 import { IdleStack } from "./idle.js";
-import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { type Aftermath, type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 import type { RevokeMode } from "./options.js";
 
@@ -52,7 +52,7 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     return origin === "guard" ? Lease.watch(lease, (owner) => owner) : lease;
   }
 
-  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  release(_ptr: number, byteLength: number, written: number): Aftermath | undefined {
     if (this.closed) throw arenaDisposed("release");
     // Revoked first: what is wiped after that, no view can write to.
     const isRevoked = this.#set.mode !== "never" || this.origin === "guard" ? this.revoke() : true;
@@ -61,7 +61,7 @@ class DedicatedMemory implements BlockOwner, MemoryOwner {
     this.#set.ledger.gaveBack(this.tally, byteLength);
     if (isRevoked) this.#set.takeBack(this);
     else this.#set.drop(this);
-    return undefined;
+    return this.#set.ledger.afterRelease;
   }
 
   /**
@@ -133,13 +133,11 @@ export class DedicatedMemories {
     }
     memory.tally.state = "drained";
     idle.push(memory);
-    if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
   /** For a memory that cannot be revoked, and so not be used again. */
   drop({ tally }: DedicatedMemory): void {
     this.ledger.drop(tally);
-    if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 
   dropColdest(): boolean {

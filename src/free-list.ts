@@ -9,9 +9,8 @@
  */
 
 import { Status, sizeClassOf } from "./abi.js";
-import type { ArenaError } from "./errors.js";
 import { IDLE_ROUNDS } from "./idle.js";
-import type { BlockOwner, Lease } from "./lease.js";
+import type { Aftermath, BlockOwner, Lease } from "./lease.js";
 import type { Ledger } from "./ledger.js";
 import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
@@ -29,13 +28,12 @@ export class FreeListSegment extends Segment implements BlockOwner {
     this.set = set;
   }
 
-  override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  override release(ptr: number, byteLength: number, written: number): Aftermath | undefined {
     const status = this.giveBack(ptr, written, 0);
     if (status < Status.OK) return this.endDamaged(ptr, byteLength);
-    // Counted before the room is offered: that may drop the segment, if no lease is live in it.
     this.ledger.gaveBack(this.tally, byteLength);
-    this.#offerRoom(status, byteLength);
-    return undefined;
+    if (status > Status.OK) this.set.roomIn(this, status, byteLength);
+    return this.ledger.afterRelease;
   }
 
   tryBlock(sizeClass: number): Block | null {
@@ -47,12 +45,8 @@ export class FreeListSegment extends Segment implements BlockOwner {
   takeBack(ptr: number, byteLength: number): void {
     const status = this.giveBack(ptr, 0, 0);
     if (status < Status.OK) this.quarantine();
-    else this.#offerRoom(status, byteLength);
-  }
-
-  #offerRoom(status: number, byteLength: number): void {
-    if (status > Status.OK) this.set.roomIn(this, status, byteLength);
-    if (this.ledger.waiting !== 0) this.ledger.onRoom();
+    else if (status > Status.OK) this.set.roomIn(this, status, byteLength);
+    this.ledger.afterRelease?.();
   }
 
   protected override letGo(): void {
@@ -159,8 +153,8 @@ export class FreeListSegments implements SegmentSet {
     };
     const roomy = this.#roomy[sizeClass] as Set<FreeListSegment>;
     for (const segment of roomy) {
-      roomy.delete(segment);
       const taken = takeFrom(segment);
+      roomy.delete(segment);
       if (taken !== null) return taken;
     }
     for (let each = this.#withFreeSlabs.length - 1; each >= 0; each--) {

@@ -70,7 +70,7 @@ export class Lease {
   #byteLength: number;
   readonly #ptr: number;
   #owner: BlockOwner;
-  /** Pins held, in twos; odd once a stand-in is the owner. One test at release, where the engine then sees blocks' owners alone. */
+  /** Pins held, in twos; odd once the lease is watched, or a guard. One test at release, where the engine then sees blocks' owners alone. */
   #holds = 0;
 
   /** @internal */
@@ -248,6 +248,8 @@ export class Lease {
   #releaseWith(options: ReleaseOptions | undefined): void {
     if (this.#bytes === null) throw this.#ended("release");
     const written = options === undefined ? WHOLE_BLOCK : this.#checkWritten(options);
+    // Options may have a getter, and that may have released the lease.
+    if (this.#bytes === null) throw this.#ended("release");
     const after = this.#releaseUnpinned(written);
     this.#bytes = null;
     if (after !== undefined) bringAbout(after);

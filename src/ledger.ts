@@ -184,6 +184,14 @@ export class Ledger {
     this.onRound();
   }
 
+  /**
+   * What is still to be done once a release is over: whoever waits is served, and
+   * their code, a signal's for instance, must find the lease ended.
+   */
+  get afterRelease(): (() => void) | undefined {
+    return this.waiting !== 0 ? this.onRoom : undefined;
+  }
+
   /** Takes `byteLength` bytes out of the cap, dropping what is idle if need be and allowed; false if there is no room. */
   reserve(byteLength: number, mayDrop: boolean): boolean {
     if (byteLength > this.maxBytes) return false;

@@ -5,8 +5,8 @@
  */
 
 import { Bytes, type LinearMemory, wipeBytes } from "./abi.js";
-import { type ArenaError, arenaDisposed } from "./errors.js";
-import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { arenaDisposed } from "./errors.js";
+import { type Aftermath, type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
 class HeapBuffer implements BlockOwner, MemoryOwner {
@@ -26,7 +26,7 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     this.#revokes = revokes;
   }
 
-  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  release(_ptr: number, byteLength: number, written: number): Aftermath | undefined {
     if (this.closed) throw arenaDisposed("release");
     if (this.#buffer.byteLength > 0) {
       wipeBytes(new Bytes(this.#buffer), 0, 0, Math.min(written >>> 0, byteLength));
@@ -35,8 +35,7 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     this.#ledger.gaveBack(this.tally, byteLength);
     this.#ledger.drop(this.tally);
     // No room, but whoever waits may have waited for this alone: then it was the last lease, and in vain.
-    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
-    return undefined;
+    return this.#ledger.afterRelease;
   }
 
   close(): void {

@@ -5,9 +5,8 @@
  */
 
 import type { Countdown } from "./countdown.js";
-import type { ArenaError } from "./errors.js";
 import type { FreeListSegment, FreeListSegments } from "./free-list.js";
-import { type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
+import { type Aftermath, type BlockOwner, Lease, type LeaseOrigin } from "./lease.js";
 import type { Ledger, Tally } from "./ledger.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
@@ -63,7 +62,7 @@ class KeptBlock implements BlockOwner {
     return this.segment.closed;
   }
 
-  release(_ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  release(_ptr: number, byteLength: number, written: number): Aftermath | undefined {
     if (this.segment.isOutOfUse) return this.segment.endDamaged(this.ptr, byteLength);
     return this.pool.takeBack(this, byteLength, written);
   }
@@ -72,92 +71,92 @@ class KeptBlock implements BlockOwner {
 /** A pool of `"never"` mode: released blocks stay here, most recently released first. */
 export class CachedPool implements SizeClassPool {
   readonly byteLength: number;
-  private readonly blockBytes: number;
-  private readonly sizeClass: number;
-  private readonly host: PoolHost;
-  private readonly ledger: Ledger;
-  private readonly countdown: Countdown;
-  private readonly segments: FreeListSegments;
-  private readonly kept: KeptBlock[] = [];
-  private keepAtMost = 0;
+  readonly #blockBytes: number;
+  readonly #sizeClass: number;
+  readonly #host: PoolHost;
+  readonly #ledger: Ledger;
+  readonly #countdown: Countdown;
+  readonly #segments: FreeListSegments;
+  readonly #kept: KeptBlock[] = [];
+  #keepAtMost = 0;
 
   constructor(byteLength: number, sizeClass: number, blockBytes: number, host: PoolHost, segments: FreeListSegments) {
     this.byteLength = byteLength;
-    this.blockBytes = blockBytes;
-    this.sizeClass = sizeClass;
-    this.host = host;
-    this.ledger = host.ledger;
-    this.countdown = host.countdown;
-    this.segments = segments;
+    this.#blockBytes = blockBytes;
+    this.#sizeClass = sizeClass;
+    this.#host = host;
+    this.#ledger = host.ledger;
+    this.#countdown = host.countdown;
+    this.#segments = segments;
     segments.keepers.add(this);
     this.keep();
   }
 
   /** Keeps blocks from now on; not while stale writes are looked for, which a segment does at hand-out. */
   keep(): void {
-    const { onDirty } = this.ledger;
+    const { onDirty } = this.#ledger;
     if (onDirty !== null) this.flush();
-    this.keepAtMost =
-      onDirty === null ? Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / this.blockBytes)) : 0;
+    this.#keepAtMost =
+      onDirty === null ? Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / this.#blockBytes)) : 0;
   }
 
   acquire(): Lease {
-    if (this.countdown.left > 1) {
-      const block = this.kept.pop() ?? this.take();
+    if (this.#countdown.left > 1) {
+      const block = this.#kept.pop() ?? this.#take();
       if (block !== null) {
-        this.countdown.left--;
+        this.#countdown.left--;
         const { byteLength } = this;
         // Whoever holds lease.memory can revoke it.
-        if (block.bytes.length !== byteLength) block.bytes = this.view(block.segment, block.ptr);
-        this.ledger.took(block.segment.tally, byteLength, this.sizeClass);
+        if (block.bytes.length !== byteLength) block.bytes = this.#view(block.segment, block.ptr);
+        this.#ledger.took(block.segment.tally, byteLength, this.#sizeClass);
         return new Lease(block.bytes, block, block.ptr, byteLength);
       }
     }
-    return this.host.acquireChecked(this.byteLength);
+    return this.#host.acquireChecked(this.byteLength);
   }
 
-  takeBack(block: KeptBlock, byteLength: number, written: number): ArenaError | undefined {
+  takeBack(block: KeptBlock, byteLength: number, written: number): Aftermath | undefined {
     const { segment } = block;
-    if (this.kept.length >= this.keepAtMost || this.ledger.waiting !== 0) {
+    if (this.#kept.length >= this.#keepAtMost || this.#ledger.waiting !== 0) {
       return segment.release(block.ptr, byteLength, written);
     }
-    segment.exports.wipe(block.ptr, Math.min(written >>> 0, this.blockBytes));
-    this.kept.push(block);
-    this.ledger.gaveBack(segment.tally, byteLength);
+    segment.exports.wipe(block.ptr, Math.min(written >>> 0, this.#blockBytes));
+    this.#kept.push(block);
+    this.#ledger.gaveBack(segment.tally, byteLength);
     return undefined;
   }
 
   /** Gives every kept block back to its segment; false if there was none. */
   flush(): boolean {
-    const kept = this.kept.splice(0);
+    const kept = this.#kept.splice(0);
     for (const { segment, ptr } of kept) segment.takeBack(ptr, this.byteLength);
     return kept.length > 0;
   }
 
   /** `segment` is out of use, and with it the blocks of it that are kept. */
   forget(segment: FreeListSegment): void {
-    const others = this.kept.filter((block) => block.segment !== segment);
-    this.kept.splice(0, this.kept.length, ...others);
+    const others = this.#kept.filter((block) => block.segment !== segment);
+    this.#kept.splice(0, this.#kept.length, ...others);
   }
 
   /** The arena has ended: whoever holds the pool does not hold its memory. */
   close(): void {
-    this.kept.length = 0;
+    this.#kept.length = 0;
   }
 
   /** How many blocks of `segment` are kept here: live to the module, though nobody's. */
   keptOf(segment: FreeListSegment): number {
-    return this.kept.filter((block) => block.segment === segment).length;
+    return this.#kept.filter((block) => block.segment === segment).length;
   }
 
-  private take(): KeptBlock | null {
-    const taken = this.segments.acquireBlock(this.sizeClass);
+  #take(): KeptBlock | null {
+    const taken = this.#segments.acquireBlock(this.#sizeClass);
     if (taken === null) return null;
     const { segment, ptr } = taken;
-    return new KeptBlock(segment, ptr, this.view(segment, ptr), this);
+    return new KeptBlock(segment, ptr, this.#view(segment, ptr), this);
   }
 
-  private view(segment: FreeListSegment, ptr: number): Uint8Array<ArrayBuffer> {
+  #view(segment: FreeListSegment, ptr: number): Uint8Array<ArrayBuffer> {
     try {
       return segment.view(ptr, this.byteLength);
     } catch (error) {

@@ -9,9 +9,8 @@
  */
 
 import { Status } from "./abi.js";
-import type { ArenaError } from "./errors.js";
 import { IdleStack } from "./idle.js";
-import type { BlockOwner, Lease } from "./lease.js";
+import type { Aftermath, BlockOwner, Lease } from "./lease.js";
 import type { Ledger, Tally } from "./ledger.js";
 import { createSegmentParts, Segment, type SegmentParts, type SegmentSet } from "./segment.js";
 
@@ -54,7 +53,7 @@ class RevokingSegment extends Segment implements BlockOwner {
     this.set = set;
   }
 
-  override release(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  override release(ptr: number, byteLength: number, written: number): Aftermath | undefined {
     const { tally } = this;
     if (byteLength >= REVOKE_FIRST_BYTES && tally.live === 1) {
       return this.releaseAlone(ptr, byteLength, written);
@@ -62,8 +61,8 @@ class RevokingSegment extends Segment implements BlockOwner {
     const status = this.giveBack(ptr, written, 1);
     if (status < Status.OK) return this.endDamaged(ptr, byteLength);
     this.ledger.gaveBack(tally, byteLength);
-    if (status >= this.quietSlabs || this.ledger.waiting !== 0) this.set.quiet(this, status);
-    return undefined;
+    if (status >= this.quietSlabs) this.set.quiet(this, status);
+    return this.ledger.afterRelease;
   }
 
   /** Every view dead and every block free; or false, and the segment is out of use. Only without leases. */
@@ -90,7 +89,7 @@ class RevokingSegment extends Segment implements BlockOwner {
   }
 
   /** The only lease of the segment: revoked first, so that no second wipe is needed. */
-  private releaseAlone(ptr: number, byteLength: number, written: number): ArenaError | undefined {
+  private releaseAlone(ptr: number, byteLength: number, written: number): Aftermath | undefined {
     if (this.isOutOfUse) return this.endDamaged(ptr, byteLength);
     const isRevoked = this.revoke();
     const status = this.exports.releaseAndReset(ptr, written);
@@ -101,7 +100,7 @@ class RevokingSegment extends Segment implements BlockOwner {
     this.ledger.gaveBack(this.tally, byteLength);
     if (!isRevoked) this.quarantine();
     this.set.quiet(this, 0);
-    return undefined;
+    return this.ledger.afterRelease;
   }
 }
 
@@ -137,7 +136,6 @@ export class RevokingSegments implements SegmentSet {
     } else if (usedSlabs >= QUIET_SLABS && tally.state === "active") {
       segment.renew();
     }
-    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();
   }
 
   dropColdest(): boolean {

@@ -31,8 +31,8 @@ import {
   segmentMemoryBytes,
   wipeBytes,
 } from "./abi.js";
-import { type ArenaError, arenaCorrupt, arenaDisposed } from "./errors.js";
-import { Lease, type LeaseOrigin } from "./lease.js";
+import { arenaCorrupt, arenaDisposed } from "./errors.js";
+import { type Aftermath, Lease, type LeaseOrigin } from "./lease.js";
 import { Anchor, type Ledger, type MemoryOwner, Tally } from "./ledger.js";
 
 export abstract class Segment implements MemoryOwner {
@@ -154,27 +154,34 @@ export abstract class Segment implements MemoryOwner {
     this.giveBack = () => Status.CORRUPT;
     this.ledger.corruptSegments++;
     this.#dropIfUnused();
+    this.ledger.afterRelease?.();
   }
 
   /** The set no longer hands out of this segment, nor holds it. */
   protected abstract letGo(): void;
 
-  abstract release(ptr: number, byteLength: number, written: number): ArenaError | undefined;
+  abstract release(ptr: number, byteLength: number, written: number): Aftermath | undefined;
 
   /**
    * Ends a lease that the module would not: what it knows of the block is
-   * damaged. Answers the error for the first who finds that out.
+   * damaged. Answers the error for the first who finds that out, to be thrown once
+   * whoever waits was served.
    */
-  endDamaged(ptr: number, byteLength: number): ArenaError | undefined {
+  endDamaged(ptr: number, byteLength: number): Aftermath | undefined {
     if (this.closed) throw arenaDisposed("release");
     const isNews = this.tally.state !== "corrupt";
     wipeBytes(new Bytes(this.memory.buffer, ptr, byteLength), 0);
     this.quarantine();
     this.ledger.gaveBack(this.tally, byteLength);
     this.#dropIfUnused();
-    return isNews
-      ? arenaCorrupt(`the segment of the lease at ${ptr} has damaged records and is out of use`)
-      : undefined;
+    const { afterRelease } = this.ledger;
+    if (!isNews) return afterRelease;
+    const error = arenaCorrupt(`the segment of the lease at ${ptr} has damaged records and is out of use`);
+    if (afterRelease === undefined) return error;
+    return () => {
+      afterRelease();
+      throw error;
+    };
   }
 
   /** Revoked as well, so that a stale view does not keep its memory from the system. */
@@ -182,7 +189,6 @@ export abstract class Segment implements MemoryOwner {
     if (this.tally.live > 0) return;
     this.ledger.drop(this.tally);
     this.revoke();
-    if (this.ledger.waiting !== 0) this.ledger.onRoom();
   }
 }
 

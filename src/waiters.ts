@@ -88,9 +88,14 @@ export class Waiters {
         // There may be room for the next one, who asked for less.
         this.serve();
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      // In the queue before a signal's own code runs, which may end the arena or abort at once.
       this.#queue.add(waiter);
       this.#onChange(this.#queue.size);
+      try {
+        signal?.addEventListener("abort", onAbort, { once: true });
+      } catch (error) {
+        waiter.reject(error);
+      }
     });
   }
 

@@ -325,8 +325,8 @@ export class ByteWriter {
       try {
         this.#grow(at + written + this.#roomFor(text, read));
       } catch (error) {
-        // Growing may have ended the arena, and the block's views with it.
-        if (this.#bytes.length > 0) this.#bytes.fill(0, at, at + written);
+        // Growing may have ended the arena, and the block's views with it; or a listener wrote in this text's place.
+        if (this.#bytes.length > 0 && this.#length === at) this.#bytes.fill(0, at, at + written);
         throw error;
       }
       ({ read, written } = encodeInto(text, this.#bytes, at));
@@ -351,11 +351,12 @@ export class ByteWriter {
   #grow(byteLength: number, source: Uint8Array = NO_BYTES): void {
     const old = this.#requireLease("write");
     const oldBytes = old.bytes;
+    const length = this.#length;
     const lease = this.#acquireLonger(byteLength, oldBytes.length);
-    // Whoever was told of the lease may have ended the writer meanwhile.
-    if (this.#lease !== old) {
+    // Whoever was told of the lease may have ended the writer meanwhile, or written with it.
+    if (this.#lease !== old || this.#length !== length) {
       lease[Symbol.dispose]();
-      throw writerEnded("write");
+      throw this.#lease === null ? writerEnded("write") : usedMeanwhile();
     }
     const { bytes } = lease;
     bytes.set(oldBytes.subarray(0, this.#length));
@@ -403,6 +404,13 @@ export class ByteWriter {
     this.#bytes = NO_BYTES;
     this.#view = null;
   }
+}
+
+function usedMeanwhile(): ArenaError {
+  return new ArenaError(
+    "ERR_LEASE_RELEASED",
+    "cannot write: a listener of the arena used this writer while it grew; the message is as the listener left it",
+  );
 }
 
 function writerEnded(action: string): ArenaError {

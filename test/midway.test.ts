@@ -183,7 +183,77 @@ test("a memory that cannot be revoked makes room for who waits as it is dropped"
   expectSound(arena);
 });
 
+describe.each(MODES)("revoke: %s, a release that is released in its middle", (revoke) => {
+  test("by a getter of its options ends once: the block is not its next holder's twice", () => {
+    using arena = smallArena({ revoke });
+    const lease = arena.acquire(1000);
+    let next: Lease | undefined;
+    const options = {
+      get written() {
+        lease.release();
+        next = arena.acquire(1000);
+        return 1000;
+      },
+    };
+    expectThrow(() => lease.release(options), "ERR_LEASE_RELEASED", "cannot release");
+    next?.bytes.fill(7);
+    using other = arena.acquire(1000);
+    other.bytes.fill(9);
+    expect(next?.bytes.every((byte) => byte === 7)).toBe(true);
+    next?.release();
+    expectSound(arena);
+  });
+
+  test("by a signal of whom it serves ends once: two who wait get two blocks", async () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" });
+    const leases = exhaust(arena, 65_536);
+    let released: Lease | undefined;
+    let calls = 0;
+    const signal = {
+      aborted: false,
+      reason: undefined,
+      addEventListener: () => {},
+      removeEventListener: () => {
+        calls++;
+        expectThrow(() => released?.release(), "ERR_LEASE_RELEASED", "cannot release");
+      },
+    };
+    const first = arena.acquireAsync(65_536, { signal });
+    const second = arena.acquireAsync(65_536);
+    for (const lease of leases) {
+      released = lease;
+      lease.release();
+    }
+    const [one, two] = await promptly(Promise.all([first, second]));
+    expect(calls).toBe(1);
+    one?.bytes.fill(5);
+    expect(two?.bytes.every((byte) => byte === 0)).toBe(true);
+    releaseAll([one, two] as Lease[]);
+    arena.assertDrained();
+    expectSound(arena);
+  });
+});
+
+test("who waits with a signal that ends the arena is told so, and does not wait for good", async () => {
+  const arena = smallArena({ onExhausted: "throw" });
+  exhaust(arena, 65_536);
+  const signal = {
+    aborted: false,
+    reason: undefined,
+    addEventListener: () => arena[Symbol.dispose](),
+    removeEventListener: () => {},
+  };
+  const error = await promptly(rejectionOf(arena.acquireAsync(65_536, { signal })));
+  expectArenaError(error, "ERR_ARENA_DISPOSED", "disposed");
+  expect(arena.stats().waiting).toBe(0);
+});
+
 describe("a pool that keeps blocks", () => {
+  test("shows nothing of the arena behind it", () => {
+    using arena = smallArena({ revoke: "never" });
+    expect(Object.keys(arena.pool(64))).toEqual(["byteLength"]);
+  });
+
   test("hands out none of a segment that is out of use", () => {
     using arena = smallArena({ revoke: "never", onExhausted: "throw" }, 1);
     const pool = arena.pool(4096);
@@ -330,6 +400,17 @@ describe('what an "exhausted" listener ends in the middle of its acquire', () =>
     expectThrow(() => writer.writeBytes(new Uint8Array(100000)), "ERR_LEASE_RELEASED", "writer has ended");
     expect(writer.released).toBe(true);
     expect(arena.stats().liveLeases).toBe(liveLeases);
+  });
+
+  test("is a write: the writer it wrote with keeps what the listener wrote, and says so", () => {
+    using arena = full();
+    const writer = arena.writer(64);
+    writer.writeBytes(new Uint8Array(60).fill(1));
+    arena.addEventListener("exhausted", () => writer.writeUint32(0x02020202));
+    expectThrow(() => writer.writeBytes(new Uint8Array(100000).fill(3)), "ERR_LEASE_RELEASED", "used this writer");
+    expect([...writer.bytes.subarray(56)]).toEqual([1, 1, 1, 1, 2, 2, 2, 2]);
+    writer.release();
+    expectSound(arena);
   });
 
   test("is the arena: a writer half-way through a text says so", () => {

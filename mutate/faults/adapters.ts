@@ -20,7 +20,7 @@ export const ADAPTERS: readonly Fault[] = [
         '    this.#requireLease("reset").bytes.fill(0, 0, this.#length);\n',
         '    this.#requireLease("reset");\n',
       ],
-      ["no wipe after a failed write", "if (this.#bytes.length > 0) this.#bytes.fill(0, at, at + written);", ""],
+      ["no wipe after a failed write", "this.#bytes.fill(0, at, at + written);", ";"],
       [
         "a patch beyond the end passes",
         'requireInteger(offset, 0, this.#length - byteLength, "offset");',

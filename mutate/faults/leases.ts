@@ -14,13 +14,13 @@ export const LEASES: readonly Fault[] = [
       ["who waits is overtaken", "if (this.#waiters.length === 0) {", "if (true) {"],
       [
         "trim leaves what pools keep",
-        "    this.#flushPools();\n    this.#segments?.trim();",
+        "    this.#pools.flush();\n    this.#segments?.trim();",
         "    this.#segments?.trim();",
       ],
       ["dispose leaves those who wait", '    this.#waiters.rejectAll(arenaDisposed("acquire"));\n', ""],
       [
         "pools do not give way to other lengths",
-        "    if (lease !== null || !this.#flushPools()) return lease;\n",
+        "    if (lease !== null || !this.#pools.flush()) return lease;\n",
         "    return lease;\n",
       ],
     ],
@@ -46,7 +46,16 @@ export const LEASES: readonly Fault[] = [
     "src/lease.ts",
     ["test/unit/lease.test.ts"],
     [
-      ["a second release passes", '    if (this.#bytes === null) throw this.#ended("release");\n', ""],
+      [
+        "a second release passes",
+        'if (this.#bytes === null) throw this.#ended("release");\n    const written',
+        "const written",
+      ],
+      [
+        "a release in a getter of the options passes",
+        'if (this.#bytes === null) throw this.#ended("release");\n    const after',
+        "const after",
+      ],
       [
         "a pin does not hold the block",
         "this.#holds < A_PIN ? this.#owner.release(this.#ptr, this.#byteLength, written) : undefined",
@@ -85,17 +94,17 @@ export const LEASES: readonly Fault[] = [
     [
       [
         "no wipe of kept blocks",
-        "    segment.exports.wipe(block.ptr, Math.min(written >>> 0, this.blockBytes));\n",
+        "    segment.exports.wipe(block.ptr, Math.min(written >>> 0, this.#blockBytes));\n",
         "",
       ],
-      ["blocks are kept from those who wait", " || this.ledger.waiting !== 0", ""],
-      ["leases from pools are never guarded", "        this.countdown.left--;\n", ""],
+      ["blocks are kept from those who wait", " || this.#ledger.waiting !== 0", ""],
+      ["leases from pools are never guarded", "        this.#countdown.left--;\n", ""],
       [
         "kept blocks are not given back",
         "    for (const { segment, ptr } of kept) segment.takeBack(ptr, this.byteLength);\n",
         "",
       ],
-      ["more is kept than should be", "this.kept.length >= this.keepAtMost", "false"],
+      ["more is kept than should be", "this.#kept.length >= this.#keepAtMost", "false"],
     ],
   ),
   ...inFile(

@@ -73,8 +73,8 @@ export const MEMORY: readonly Fault[] = [
       ],
       [
         "nobody who waits is told of a drained segment",
-        "    if (this.#ledger.waiting !== 0) this.#ledger.onRoom();\n",
-        "",
+        "    if (status >= this.quietSlabs) this.set.quiet(this, status);\n    return this.ledger.afterRelease;\n",
+        "    if (status >= this.quietSlabs) this.set.quiet(this, status);\n    return undefined;\n",
       ],
       ["a release is not counted", "    this.ledger.gaveBack(tally, byteLength);\n", ""],
       [
@@ -102,7 +102,7 @@ export const MEMORY: readonly Fault[] = [
         "",
       ],
       ["a segment with leases is dropped", "      if (segment.exports.liveBlocks() !== 0) continue;\n", ""],
-      ["nobody who waits is told of a free block", "    if (this.ledger.waiting !== 0) this.ledger.onRoom();\n", ""],
+      ["nobody who waits is told of a free block", "    return this.ledger.afterRelease;\n", "    return undefined;\n"],
     ],
   ),
   ...inFile(
@@ -130,8 +130,8 @@ export const MEMORY: readonly Fault[] = [
       ],
       [
         "nobody who waits is told of an idle memory",
-        "    idle.push(memory);\n    if (this.ledger.waiting !== 0) this.ledger.onRoom();\n",
-        "    idle.push(memory);\n",
+        "    return this.#set.ledger.afterRelease;\n",
+        "    return undefined;\n",
       ],
     ],
   ),
