@@ -59,6 +59,7 @@ export const DIAGNOSTICS: readonly Fault[] = [
         "a lost lease with a memory of its own is reported twice",
         'if (this.#registers && owner.tally.kind === "segment") this.#lost.register',
         "if (this.#registers) this.#lost.register",
+        "whichever is told first writes the lease off, and the other finds nothing live",
       ],
       [
         "a released lease is still watched by the collector",
