@@ -15,7 +15,7 @@ import { ownCopy } from "../../bench/own-copy.ts";
 import { FORMATS, rivalsOf } from "../../bench/parser-loads.ts";
 import { parsers } from "../../bench/parsers.ts";
 import type { Measurement, Question } from "../../bench/question.ts";
-import { crossover, figureOf, find, rivalsIn } from "../../bench/reading.ts";
+import { crossover, FASTEST_TENTH, figureOf, find, rivalsIn } from "../../bench/reading.ts";
 import { mostAlive, realSizes } from "../../bench/real-sizes.ts";
 import { seed } from "../seeded.ts";
 
@@ -50,12 +50,14 @@ function expectSane(measurement: Measurement): void {
 const namesOf = (rivals: readonly { name: string }[]): string[] => rivals.map(({ name }) => name);
 
 describe("the quick forms", () => {
-  test("lease-cycle times every rival and the floor at every length", async () => {
+  test("lease-cycle times every rival and the floor at every length, and the fastest tenth of each", async () => {
     const measurements = await runQuick(leaseCycle);
     const rivals = rivalsIn(measurements);
     expect(rivals).toEqual(expect.arrayContaining(namesOf([...OUTSIDERS, ...LEASES, ...POOLED_LEASES])));
     const lengths = new Set(measurements.map(({ at }) => at["byteLength"]));
-    expect(measurements).toHaveLength(rivals.length * lengths.size);
+    for (const metric of ["time", FASTEST_TENTH]) {
+      expect(measurements.filter((each) => each.metric === metric)).toHaveLength(rivals.length * lengths.size);
+    }
   });
 
   test("churn times every rival, and counts the collections and the memory of a process", async () => {
@@ -239,8 +241,8 @@ describe("reading figures", () => {
     expect(crossover([], [], [])).toBeNull();
   });
 
-  test("a figure is the median, and half the distance of the quartiles over it", () => {
-    expect(figureFrom([50, 10, 30, 20, 40])).toEqual({ ns: 30, spread: 1 / 3, samples: 5 });
+  test("a figure is the median, half the distance of the quartiles over it, and the fastest tenth", () => {
+    expect(figureFrom([50, 10, 30, 20, 40])).toEqual({ ns: 30, fastNs: 10, spread: 1 / 3, samples: 5 });
   });
 
   test("the most bytes alive at a time are found across the end of the trace", () => {
