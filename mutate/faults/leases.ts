@@ -47,7 +47,7 @@ export const LEASES: readonly Fault[] = [
     ["test/unit/lease.test.ts"],
     [
       [
-        "a second release passes",
+        "a second release is not said to be one",
         'if (this.#bytes === null) throw this.#ended("release");\n    const written',
         "const written",
       ],

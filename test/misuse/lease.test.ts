@@ -57,6 +57,8 @@ describe.each(MODES)("revoke: %s, a lease", (revoke) => {
         expectThrow(() => lease.pin(), "ERR_LEASE_RELEASED", "pin", "100 bytes", "acquire a new one");
         expectThrow(() => lease.releaseAfter(Promise.resolve()), "ERR_LEASE_RELEASED", "100 bytes");
         expectThrow(() => lease.release({ written: 1 }), "ERR_LEASE_RELEASED", "100 bytes");
+        // That it has ended is said before what is wrong with the options.
+        expectThrow(() => lease.release({ written: 101 }), "ERR_LEASE_RELEASED", "100 bytes");
         lease[Symbol.dispose]();
         lease[Symbol.dispose]();
       });
