@@ -38,7 +38,9 @@ export function release(world: World, { way, pick }: Step): void {
     return;
   }
   const refusals = world.refusalsOfEnd(live);
-  if (how === "written" && !isPinned && !world.isDamaged(live.buffer)) {
+  // Behind a message that was taken lies what its writer had to spare, where a write through .buffer is found too.
+  const hasSpare = live.countedBytes > byteLength;
+  if (how === "written" && !isPinned && !hasSpare && !world.isDamaged(live.buffer)) {
     const written = byteLength >> 1;
     live.bytes.fill(0, written);
     world.say(`bytes${serial}.fill(0, ${written});`);
