@@ -47,14 +47,16 @@ export class World extends Caller {
   }
 
   /** A lease was handed out: checks its bytes, and marks them. Null if a listener disposed the arena meanwhile. */
-  adopt(serial: number, byteLength: number, lease: Lease, copied = -1): Live | null {
+  /** @param hasMoved whether it took the place of another lease, which took room while it was acquired. */
+  adopt(serial: number, byteLength: number, lease: Lease, copied = -1, hasMoved = false): Live | null {
     if (this.disposed) {
       if (byteLength > 0) this.refuses(`lease${serial}.bytes`, () => lease.bytes, "ERR_ARENA_DISPOSED");
       return null;
     }
     const { bytes } = lease;
     this.transcript?.assign(`bytes${serial}`, `lease${serial}.bytes`);
-    if (lease.origin === "heap") expectNoRoom(this, byteLength, `assert.notEqual(lease${serial}.origin, "heap")`);
+    if (lease.origin === "heap" && !hasMoved)
+      expectNoRoom(this, byteLength, `assert.notEqual(lease${serial}.origin, "heap")`);
     return this.adoptBytes(serial, byteLength, bytes, lease, copied);
   }
 

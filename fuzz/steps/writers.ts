@@ -40,7 +40,7 @@ export function write(world: World, { way, byteLength, pick }: Step): void {
 
 /** What was taken is a lease like any other, but counted with the length that the writer had asked for. */
 function adoptWritten(world: World, serial: number, byteLength: number, lease: Lease): void {
-  const live = world.adopt(serial, byteLength, lease, CONTENT_MARK);
+  const live = world.adopt(serial, byteLength, lease, CONTENT_MARK, true);
   if (live === null) return;
   live.countedBytes += world.arena.stats().liveBytes - world.liveBytes;
   if (live.countedBytes >= byteLength) return;
