@@ -32,6 +32,7 @@ export function createClock(wall: () => number, waited: () => number): Omit<OwnC
   const before = waited();
   let waitedMs = 0;
   let last = Number.NEGATIVE_INFINITY; // the first reading asks
+  let shown = Number.NEGATIVE_INFINITY;
   const now = (): number => {
     let at = wall();
     // Again if it was kept waiting in between, or the two would not be of the same moment.
@@ -41,7 +42,9 @@ export function createClock(wall: () => number, waited: () => number): Omit<OwnC
       at = wall();
     }
     last = at;
-    return at - waitedMs;
+    // A wait may be told of later than it ended, and then be more than has passed since.
+    shown = Math.max(shown, at - waitedMs);
+    return shown;
   };
   return {
     now,

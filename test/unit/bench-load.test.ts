@@ -85,6 +85,16 @@ describe("arrivals", () => {
   });
 });
 
+test("a clock without its waits stands still, and never goes back, when a wait is told of late", () => {
+  const walls = [0, 0, 10, 10, 20, 20];
+  const waits = [0, 0, 0, 15];
+  const clock = createClock(
+    () => walls.shift() ?? 20,
+    () => waits.shift() ?? 15,
+  );
+  expect([clock.now(), clock.now(), clock.now()]).toEqual([0, 10, 10]);
+});
+
 describe("the load of the latency question", () => {
   test.each(["new Uint8Array", "array pool, fill(0)", "before-reuse", "never"])(
     "answers every request once: %s",
