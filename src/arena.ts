@@ -1,20 +1,12 @@
 /**
- * The arena: one cap, one mode, and the ways to leases. Owns the ledger, the
- * queue of those who wait, and which set of memories serves a lease; how those
- * sets work is their own business.
- *
- * A1  Every lease goes through one of three doors: a segment (`#segments`), a
- *     memory of its own (`#dedicated`), or the heap once both are out of room.
- * A2  `#countdown` reaching zero leads to `#acquireDue`: there the arena is found
- *     disposed, and guards and traces begin. All other leases pay one decrement.
+ * The arena: the options, the cap, the queue of those who wait, and the doors to
+ * leases. Which store serves a lease is decided here; how a store works is its own
+ * business, and which mode it follows is decided in stores/choose.ts alone.
  */
 
-import { classCount as classCountOf, requireWebAssembly, sizeClassOf } from "./abi.js";
-import { announce, isAnnounced, openChannels, tellWhenAnnounced } from "./channels.js";
-import { requireOptions } from "./checks.js";
-import { bytesUnder, copyInto } from "./copying.js";
-import { Countdown } from "./countdown.js";
-import { DedicatedMemories } from "./dedicated.js";
+import { ByteFiller } from "./bytes/filler.js";
+import { ByteWriter } from "./bytes/writer.js";
+import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
 import {
   type ArenaError,
   arenaDisposed,
@@ -25,25 +17,47 @@ import {
   neverFits,
   nothingToWaitFor,
 } from "./errors.js";
-import { ArenaEventTarget, dispatch } from "./events.js";
-import { FreeListSegments } from "./free-list.js";
-import type { Lease } from "./lease.js";
-import { Ledger, type Tally } from "./ledger.js";
-import { lend } from "./lend.js";
+import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
+import type { Lease } from "./lease/lease.js";
+import { Scope } from "./lease/scope.js";
+import type { LeaseSource } from "./lease/source.js";
+import { lend } from "./lease/use.js";
+import { memoriesAreFew, resolveModule } from "./memory/abi.js";
+import { type Account, AccountTable } from "./memory/account.js";
+import { Budget } from "./memory/budget.js";
 import { type ArenaOptions, checkTrace, resolveOptions, type Settings, type TraceLevel } from "./options.js";
-import { acquireFromHeap } from "./overflow.js";
-import type { PoolHost, SizeClassPool } from "./pool.js";
-import { Pools } from "./pools.js";
-import { RevokingSegments } from "./revoking.js";
-import { Scope } from "./scope.js";
-import { Segment } from "./segment.js";
-import { type ArenaStats, type AuditReport, auditMemories, collectStats } from "./stats.js";
-import { Tracer, type TraceSite } from "./trace.js";
-import { type AbortSignalLike, checkSignal, Waiters } from "./waiters.js";
-import { ByteWriter } from "./writer.js";
+import { chooseStores, type Stores } from "./stores/choose.js";
+import { type Store, WipePolicy } from "./stores/store.js";
+import { WaitQueue, type Wish } from "./waiting.js";
+import { announce } from "./watch/announce.js";
+import { isAnnounced } from "./watch/channels.js";
+import { ArenaEventTarget } from "./watch/events.js";
+import { Notices } from "./watch/notices.js";
+import { Sampler } from "./watch/sampler.js";
+import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
+import { Tracer } from "./watch/trace.js";
 
-/** Longest lease that can be asked for, in bytes. */
-const MAX_BYTE_LENGTH = 2 ** 32 - 1;
+/** No length is so short: every acquire takes the slow path. */
+const NONE = -1;
+
+/** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
+export interface SizeClassPool {
+  /** Bytes in each lease. */
+  readonly byteLength: number;
+  /**
+   * A lease of `byteLength` zeroed bytes, exactly as from `arena.acquire`.
+   *
+   * @throws ArenaError as `arena.acquire` does.
+   */
+  acquire(): Lease;
+}
+
+/**
+ * For the adapters: a lease with earlier leases' bytes in it, all of which they
+ * overwrite or cut off before anyone sees it. No method, so that nobody else can call
+ * it. An arena of another copy of the package gives a zeroed lease.
+ */
+export let acquireUnzeroed: (arena: Arena, byteLength: number) => Lease;
 
 /**
  * Memory under one cap, handed out as leases and taken back. An arena is for one
@@ -51,26 +65,36 @@ const MAX_BYTE_LENGTH = 2 ** 32 - 1;
  *
  * Not worth it for lengths of 64 bytes and less, where a fresh array costs as
  * little, nor for buffers kept for long. Give leases of very different lifetimes
- * arenas of their own: a segment is used again only when all its leases are
- * released.
+ * separate arenas: a segment is used again only when all its leases are released.
  *
- * Emits `"leak"`, `"dirty"` and `"exhausted"`; see `ArenaEvents`.
+ * Emits `"leak"`, `"dirty"`, `"stray-write"` and `"exhausted"`; see `ArenaEvents`.
  */
 export class Arena extends ArenaEventTarget {
   readonly #settings: Settings;
-  readonly #slabShift: number;
-  /** Size classes served from segments; 0 where every lease has a memory of its own. */
-  readonly #classCount: number;
-  readonly #ledger: Ledger;
-  readonly #segments: RevokingSegments | FreeListSegments | null;
-  /** Of `#segments`: by size class, the segment that served it last. */
-  readonly #current: readonly (Segment | undefined)[];
-  readonly #dedicated: DedicatedMemories;
+  readonly #source: LeaseSource = {
+    acquire: (byteLength) => this.acquire(byteLength),
+    acquireUnzeroed: (byteLength) => this.#acquireUnzeroed(byteLength),
+  };
+  readonly #policy: WipePolicy;
+  readonly #table: AccountTable;
+  readonly #stores: Stores;
+  readonly #short: Store;
+  /** Longest lease on the fast path, in bytes. `NONE` while every lease is traced, and after dispose. */
+  #longest: number;
+  readonly #sampler: Sampler;
   readonly #tracer: Tracer;
-  readonly #countdown: Countdown;
-  readonly #waiters: Waiters;
-  readonly #pools: Pools;
-  #disposed = false;
+  readonly #queue: WaitQueue;
+  readonly #notices: Notices;
+  #dirtyBlocks = 0;
+  #strayWrites = 0;
+  #missedGuards = 0;
+  #isDisposed = false;
+
+  static {
+    const isOurs = (arena: object): boolean => #source in arena;
+    acquireUnzeroed = (arena, byteLength) =>
+      isOurs(arena) ? arena.#acquireUnzeroed(byteLength) : arena.acquire(byteLength);
+  }
 
   /**
    * @throws ArenaError `ERR_INVALID_ARGUMENT` for an option out of range,
@@ -78,91 +102,100 @@ export class Arena extends ArenaEventTarget {
    */
   constructor(options?: ArenaOptions) {
     super();
-    const settings = resolveOptions(options);
-    requireWebAssembly();
-    openChannels();
+    const settings = resolveOptions(options, memoriesAreFew());
+    const module = resolveModule(settings.module);
     this.#settings = settings;
-    this.#slabShift = settings.slabShift;
-    this.#classCount = settings.revoke === "on-release" ? 0 : classCountOf(settings.slabShift);
-    this.#ledger = new Ledger(settings.maxBytes, this.#slabShift, this.#classCount);
-    this.#ledger.arena = this;
-    this.#tracer = new Tracer(settings.trace, settings.revoke === "never", (tally, byteLength, sites) => {
-      this.#ledger.lose(tally, byteLength);
-      this.#reportLeak(1, byteLength, sites);
-      // It may have been all that somebody waited for.
-      if (this.#ledger.waiting !== 0) this.#waiters.serve();
+    this.#policy = new WipePolicy(settings.wipeOnRelease);
+    this.#tracer = new Tracer(settings.trace, settings.revoke === "never", (place, byteLength, sites) => {
+      const account = place as Account;
+      account.live--;
+      account.liveBytes -= byteLength;
+      this.#table.leakedLeases++;
+      this.#notices.leak({ leases: 1, byteLength, sites });
     });
-    this.#countdown = new Countdown(settings.guardEvery, this.#tracer.every);
-    tellWhenAnnounced(this.#countdown);
-    this.#dedicated = new DedicatedMemories(this.#ledger, settings.revoke);
-    this.#segments = this.#createSegments();
-    this.#current = this.#segments?.current ?? [];
-    this.#waiters = new Waiters((waiting) => {
-      this.#ledger.waiting = waiting;
+    this.#sampler = new Sampler(settings.guardEvery, this.#tracer.every);
+    this.#queue = new WaitQueue({
+      take: (wish) => this.#takeAll(wish),
+      hopeless: (wish) => this.#hopeless(wish.byteLengths),
+      liveLeases: () => countLive(this.#table).liveLeases,
+      wake: () => this.#notices.wake(),
     });
-    this.#waiters.acquire = ({ byteLength, callSite }) =>
-      this.#tracer.onBehalfOf(callSite, () => this.#tryAcquire(byteLength));
-    this.#waiters.hopeless = ({ byteLength }) => this.#hopeless(byteLength);
-    this.#ledger.onRoom = () => this.#waiters.serve();
-    this.#ledger.onRound = () => {
-      this.#segments?.shrink();
-      this.#dedicated.shrink();
+    this.#notices = new Notices(this, () => this.#queue.serve());
+    this.#table = new AccountTable(new Budget(settings.maxBytes), {
+      collected: (account) => this.#collected(account),
+      revoked: ({ reservedBytes }) => this.#notices.tally("revoke", reservedBytes),
+    });
+    const host = {
+      source: this.#source,
+      policy: this.#policy,
+      roomMade: () => {
+        if (this.#queue.isNeeded) this.#notices.wake();
+      },
+      dirty: (account: Account, byteOffset: number) => {
+        this.#dirtyBlocks++;
+        this.#notices.counted("dirty", { byteOffset, ...this.#tracer.lastAt(account, byteOffset) });
+      },
+      strayWrite: (account: Account, byteOffset: number) => {
+        this.#strayWrites++;
+        this.#notices.counted("stray-write", { byteOffset, sites: this.#tracer.sitesIn(account) });
+      },
     };
-    this.#ledger.reclaim = (byteLength) => this.#reclaim(byteLength);
-    this.#ledger.dropIdle = () => this.#dropIdle();
-    this.#ledger.onLeak = (tally) => this.#reportLeak(tally.live, tally.liveBytes, this.#tracer.writeOff(tally));
-    this.#pools = this.#createPools();
-    this.#watchWrites();
+    this.#stores = chooseStores(settings, this.#table, host, module);
+    this.#short = this.#stores.short;
+    this.#longest = NONE;
+    this.#applyTrace();
   }
 
   /**
    * A lease of exactly `byteLength` zeroed bytes. Release it once, on every path.
    *
-   * @param byteLength bytes: a whole number from 0. Longer than a segment takes
-   *   a memory of its own, under the same cap.
+   * @param byteLength bytes: a whole number from 0. Longer than 96 KiB takes a memory
+   *   of its own, under the same cap.
    * @throws ArenaError `ERR_INVALID_ARGUMENT`; `ERR_ARENA_EXHAUSTED` if there is
-   *   no room and `onExhausted` is `"throw"`, or the heap has none either;
-   *   `ERR_ARENA_DISPOSED`.
+   *   no room and `onExhausted` is `"throw"`, or the heap has none either, or the
+   *   length is above `maxBytes`; `ERR_ARENA_DISPOSED`.
    */
   acquire(byteLength: number): Lease {
-    // The shortest way first, for the engine to inline whole: nothing is due, and the last segment has room.
-    const countdown = this.#countdown;
-    if (isLeaseLength(byteLength) && countdown.left > 1) {
-      const sizeClass = sizeClassOf(byteLength, this.#slabShift);
-      const lease = this.#current[sizeClass]?.tryLease(sizeClass, byteLength);
-      if (lease != null) {
-        countdown.left--;
-        return lease;
-      }
+    // Fast path only, so that V8 inlines it.
+    if (
+      typeof byteLength === "number" &&
+      byteLength >>> 0 === byteLength &&
+      --this.#sampler.left > 0 &&
+      byteLength <= this.#longest &&
+      !isAnnounced()
+    ) {
+      const lease = this.#short.acquire(byteLength);
+      if (lease !== null) return lease;
     }
-    return this.#acquireAnyway(byteLength);
+    return this.#acquireSlow(byteLength, true);
   }
 
   /**
-   * Like `acquire`, but waits for room where `acquire` would overflow or throw.
-   * First come, first served; a plain `acquire` does not queue.
+   * Like `acquire`, but waits for room where `acquire` would overflow or throw. With
+   * several lengths: all of these leases at once or none, so that two callers cannot
+   * each hold half of what they need. First come, first served; a plain `acquire`
+   * does not queue.
    *
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    * @returns a promise that rejects with an ArenaError: `ERR_INVALID_ARGUMENT`,
    *   `ERR_ARENA_EXHAUSTED` if so much can never fit under the cap, or the engine has no
    *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
-  async acquireAsync(byteLength: number, options: { signal?: AbortSignalLike | undefined } = {}): Promise<Lease> {
-    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
+  acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease>;
+  acquireAsync(byteLengths: readonly number[], options?: { signal?: AbortSignalLike | undefined }): Promise<Lease[]>;
+  async acquireAsync(
+    wanted: number | readonly number[],
+    options: { signal?: AbortSignalLike | undefined } = {},
+  ): Promise<Lease | Lease[]> {
+    const isList = Array.isArray(wanted);
+    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
+    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
     this.#requireUse("acquire");
     requireOptions(options);
     const signal = checkSignal(options.signal);
     if (signal?.aborted) throw signal.reason;
-    if (!this.#isInClasses(byteLength) && this.#dedicated.reservedFor(byteLength) > this.#settings.maxBytes) {
-      throw neverFits(byteLength, this.#settings.maxBytes);
-    }
-    if (this.#waiters.length === 0) {
-      const lease = this.#acquireOrFlush(byteLength);
-      if (lease !== null) return lease;
-      const hopeless = this.#hopeless(byteLength);
-      if (hopeless !== undefined) throw hopeless;
-    }
-    return this.#waiters.wait({ byteLength, callSite: this.#tracer.callSite() }, signal);
+    const leases = await this.#acquireAll(byteLengths, signal);
+    return isList ? leases : (leases[0] as Lease);
   }
 
   /**
@@ -179,28 +212,44 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * A lease that holds a copy of `bytes`, which stay the caller's.
+   * A lease of what `write` writes. `write` gets `byteLength` bytes that are **not
+   * zeroed**: earlier leases' bytes may be in them. It writes from the front and
+   * answers how many bytes it wrote, or a promise of that; the lease is exactly that
+   * long, and yours to release. Nothing is zeroed that is overwritten anyway: what
+   * `resize_and_overwrite` is in C++23 and `read_buf` in Rust. With `wipeOnRelease` the
+   * bytes are zero.
    *
-   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view,
-   *   or one of a released lease that this very lease revoked.
+   * @returns the lease, or a promise of it if `write` returned one.
+   * @throws ArenaError as `acquire` does; `ERR_INVALID_ARGUMENT` if `write` answers
+   *   anything but a whole number from 0 to `byteLength`; what `write` throws. Nothing
+   *   stays leased then.
    */
-  copyOf(bytes: ArrayBufferView): Lease {
-    const source = bytesUnder(bytes);
-    const lease = this.acquire(source.length);
-    copyInto(lease, source, 0);
-    return lease;
+  acquireFilled(byteLength: number, write: FillFunction): Lease;
+  acquireFilled(byteLength: number, write: AsyncFillFunction): Promise<Lease>;
+  acquireFilled(byteLength: number, write: FillFunction | AsyncFillFunction): Lease | Promise<Lease> {
+    if (typeof write !== "function") throw invalidArgument("write", write, "a function that writes into the bytes");
+    return leaseFilled(this.#acquireUnzeroed(byteLength), write);
   }
 
   /**
-   * The pool of leases of `byteLength` bytes, the same object for the same length:
-   * in `"never"` mode the fastest way to leases, else as fast as `acquire`.
+   * A lease that holds a copy of `bytes`, which stay the caller's. Nothing is zeroed first.
+   *
+   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view,
+   *   or one of a released lease that making room has revoked.
+   */
+  copyOf(bytes: ArrayBufferView): Lease {
+    return leaseCopy(this.#source, bytes);
+  }
+
+  /**
+   * The pool of leases of `byteLength` bytes: a name for a length, as fast as `acquire`.
    *
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   pool(byteLength: number): SizeClassPool {
-    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
+    requireLeaseLength(byteLength);
     this.#requireUse("make a pool");
-    return this.#pools.of(byteLength);
+    return { byteLength, acquire: () => this.acquire(byteLength) };
   }
 
   /**
@@ -210,7 +259,7 @@ export class Arena extends ArenaEventTarget {
    */
   scope(): Scope {
     this.#requireUse("open a scope");
-    return new Scope((byteLength) => this.acquire(byteLength));
+    return new Scope(this);
   }
 
   /**
@@ -221,12 +270,34 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError as `acquire` does.
    */
   writer(byteLength?: number): ByteWriter {
-    return new ByteWriter((each) => this.acquire(each), byteLength);
+    return new ByteWriter(this.#source, byteLength);
+  }
+
+  /**
+   * A message whose length is known beforehand and whose bytes come in pieces. Nothing
+   * is zeroed first; the lease is shown once every byte was written.
+   *
+   * @param byteLength bytes of the whole message.
+   * @throws ArenaError as `acquire` does.
+   */
+  filler(byteLength: number): ByteFiller {
+    return new ByteFiller(this.#source, byteLength);
+  }
+
+  /**
+   * A promise for the moment when no lease is out: for a graceful shutdown.
+   *
+   * @param options `signal` gives up waiting: the promise rejects with its reason.
+   * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT` if `signal` is none.
+   */
+  async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
+    requireOptions(options);
+    await this.#queue.waitUntilDrained(options.signal);
   }
 
   /**
    * How many leases are watched, of those acquired from now on; those watched
-   * already stay so. Writes after release are looked for as soon as it is not `"off"`.
+   * already stay so. `"all"` also wipes at release, and looks for writes after it.
    *
    * @throws ArenaError on setting it: `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
@@ -237,27 +308,32 @@ export class Arena extends ArenaEventTarget {
   set trace(level: TraceLevel) {
     this.#requireUse("set trace");
     this.#tracer.level = checkTrace(level);
-    this.#countdown.trace(this.#tracer.every);
-    this.#watchWrites();
-    for (const { owner } of this.#ledger.tallies) {
-      if (owner instanceof Segment) owner.inspect();
-    }
+    this.#sampler.trace(this.#tracer.every);
+    this.#applyTrace();
   }
 
   /** Counters and states, as a plain object of the caller's own. */
   stats(): ArenaStats {
-    return collectStats(this.#ledger, this.#slabShift);
+    return collectStats(this.#table, this.#stores.all, {
+      overflowed: this.#stores.heap.acquired,
+      dirtyBlocks: this.#dirtyBlocks,
+      strayWrites: this.#strayWrites,
+      missedGuards: this.#missedGuards,
+      waiting: this.#queue.length,
+      waited: this.#queue.counts,
+      bookBytes: this.#isDisposed ? 0 : this.#stores.bookBytes(),
+    });
   }
 
   /**
-   * Walks every invariant of every segment. Reads all bookkeeping, in `"never"`
-   * mode all free memory as well: for tests and for suspicion.
+   * Walks every invariant of the book, compares it with what the stores hold, and looks
+   * at every trap. For tests and for suspicion.
    *
    * @throws ArenaError `ERR_ARENA_DISPOSED`.
    */
   audit(): AuditReport {
     this.#requireUse("audit");
-    return auditMemories(this.#ledger, (segment) => this.#pools.keptIn(segment), this.#settings.revoke === "never");
+    return auditArena(this.#table, this.#stores.all);
   }
 
   /**
@@ -268,13 +344,11 @@ export class Arena extends ArenaEventTarget {
    */
   trim(): number {
     this.#requireUse("trim");
-    const before = this.#ledger.reservedBytes;
-    this.#pools.flush();
-    this.#segments?.trim();
-    this.#dedicated.trim();
-    const trimmed = before - this.#ledger.reservedBytes;
-    this.#waiters.serve();
-    return trimmed;
+    const { budget } = this.#table;
+    const before = budget.reservedBytes;
+    for (const store of this.#stores.all) store.trim();
+    if (this.#queue.isNeeded) this.#notices.wake();
+    return before - budget.reservedBytes;
   }
 
   /**
@@ -284,164 +358,188 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { liveLeases, liveBytes } = this.#ledger;
-    if (liveLeases === 0) return;
-    throw leasesOutstanding(liveLeases, liveBytes, this.#tracer.sites, this.#tracer.level === "all");
+    const { liveLeases, liveBytes } = countLive(this.#table);
+    if (liveLeases > 0) {
+      const sites = this.#tracer.sites.map(
+        ({ leases, byteLength, stack }) =>
+          `${leases === 1 ? "1 lease" : `${leases} leases`} of ${byteLength} bytes, acquired\n${stack}`,
+      );
+      throw leasesOutstanding(liveLeases, liveBytes, sites, this.#tracer.level === "all");
+    }
   }
 
   /**
    * Revokes every view, of live leases too, and lets go of all memory, in every
-   * mode. Whoever waits is rejected. A second call does nothing.
+   * mode. Those who wait are rejected. A second call does nothing.
    */
   [Symbol.dispose](): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#countdown.stop();
-    for (const tally of [...this.#ledger.tallies]) {
-      tally.owner?.close();
-      this.#ledger.drop(tally);
+    if (this.#isDisposed) return;
+    this.#isDisposed = true;
+    this.#longest = NONE;
+    for (const store of this.#stores.all) store.dispose();
+    for (const account of [...this.#table.accounts]) {
+      account.owner?.close();
+      // Its owner may be gone without the collector having said so.
+      this.#table.drop(account);
     }
-    this.#segments?.clear();
-    this.#dedicated.clear();
-    this.#pools.close();
     this.#tracer.clear();
-    this.#waiters.rejectAll(arenaDisposed("acquire"));
+    this.#notices.close();
+    this.#queue.close(arenaDisposed("acquire"));
   }
 
-  #acquireAnyway(byteLength: number): Lease {
-    if (!isLeaseLength(byteLength)) throw invalidLength(byteLength);
-    return this.#acquireChecked(byteLength);
+  /** What Node prints. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    const { revoke } = this.#settings;
+    const { reservedBytes, maxBytes } = this.#table.budget;
+    const { liveLeases, liveBytes } = countLive(this.#table);
+    const state = this.#isDisposed
+      ? "disposed"
+      : `${liveLeases} leases of ${liveBytes} bytes out, ${reservedBytes} of ${maxBytes} bytes reserved`;
+    return `Arena { ${revoke}: ${state} }`;
   }
 
-  #acquireChecked(byteLength: number): Lease {
-    return this.#acquireOrFlush(byteLength) ?? this.#overflow(byteLength);
-  }
-
-  #acquireOrFlush(byteLength: number): Lease | null {
-    const lease = this.#tryAcquire(byteLength);
-    if (lease !== null || !this.#pools.flush()) return lease;
-    const flushed = this.#acquirePlain(byteLength);
-    if (flushed !== null && isAnnounced()) announce(flushed, this);
-    return flushed;
-  }
-
-  /** Why to wait for `byteLength` bytes is in vain, once there was no room: nobody can make any. */
-  #hopeless(byteLength: number): ArenaError | undefined {
-    const { liveLeases, reservedBytes, maxBytes } = this.#ledger;
-    return liveLeases === 0 ? nothingToWaitFor(byteLength, reservedBytes, maxBytes) : undefined;
-  }
-
-  /** Through the door that the length calls for; `null` if there is no room behind it. */
-  #tryAcquire(byteLength: number): Lease | null {
-    if (--this.#countdown.left === 0) return this.#acquireDue(byteLength);
-    return this.#acquirePlain(byteLength);
-  }
-
-  #acquirePlain(byteLength: number): Lease | null {
-    const sizeClass = sizeClassOf(byteLength, this.#slabShift);
-    return this.#segments !== null && sizeClass < this.#classCount
-      ? this.#segments.acquire(sizeClass, byteLength)
-      : this.#dedicated.acquire(byteLength, "arena");
-  }
-
-  /** A lease to be guarded or traced, or the first one after the end. */
-  #acquireDue(byteLength: number): Lease | null {
-    if (this.#disposed) {
-      this.#countdown.stop();
-      throw arenaDisposed("acquire");
+  /** A lease with earlier leases' bytes in it; zero where releases wipe. */
+  #acquireUnzeroed(byteLength: number): Lease {
+    if (
+      typeof byteLength === "number" &&
+      byteLength >>> 0 === byteLength &&
+      --this.#sampler.left > 0 &&
+      byteLength <= this.#longest &&
+      !isAnnounced() &&
+      !this.#policy.wipes
+    ) {
+      const lease = this.#short.acquireUnzeroed(byteLength);
+      if (lease !== null) return lease;
     }
-    const due = this.#countdown.next();
-    // Where blocks are not renewed, this is the only place that leases pass without cost.
-    if (this.#settings.revoke === "never") this.#ledger.turnOver(due.leases * byteLength);
-    const lease = (due.guard ? this.#dedicated.acquire(byteLength, "guard") : null) ?? this.#acquirePlain(byteLength);
-    if (lease !== null) {
-      if (due.guard && lease.origin !== "guard" && this.#settings.revoke !== "on-release") this.#ledger.missedGuards++;
-      if (due.trace) this.#tracer.watch(lease);
-      this.#announce(lease);
-    }
+    return this.#acquireSlow(byteLength, this.#policy.wipes);
+  }
+
+  #acquireSlow(byteLength: number, isZeroed: boolean): Lease {
+    requireLeaseLength(byteLength);
+    this.#requireUse("acquire");
+    return this.#attempt(byteLength, isZeroed) ?? this.#overflow(byteLength);
+  }
+
+  /** A lease, guarded and traced as is due; `null` if there is no room. */
+  #attempt(byteLength: number, isZeroed: boolean): Lease | null {
+    const due = this.#sampler.left <= 0 ? this.#sampler.next() : undefined;
+    const guard = due?.guard ? (this.#stores.guards?.acquire(byteLength) ?? null) : null;
+    if (due?.guard && guard === null && this.#stores.guards !== null) this.#missedGuards++;
+    const lease = guard ?? this.#fromStores(byteLength, isZeroed);
+    if (lease !== null) this.#observe(lease, due?.trace === true);
     return lease;
   }
 
-  /** Last of all: who listens may do anything to the arena. */
-  #announce(lease: Lease): void {
-    if (isAnnounced()) announce(lease, this, this.#waiters.isServing);
-    else this.#countdown.announce(false);
+  /** Last of all: a trace runs the caller's `Error.prepareStackTrace`. */
+  #observe(lease: Lease, isTraced: boolean): void {
+    if (isAnnounced()) announce(lease, this.#notices);
+    if (isTraced) this.#tracer.watch(lease);
+  }
+
+  /** From the store for the length, which makes room if it can. */
+  #fromStores(byteLength: number, isZeroed: boolean): Lease | null {
+    const { short, long, spans } = this.#stores;
+    const store = byteLength <= short.longest ? short : long;
+    const attempt = (): Lease | null => {
+      const lease = isZeroed ? store.acquire(byteLength) : store.acquireUnzeroed(byteLength);
+      if (lease !== null || store === short || spans === null || byteLength > spans.longestSpan) return lease;
+      return spans.acquireSpan(byteLength);
+    };
+    return attempt() ?? (this.#yieldMemory() ? attempt() : null);
+  }
+
+  /** Room was refused: what no lease needs is given up. */
+  #yieldMemory(): boolean {
+    let made = false;
+    for (const store of this.#stores.all) made = store.yieldMemory() || made;
+    return made;
   }
 
   /** The cap leaves no room. */
   #overflow(byteLength: number): Lease {
-    const { reservedBytes, maxBytes } = this.#ledger;
+    const { reservedBytes, maxBytes } = this.#table.budget;
+    if (byteLength > maxBytes) throw neverFits(byteLength, maxBytes);
     if (this.#settings.onExhausted === "throw") throw arenaExhausted(byteLength, reservedBytes, maxBytes);
     let lease: Lease;
     try {
-      lease = acquireFromHeap(byteLength, this.#ledger, this.#settings.revoke !== "never");
+      lease = this.#stores.heap.acquire(byteLength);
     } catch (cause) {
       throw heapExhausted(byteLength, maxBytes, cause);
     }
-    if (this.#ledger.tracesAll) this.#tracer.watch(lease);
-    dispatch(this, "exhausted", { byteLength, reservedBytes });
-    if (isAnnounced()) announce(lease, this);
+    this.#notices.counted("exhausted", { byteLength, reservedBytes });
+    this.#observe(lease, this.#tracer.level === "all");
     return lease;
   }
 
-  /** Drops idle memories, coldest first, until `byteLength` bytes fit under the cap or none is left. */
-  #reclaim(byteLength: number): void {
-    while (this.#ledger.reservedBytes + byteLength > this.#ledger.maxBytes) {
-      if (!this.#dropIdle()) return;
+  #acquireAll(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<Lease[]> {
+    const { maxBytes } = this.#table.budget;
+    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const longest = Math.max(0, ...byteLengths);
+    if (total > maxBytes || this.#stores.long.bytesFor([longest]) > maxBytes) throw neverFits(total, maxBytes);
+    const wish = { byteLengths, callSite: this.#tracer.callSite() };
+    if (this.#queue.length === 0) {
+      const leases = this.#takeAll(wish);
+      if (leases !== null) return Promise.resolve(leases);
+      const hopeless = this.#hopeless(byteLengths);
+      if (hopeless !== undefined) throw hopeless;
     }
+    return this.#queue.waitForRoom(wish, signal);
   }
 
-  #dropIdle(): boolean {
-    return this.#dedicated.dropColdest() || (this.#segments?.dropColdest() ?? false);
+  /** All of these leases or, if they do not fit together, none of them. */
+  #takeAll({ byteLengths, callSite }: Wish): Lease[] | null {
+    if (byteLengths.length > 1 && !this.#mayFit(byteLengths)) {
+      // What leaked leases hold must become collectable while somebody waits for it.
+      this.#yieldMemory();
+      if (!this.#mayFit(byteLengths)) return null;
+    }
+    return this.#tracer.onBehalfOf(callSite, () => {
+      const leases: Lease[] = [];
+      for (const byteLength of byteLengths) {
+        this.#sampler.left--;
+        const lease = this.#attempt(byteLength, true);
+        if (lease === null) {
+          for (const each of leases) each.release();
+          return null;
+        }
+        leases.push(lease);
+      }
+      return leases;
+    });
   }
 
-  #createSegments(): RevokingSegments | FreeListSegments | null {
-    const { revoke, slabShift } = this.#settings;
-    if (revoke === "on-release") return null;
-    const Segments = revoke === "never" ? FreeListSegments : RevokingSegments;
-    return new Segments(this.#ledger, slabShift, this.#classCount);
+  /** Planned without carving: a plan that fails half way would use up room at each try. */
+  #mayFit(byteLengths: readonly number[]): boolean {
+    const { short, long } = this.#stores;
+    const inShort = byteLengths.filter((byteLength) => byteLength <= short.longest);
+    const inLong = byteLengths.filter((byteLength) => byteLength > short.longest);
+    return short.bytesFor(inShort) + long.bytesFor(inLong) <= this.#table.budget.headroom;
   }
 
-  #createPools(): Pools {
-    const host: PoolHost = {
-      ledger: this.#ledger,
-      countdown: this.#countdown,
-      acquireChecked: (byteLength) => this.#acquireChecked(byteLength),
-    };
-    return new Pools(host, this.#segments, this.#slabShift, this.#classCount);
+  /** Why waiting is hopeless, once there was no room: nobody can make any. */
+  #hopeless(byteLengths: readonly number[]): ArenaError | undefined {
+    const { reservedBytes, maxBytes } = this.#table.budget;
+    if (countLive(this.#table).liveLeases > 0) return undefined;
+    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    return nothingToWaitFor(total, reservedBytes, maxBytes);
   }
 
-  #reportLeak(leases: number, byteLength: number, sites: readonly TraceSite[]): void {
-    dispatch(this, "leak", { leases, byteLength, sites });
+  /** The garbage collector took a memory that the arena did not hold. */
+  #collected(account: Account): void {
+    if (account.live > 0) {
+      const sites = this.#tracer.writeOff(account);
+      this.#notices.leak({ leases: account.live, byteLength: account.liveBytes, sites });
+    }
+    if (this.#queue.isNeeded) this.#notices.wake();
   }
 
-  #watchWrites(): void {
-    const { level } = this.#tracer;
-    this.#ledger.tracesAll = level === "all";
-    this.#ledger.onDirty = level === "off" ? null : (tally, byteOffset) => this.#foundDirty(tally, byteOffset);
-    this.#pools.keep();
-  }
-
-  #foundDirty(tally: Tally, byteOffset: number): void {
-    this.#ledger.dirtyBlocks++;
-    const sites = this.#tracer.lastAt(tally, byteOffset);
-    // Not now: the block is taken but not yet leased, and a listener may do anything to the arena.
-    Promise.resolve().then(() => dispatch(this, "dirty", { byteOffset, ...sites }));
-  }
-
-  #isInClasses(byteLength: number): boolean {
-    return sizeClassOf(byteLength, this.#slabShift) < this.#classCount;
+  #applyTrace(): void {
+    const isAll = this.#tracer.level === "all";
+    this.#policy.lookForDirty(isAll);
+    this.#longest = isAll ? NONE : this.#short.longest;
   }
 
   #requireUse(action: string): void {
-    if (this.#disposed) throw arenaDisposed(action);
+    if (this.#isDisposed) throw arenaDisposed(action);
   }
-}
-
-function isLeaseLength(byteLength: number): boolean {
-  return typeof byteLength === "number" && byteLength >>> 0 === byteLength;
-}
-
-function invalidLength(byteLength: unknown): ArenaError {
-  return invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
 }

@@ -1,36 +1,54 @@
 /**
- * What is asked of arguments before anything is leased, opened or read: for the
- * adapters above all. A thing is known by the members that are used of it: not by its
- * class, of which a program may have two copies, nor by one that other things have as well.
+ * What arguments must be, asked before anything is leased, opened or read. Arguments
+ * are duck-typed: `instanceof` fails across two copies of the package.
  */
 
-import type { Arena } from "./arena.js";
 import { invalidArgument } from "./errors.js";
-import type { Lease } from "./lease.js";
 
-export function requireArena(arena: Arena): void {
-  if (typeof arena?.acquire === "function" && typeof arena.writer === "function") return;
-  throw invalidArgument("arena", arena, "an Arena");
+/** Longest lease that can be asked for, in bytes. */
+export const MAX_BYTE_LENGTH = 2 ** 32 - 1;
+
+/** The part of an `AbortSignal` that is used. */
+export interface AbortSignalLike {
+  readonly aborted: boolean;
+  readonly reason?: unknown;
+  addEventListener(type: "abort", listener: () => void, options?: { once?: boolean }): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 }
 
-export function requireLease(lease: Lease): void {
-  if (typeof lease?.releaseAfter === "function") return;
-  throw invalidArgument("lease", lease, "a lease; of a writer, what its take() returns");
-}
-
-/** Whether each is a lease is asked when it comes. */
-export function requireLeases(leases: Iterable<Lease> | AsyncIterable<Lease>): void {
-  const { [Symbol.iterator]: each, [Symbol.asyncIterator]: eachAsync } = Object(leases);
-  if (typeof each !== "function" && typeof eachAsync !== "function") {
-    throw invalidArgument("leases", leases, "an iterable of leases");
+/** @throws ArenaError `ERR_INVALID_ARGUMENT` if `signal` is given and is none. */
+export function checkSignal(signal: AbortSignalLike | null | undefined): AbortSignalLike | undefined {
+  if (signal === undefined || signal === null) return undefined;
+  const { aborted, addEventListener, removeEventListener } = signal;
+  if (
+    typeof aborted === "boolean" &&
+    typeof addEventListener === "function" &&
+    typeof removeEventListener === "function"
+  ) {
+    return signal;
   }
+  throw invalidArgument("signal", signal, "an AbortSignal");
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+/** Whether `byteLength` can be the length of a lease. */
+export function isLeaseLength(byteLength: unknown): byteLength is number {
+  return typeof byteLength === "number" && byteLength >>> 0 === byteLength;
+}
+
+export function requireLeaseLength(byteLength: unknown, what = "byteLength"): void {
+  if (isLeaseLength(byteLength)) return;
+  throw invalidArgument(what, byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
 }
 
 export function requireOptions(options: unknown): void {
   if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
 }
 
-export function isLength(byteLength: unknown): boolean {
+export function isLength(byteLength: unknown): byteLength is number {
   return Number.isSafeInteger(byteLength) && (byteLength as number) >= 0;
 }
 
@@ -45,4 +63,23 @@ export function chunkLength(chunkBytes: number | undefined, byDefault: number): 
 export function requireHighWaterMark(highWaterMark: number | undefined): void {
   if (highWaterMark === undefined || isLength(highWaterMark)) return;
   throw invalidArgument("highWaterMark", highWaterMark, "a whole number of bytes, 0 for none");
+}
+
+export function requireArena(arena: unknown): void {
+  const { acquire, writer } = Object(arena) as { acquire?: unknown; writer?: unknown };
+  if (typeof acquire === "function" && typeof writer === "function") return;
+  throw invalidArgument("arena", arena, "an Arena");
+}
+
+export function requireLease(lease: unknown): void {
+  if (typeof (Object(lease) as { releaseAfter?: unknown }).releaseAfter === "function") return;
+  throw invalidArgument("lease", lease, "a lease; of a writer, what its take() returns");
+}
+
+/** Each element is checked when it comes. */
+export function requireLeases(leases: unknown): void {
+  const { [Symbol.iterator]: each, [Symbol.asyncIterator]: eachAsync } = Object(leases);
+  if (typeof each !== "function" && typeof eachAsync !== "function") {
+    throw invalidArgument("leases", leases, "an iterable of leases");
+  }
 }

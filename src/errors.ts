@@ -1,19 +1,20 @@
 /**
- * Every error the library throws, and the words it uses. Knows no arena: what
- * a message needs is passed in.
+ * Every error the library throws, and its words. Imports nothing of ours: what a
+ * message needs is passed in.
  */
-
-import type { TraceSite } from "./trace.js";
 
 /** Stable codes: safe to compare, across versions and across two copies of the package. */
 export type ArenaErrorCode =
   | "ERR_INVALID_ARGUMENT"
   | "ERR_LEASE_RELEASED"
+  | "ERR_LEASE_DETACHED"
+  | "ERR_LEASE_PINNED"
   | "ERR_LEASES_OUTSTANDING"
   | "ERR_LIMIT_EXCEEDED"
+  | "ERR_LENGTH_MISMATCH"
+  | "ERR_OUT_OF_BOUNDS"
   | "ERR_ARENA_EXHAUSTED"
   | "ERR_ARENA_DISPOSED"
-  | "ERR_ARENA_CORRUPT"
   | "ERR_WASM_UNAVAILABLE";
 
 /** Thrown for every misuse and every limit. Branch on `code`; the message is for people. */
@@ -34,10 +35,26 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
   return new ArenaError("ERR_INVALID_ARGUMENT", `${what} is ${show(value)}; pass ${wanted}`);
 }
 
+/** @param history where the lease was acquired and released, if that is traced. */
 export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
     `cannot ${action}: this lease of ${byteLength} bytes was already released; acquire a new one${history}`,
+  );
+}
+
+export function leaseDetached(action: string, byteLength: number): ArenaError {
+  return new ArenaError(
+    "ERR_LEASE_DETACHED",
+    `cannot ${action}: other code revoked or transferred the memory under this lease of ${byteLength} bytes; ` +
+      "release the lease, and do not grow lease.memory",
+  );
+}
+
+export function leasePinned(action: string): ArenaError {
+  return new ArenaError(
+    "ERR_LEASE_PINNED",
+    `cannot ${action}: a pin holds this lease in place; release the pin first, or leave the lease as it is`,
   );
 }
 
@@ -72,18 +89,17 @@ export function neverFits(byteLength: number, maxBytes: number): ArenaError {
   );
 }
 
-/** @param sites where those of the leases that are traced were acquired. */
+/** @param sites one paragraph for each traced call site that holds leases. */
 export function leasesOutstanding(
   leases: number,
   byteLength: number,
-  sites: readonly TraceSite[],
+  sites: readonly string[],
   isTraced: boolean,
 ): ArenaError {
-  const stacks = sites.map((site) => `\n${countOf(site.leases)} of ${site.byteLength} bytes, acquired\n${site.stack}`);
   const advice = isTraced ? "" : "; set trace: 'all' to see where they were acquired";
   return new ArenaError(
     "ERR_LEASES_OUTSTANDING",
-    `not released: ${countOf(leases)} of ${byteLength} bytes in all${stacks.join("") || advice}`,
+    `not released: ${countOf(leases)} of ${byteLength} bytes in all${sites.map((site) => `\n${site}`).join("") || advice}`,
   );
 }
 
@@ -91,28 +107,22 @@ export function arenaDisposed(action: string): ArenaError {
   return new ArenaError("ERR_ARENA_DISPOSED", `cannot ${action}: the arena was disposed; create a new one`);
 }
 
-export function arenaCorrupt(what: string): ArenaError {
-  return new ArenaError(
-    "ERR_ARENA_CORRUPT",
-    `${what}; something wrote over the arena's bookkeeping through a view's .buffer`,
-  );
-}
-
 export function wasmUnavailable(cause: unknown): ArenaError {
   return new ArenaError(
     "ERR_WASM_UNAVAILABLE",
-    "WebAssembly cannot be used here; in a page allow 'wasm-unsafe-eval' in the Content-Security-Policy, " +
-      "in Node run without --jitless",
+    "WebAssembly cannot be used here: in a page allow 'wasm-unsafe-eval' in the Content-Security-Policy, in Node run " +
+      "without --jitless; where compiling at run time is forbidden, compile cleanslab/arena.wasm at build time and " +
+      "pass new Arena({ module })",
     { cause },
   );
 }
 
-/** Throws what was caught on the way: the one error, or all of them in an `AggregateError`. */
+/** Throws what was caught: the one error, or all of them in an `AggregateError`. */
 export function throwAll(errors: readonly unknown[], message: string): void {
   if (errors.length > 0) throw errors.length === 1 ? errors[0] : new AggregateError(errors, message);
 }
 
-function countOf(leases: number): string {
+export function countOf(leases: number): string {
   return leases === 1 ? "1 lease" : `${leases} leases`;
 }
 

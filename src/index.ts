@@ -1,8 +1,18 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** The public API of cleanslab. */
 
-export type { LinearMemory } from "./abi.js";
-export { Arena } from "./arena.js";
+export { Arena, type SizeClassPool } from "./arena.js";
+export type { ByteFiller } from "./bytes/filler.js";
+export { ByteReader } from "./bytes/reader.js";
+export type { ByteWriter } from "./bytes/writer.js";
+export type { AbortSignalLike } from "./checks.js";
 export { ArenaError, type ArenaErrorCode } from "./errors.js";
+export type { AsyncFillFunction, FillFunction } from "./lease/filled.js";
+export type { Lease, ViewConstructor } from "./lease/lease.js";
+export type { LeaseOrigin, LinearMemory } from "./lease/owner.js";
+export type { Pin } from "./lease/pin.js";
+export type { Scope } from "./lease/scope.js";
+export type { ArenaOptions, ExhaustionPolicy, RevokeMode, TraceLevel } from "./options.js";
 export type {
   ArenaEvents,
   ArenaEventTarget,
@@ -11,12 +21,7 @@ export type {
   DirtyEvent,
   ExhaustedEvent,
   LeakEvent,
-} from "./events.js";
-export type { Lease, LeaseOrigin, Pin, ReleaseOptions, ViewConstructor } from "./lease.js";
-export type { ArenaOptions, ExhaustionPolicy, RevokeMode, TraceLevel } from "./options.js";
-export type { SizeClassPool } from "./pool.js";
-export type { Scope } from "./scope.js";
-export type { ArenaStats, AuditReport } from "./stats.js";
-export type { TraceSite } from "./trace.js";
-export type { AbortSignalLike } from "./waiters.js";
-export type { ByteWriter } from "./writer.js";
+  StrayWriteEvent,
+} from "./watch/events.js";
+export type { ArenaStats, AuditReport, WaitCounts } from "./watch/stats.js";
+export type { TraceSite } from "./watch/trace.js";

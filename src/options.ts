@@ -3,7 +3,6 @@
  * them. Everything is checked here, once.
  */
 
-import { MAX_SLAB_SHIFT, MIN_SLAB_SHIFT, SLAB_COUNT, segmentMemoryBytes } from "./abi.js";
 import { invalidArgument } from "./errors.js";
 
 /** When a view kept past its release dies. */
@@ -15,70 +14,111 @@ export type TraceLevel = "off" | "sampled" | "all";
 
 export interface ArenaOptions {
   /**
-   * The hard cap on linear memory, in bytes, bookkeeping included. Default 64 MiB.
-   * At least one segment; memory is reserved as it is needed, never up front.
+   * The hard cap on the memory that leases lie in, in bytes. Default 64 MiB. At least
+   * one segment. Memory is reserved as it is needed, never up front. The arena's
+   * book comes on top: `stats().bookBytes`, 64 KiB and up to a thirtieth of the cap in `"never"` mode.
    */
   maxBytes?: number | undefined;
   /**
-   * Bytes of slabs in a segment: a power of two from 256 KiB to 16 MiB. Default 1 MiB.
-   * A segment is the unit of revocation, so one lease held for long keeps this much out of use.
+   * Bytes in a segment: a power of two from 256 KiB to 16 MiB. Default 1 MiB, 256 KiB
+   * or 512 KiB under a cap below 16 MiB; where a process may have few memories, as in
+   * Chromium, at least a 64th of the cap. A segment is the unit of revocation, so one
+   * lease held for long keeps this much out of use.
    */
   segmentBytes?: number | undefined;
   /** Default `"before-reuse"`. */
   revoke?: RevokeMode | undefined;
+  /** Zero the bytes at release as well. Default false; `"on-release"` always does, and so does `trace: "all"`. */
+  wipeOnRelease?: boolean | undefined;
   /** Default `"allocate"`: past the cap a lease is a fresh heap buffer, counted and reported. */
   onExhausted?: ExhaustionPolicy | undefined;
   /**
-   * One lease in this many has a memory of its own and dies at release. Default 0: none.
-   * None is made for a guard beyond 32 memories of one lease, of whatever origin and idle
-   * ones included, nor by dropping what is idle: `stats().missedGuards` counts those leases.
+   * One lease in this many has a memory of its own and is revoked at release. Default 0: none.
+   * None is made for a guard beyond 32 memories of one lease, idle ones included, nor by
+   * dropping what is idle: `stats().missedGuards` counts those leases.
    */
   guardEvery?: number | undefined;
   /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. Can be changed: `arena.trace`. */
   trace?: TraceLevel | undefined;
+  /**
+   * A `WebAssembly.Module` compiled from `cleanslab/arena.wasm`, for places that forbid
+   * compiling at run time. Default: the embedded module, compiled at first use.
+   */
+  module?: object | undefined;
 }
 
 /** Checked options, with nothing left open. */
 export interface Settings {
   readonly maxBytes: number;
   readonly segmentBytes: number;
-  readonly slabShift: number;
   readonly revoke: RevokeMode;
+  readonly wipeOnRelease: boolean;
   readonly onExhausted: ExhaustionPolicy;
   readonly guardEvery: number;
   readonly trace: TraceLevel;
+  readonly module: object | undefined;
 }
 
-const MiB = 1024 * 1024;
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const MIN_SEGMENT_BYTES = 256 * KiB;
+const MAX_SEGMENT_BYTES = 16 * MiB;
+/** Where memories are few, a cap never needs more than this many. */
+const MOST_MEMORIES = 64;
 
-/** @throws ArenaError `ERR_INVALID_ARGUMENT` naming the option, its value and what it may be. */
-export function resolveOptions(options: ArenaOptions = {}): Settings {
+/**
+ * @param memoriesAreFew whether a process may have only about a hundred memories here.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` naming the option, its value and what it may be.
+ */
+export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = false): Settings {
   if (typeof options !== "object" || options === null) {
     throw invalidArgument("options", options, "an object, or nothing");
   }
-  const segmentBytes = options.segmentBytes ?? MiB;
-  const slabShift = typeof segmentBytes === "number" ? Math.log2(segmentBytes / SLAB_COUNT) : Number.NaN;
-  if (!Number.isInteger(slabShift) || slabShift < MIN_SLAB_SHIFT || slabShift > MAX_SLAB_SHIFT) {
+  const maxBytes = options.maxBytes ?? 64 * MiB;
+  const segmentBytes = options.segmentBytes ?? automaticSegmentBytes(maxBytes, memoriesAreFew);
+  if (!isPowerOfTwo(segmentBytes) || segmentBytes < MIN_SEGMENT_BYTES || segmentBytes > MAX_SEGMENT_BYTES) {
     throw invalidArgument("segmentBytes", segmentBytes, "a power of two from 262144 (256 KiB) to 16777216 (16 MiB)");
   }
-  const maxBytes = options.maxBytes ?? 64 * MiB;
-  const least = segmentMemoryBytes(slabShift);
-  if (!Number.isSafeInteger(maxBytes) || maxBytes < least) {
-    throw invalidArgument("maxBytes", maxBytes, `a whole number of bytes, at least ${least} for one segment`);
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < segmentBytes) {
+    throw invalidArgument("maxBytes", maxBytes, `a whole number of bytes, at least ${segmentBytes} for one segment`);
   }
   const guardEvery = options.guardEvery ?? 0;
   if (!Number.isSafeInteger(guardEvery) || guardEvery < 0) {
     throw invalidArgument("guardEvery", guardEvery, "0 for none, or N for one lease in N");
   }
+  const wipeOnRelease = options.wipeOnRelease ?? false;
+  if (typeof wipeOnRelease !== "boolean") throw invalidArgument("wipeOnRelease", wipeOnRelease, "true or false");
+  const { module } = options;
+  if (module !== undefined && (typeof module !== "object" || module === null)) {
+    throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
+  }
   return {
     maxBytes,
     segmentBytes,
-    slabShift,
     revoke: oneOf("revoke", options.revoke ?? "before-reuse", ["before-reuse", "on-release", "never"]),
+    wipeOnRelease,
     onExhausted: oneOf("onExhausted", options.onExhausted ?? "allocate", ["allocate", "throw"]),
     guardEvery,
     trace: options.trace === undefined ? traceFromEnvironment() : checkTrace(options.trace),
+    module,
   };
+}
+
+/**
+ * 1 MiB holds fifteen leases of 64 KiB, the commonest length: 0.94 of the cap, where
+ * 256 KiB hold three, 0.75. A small cap wants short segments, so that there are several.
+ */
+function automaticSegmentBytes(maxBytes: number, memoriesAreFew: boolean): number {
+  let segmentBytes = MiB;
+  while (segmentBytes > MIN_SEGMENT_BYTES && segmentBytes * 16 > maxBytes) segmentBytes /= 2;
+  if (memoriesAreFew) {
+    while (segmentBytes < MAX_SEGMENT_BYTES && segmentBytes * MOST_MEMORIES < maxBytes) segmentBytes *= 2;
+  }
+  return segmentBytes;
+}
+
+function isPowerOfTwo(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && Number.isInteger(Math.log2(value));
 }
 
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `trace` is no level. */

@@ -33,5 +33,13 @@ declare class TextEncoder {
   encodeInto(source: string, destination: Uint8Array): { read: number; written: number };
 }
 
+declare class TextDecoder {
+  constructor(encoding?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
+  decode(bytes: Uint8Array): string;
+}
+
+declare const performance: { now(): number };
+
 declare function atob(base64: string): string;
 declare function structuredClone<T>(value: T, options: { transfer: ArrayBuffer[] }): T;
+declare function queueMicrotask(callback: () => void): void;

@@ -6,10 +6,9 @@
  */
 
 import { Readable, Transform, type TransformCallback, type TransformOptions } from "node:stream";
-import { requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
+import { checkSignal, requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease.js";
-import { checkSignal } from "../waiters.js";
+import type { Lease } from "../lease/lease.js";
 
 /**
  * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for

@@ -1,7 +1,7 @@
 /** A lease's bytes with Node's methods. */
 
 import { requireLease } from "../checks.js";
-import type { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
 
 /**
  * A `Buffer` over the lease's bytes, without a copy. Ends with the lease, like

@@ -1,29 +1,34 @@
-/** Bodies: a whole stream as one lease. Owns how a stream ends, well or badly; the limit is the collector's. */
+/** Bodies: a whole stream as one lease. Owns how a stream ends, well or badly; lengths are the collector's. */
 
-import { finished, type Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { Arena } from "../arena.js";
-import { type CollectOptions, Collector } from "../collector.js";
+import { type CollectOptions, Collector } from "../bytes/collector.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
+import { chunkFreer, type FreeChunksOption } from "./chunks.js";
+
+export type NodeCollectOptions = CollectOptions & FreeChunksOption;
 
 /**
  * Reads `stream` to its end into one lease, exactly as long as what came; it is
- * yours to release. Built by an `arena.writer()`, so its block may be up to twice
- * as long; with a right `byteLengthHint` it is not.
+ * yours to release. With `byteLength` the body goes straight into that lease;
+ * otherwise it is built by an `arena.writer()`, which grows.
  *
  * If it fails nothing stays leased. At the limit, on abort and when the arena has
  * no room the stream is paused, not destroyed, so that a server can still answer:
  * send `connection: close` and destroy the request afterwards.
  *
  * @returns a promise that rejects with an ArenaError (`ERR_LIMIT_EXCEEDED`,
- *   `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's reason, or the error
- *   of the stream: `ERR_STREAM_PREMATURE_CLOSE` or `ECONNRESET` if the other side went away.
+ *   `ERR_LENGTH_MISMATCH`, `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's
+ *   reason, or the error of the stream: `ERR_STREAM_PREMATURE_CLOSE` or `ECONNRESET` if
+ *   the other side went away.
  */
-export async function collect(stream: Readable, arena: Arena, options: CollectOptions): Promise<Lease> {
-  const collector = new Collector(arena, options);
-  requireReadable(stream);
-  const { signal } = options;
+export function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
   return new Promise((resolve, reject) => {
+    const collector = new Collector(arena, options);
+    const { signal } = options;
+    requireReadable(stream);
+    const free = chunkFreer(options.freeChunks, stream);
     let isOpen = true;
     const close = (): void => {
       isOpen = false;
@@ -31,6 +36,7 @@ export async function collect(stream: Readable, arena: Arena, options: CollectOp
       signal?.removeEventListener("abort", abort);
     };
     const fail = (error: unknown): void => {
+      if (!isOpen) return;
       close();
       collector.discard();
       reject(error);
@@ -41,37 +47,46 @@ export async function collect(stream: Readable, arena: Arena, options: CollectOp
     };
     const abort = (): void => giveUp(signal?.reason);
     const add = (chunk: unknown): void => {
-      // Told of the chunk under which another listener aborted, for instance.
+      // Another listener of this chunk may have aborted.
       if (!isOpen) return;
       try {
         collector.add(chunk);
       } catch (error) {
         giveUp(error);
+        return;
       }
+      free(chunk as Uint8Array);
     };
     const end = (): void => {
-      close();
-      resolve(collector.take());
-    };
-    // First, because this one may throw.
-    signal?.addEventListener("abort", abort, { once: true });
-    // Its listeners stay after giving up, so that a client who then goes away is no uncaught error.
-    finished(stream, { writable: false }, (error) => {
       if (!isOpen) return;
-      if (error) fail(error);
-      else attempt(end, fail);
+      try {
+        const lease = collector.take();
+        close();
+        resolve(lease);
+      } catch (error) {
+        fail(error);
+      }
+    };
+    // First, because the signal's own code may throw.
+    signal?.addEventListener("abort", abort, { once: true });
+    stream.on("end", end);
+    // These stay after giving up, so that a client which then goes away is no uncaught error.
+    stream.on("error", fail);
+    stream.on("close", () => {
+      // Before 'close', an ended stream has said so: it may have ended before we listened.
+      if (isOpen) fail(stream.errored ?? prematureClose());
     });
+    if (stream.destroyed) {
+      fail(stream.errored ?? prematureClose());
+      return;
+    }
     stream.on("data", add);
     stream.resume();
   });
 }
 
-function attempt(fn: () => void, onError: (error: unknown) => void): void {
-  try {
-    fn();
-  } catch (error) {
-    onError(error);
-  }
+function prematureClose(): Error {
+  return Object.assign(new Error("the stream was closed before its end"), { code: "ERR_STREAM_PREMATURE_CLOSE" });
 }
 
 function requireReadable(stream: Readable): void {

@@ -1,24 +1,41 @@
 /**
- * Files read as leases. Owns the file while it is read, the reads under way and
- * their leases; each lease is the reader's once it was yielded.
+ * Files read as leases: one callback per lease for loops, an async iterator for
+ * people. Owns the file while it is read, the reads under way and their leases;
+ * each lease is the reader's once it was handed on.
+ *
+ * The reads are `fs.read` with its callback: no promise and no generator step per chunk.
  */
 
-import type { PathLike } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import type { Arena } from "../arena.js";
-import { chunkLength, requireArena, requireHighWaterMark, requireOptions } from "../checks.js";
-import { invalidArgument, throwAll } from "../errors.js";
-import { Lease } from "../lease.js";
-import { type AbortSignalLike, checkSignal } from "../waiters.js";
+import { close, open, type PathLike, read } from "node:fs";
+import { type Arena, acquireUnzeroed } from "../arena.js";
+import {
+  type AbortSignalLike,
+  checkSignal,
+  chunkLength,
+  isLength,
+  isThenable,
+  requireArena,
+  requireHighWaterMark,
+  requireOptions,
+} from "../checks.js";
+import { invalidArgument } from "../errors.js";
+import type { Lease } from "../lease/lease.js";
 
 const DEFAULT_CHUNK_BYTES = 64 * 1024;
 
-export interface ReadFileOptions {
+export interface FileRange {
+  /** Offset of the first byte to read. Default 0. */
+  start?: number | undefined;
+  /** Offset behind the last byte to read. Default the file's end. */
+  end?: number | undefined;
+}
+
+export interface ReadFileOptions extends FileRange {
   /** Bytes in every lease but the last, which has the rest. Default 64 KiB. */
   chunkBytes?: number | undefined;
-  /** Bytes read ahead of the one who reads, in whole chunks. Default one chunk; 0 reads only what is asked for. */
+  /** Bytes read ahead, in whole chunks. Default one chunk; 0 reads only what is asked for. */
   highWaterMark?: number | undefined;
-  /** Gives up before the next chunk: throws its reason. */
+  /** Gives up before the next chunk: rejects with its reason. */
   signal?: AbortSignalLike | undefined;
 }
 
@@ -38,87 +55,210 @@ export function readFileLeases(
   arena: Arena,
   options: ReadFileOptions = {},
 ): AsyncGenerator<Lease, void, undefined> {
-  requirePath(path);
+  const plan = planOf(path, arena, options);
+  return leases(plan);
+}
+
+/**
+ * The same for loops: calls `onLease` with each lease, in order. Each is yours to
+ * release. A promise that `onLease` returns is awaited before the next lease.
+ *
+ * @param onLease returning `false`, or a promise of it, ends the reading. If it throws, or
+ *   its promise rejects, the reading ends with that error; the lease stays yours.
+ * @returns a promise for bytes read. Rejects as `readFileLeases` throws.
+ */
+export async function eachFileLease(
+  path: PathLike,
+  arena: Arena,
+  options: ReadFileOptions,
+  onLease: (lease: Lease) => unknown,
+): Promise<number> {
+  const plan = planOf(path, arena, options);
+  if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
+  const file = await FileReading.open(plan);
+  let byteLength = 0;
+  try {
+    for (;;) {
+      const lease = file.take() ?? (await file.next());
+      if (lease === null) return byteLength;
+      byteLength += lease.byteLength;
+      const answer = onLease(lease);
+      if ((isThenable(answer) ? await answer : answer) === false) return byteLength;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+interface Plan {
+  readonly path: PathLike;
+  readonly arena: Arena;
+  readonly chunkBytes: number;
+  /** Chunks read ahead. */
+  readonly ahead: number;
+  readonly start: number;
+  readonly end: number;
+  readonly signal: AbortSignalLike | undefined;
+}
+
+function planOf(path: PathLike, arena: Arena, options: ReadFileOptions): Plan {
+  if (typeof path !== "string" && !(path instanceof Uint8Array) && typeof path?.href !== "string") {
+    throw invalidArgument("path", path, "a string, Buffer or URL");
+  }
   requireArena(arena);
   requireOptions(options);
-  const { highWaterMark, signal } = options;
+  const { highWaterMark, signal, start = 0, end = Number.MAX_SAFE_INTEGER } = options;
   checkSignal(signal);
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   requireHighWaterMark(highWaterMark);
+  if (!isLength(start)) throw invalidArgument("start", start, "an offset in the file, in bytes");
+  if (!isLength(end) || end < start) throw invalidArgument("end", end, `an offset from start = ${start} on, in bytes`);
   const ahead = Math.ceil((highWaterMark ?? chunkBytes) / chunkBytes);
-  return leases(path, arena, chunkBytes, ahead, signal);
+  return { path, arena, chunkBytes, ahead, start, end, signal };
 }
 
-function requirePath(path: PathLike): void {
-  if (typeof path === "string" || path instanceof Uint8Array || typeof path?.href === "string") return;
-  throw invalidArgument("path", path, "a string, Buffer or URL");
-}
-
-async function* leases(
-  path: PathLike,
-  arena: Arena,
-  chunkBytes: number,
-  ahead: number,
-  signal: AbortSignalLike | undefined,
-): AsyncGenerator<Lease, void, undefined> {
-  const file = await open(path);
-  const queue: Promise<Lease | null>[] = [];
-  let last: Promise<Lease | null> | undefined;
-  const readNext = async (before: Promise<Lease | null> | undefined): Promise<Lease | null> => {
-    if (before !== undefined && (await before) === null) return null;
-    if (signal?.aborted) throw signal.reason;
-    return readChunk(file, arena, chunkBytes);
-  };
+async function* leases(plan: Plan): AsyncGenerator<Lease, void, undefined> {
+  const file = await FileReading.open(plan);
   try {
     for (;;) {
-      while (queue.length <= ahead) {
-        last = readNext(last);
-        // Thrown where it is awaited, in order, or not wanted any more.
-        last.catch(() => {});
-        queue.push(last);
-      }
-      const lease = await queue.shift();
-      if (lease == null) return;
+      const lease = file.take() ?? (await file.next());
+      if (lease === null) return;
       yield lease;
     }
   } finally {
-    const reads = await Promise.allSettled(queue);
-    try {
-      disposeAll(reads.map((read) => (read.status === "fulfilled" ? read.value : null)));
-    } finally {
-      await file.close();
-    }
+    await file.close();
   }
 }
 
-/** Ends every one of them, also if ending another throws. */
-function disposeAll(leases: Iterable<Lease | null>): void {
-  const errors: unknown[] = [];
-  for (const lease of leases) {
+/** One file being read: some leases ahead, one read under way. */
+export class FileReading {
+  readonly #fd: number;
+  readonly #plan: Plan;
+  readonly #ready: Lease[] = [];
+  #at: number;
+  /** The lease that the read under way writes into. */
+  #reading: Lease | null = null;
+  #filled = 0;
+  #isAtEnd = false;
+  #error: unknown;
+  #hasFailed = false;
+  /** Called when a lease is ready, or the file's end or an error. */
+  #notify: (() => void) | null = null;
+
+  static open(plan: Plan): Promise<FileReading> {
+    return new Promise((resolve, reject) => {
+      open(plan.path, "r", (error, fd) => {
+        if (error !== null) reject(error);
+        else resolve(new FileReading(fd, plan));
+      });
+    });
+  }
+
+  constructor(fd: number, plan: Plan) {
+    this.#fd = fd;
+    this.#plan = plan;
+    this.#at = plan.start;
+    if (plan.ahead > 0) this.#read();
+  }
+
+  /** The next lease, if it was read already; `null` if not. */
+  take(): Lease | null {
+    const lease = this.#ready.shift() ?? null;
+    if (lease !== null && this.#ready.length < this.#plan.ahead) this.#read();
+    return lease;
+  }
+
+  /** A promise of the next lease, of `null` at the file's end. */
+  async next(): Promise<Lease | null> {
+    for (;;) {
+      const lease = this.take();
+      if (lease !== null) return lease;
+      if (this.#hasFailed) throw this.#error;
+      if (this.#isAtEnd) return null;
+      this.#read();
+      // A read may have failed at once.
+      if (this.#reading === null) continue;
+      await new Promise<void>((resolve) => {
+        this.#notify = resolve;
+      });
+    }
+  }
+
+  /** Releases what was read ahead and closes the file, once no read is under way. */
+  async close(): Promise<void> {
+    this.#isAtEnd = true;
+    while (this.#reading !== null) {
+      await new Promise<void>((resolve) => {
+        this.#notify = resolve;
+      });
+    }
+    for (const lease of this.#ready.splice(0)) lease[Symbol.dispose]();
+    await new Promise<void>((resolve, reject) => {
+      close(this.#fd, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  #read(): void {
+    if (this.#reading !== null || this.#isAtEnd || this.#hasFailed) return;
+    const { arena, chunkBytes, end, signal } = this.#plan;
     try {
-      lease?.[Symbol.dispose]();
+      if (signal?.aborted) throw signal.reason;
+      const byteLength = Math.min(chunkBytes, end - this.#at);
+      if (byteLength === 0) {
+        this.#isAtEnd = true;
+        return;
+      }
+      this.#reading = acquireUnzeroed(arena, byteLength);
+      this.#filled = 0;
+      this.#readOn(this.#reading.bytes);
     } catch (error) {
-      errors.push(error);
+      this.#fail(error);
     }
   }
-  throwAll(errors, "several leases that were read ahead could not be released");
-}
 
-/** A lease of the next `chunkBytes`, or of what is left; `null` at the end. */
-async function readChunk(file: FileHandle, arena: Arena, chunkBytes: number): Promise<Lease | null> {
-  const lease = arena.acquire(chunkBytes);
-  let byteLength = 0;
-  try {
-    while (byteLength < chunkBytes) {
-      const { bytesRead } = await file.read(lease.bytes, byteLength, chunkBytes - byteLength, null);
-      if (bytesRead === 0) break;
-      byteLength += bytesRead;
-    }
-    if (byteLength > 0) return Lease.shorten(lease, byteLength);
-  } catch (error) {
-    lease[Symbol.dispose]();
-    throw error;
+  #readOn(bytes: Uint8Array): void {
+    // A pipe has no positions: it is read from where it is.
+    const position = this.#plan.start > 0 ? this.#at : null;
+    read(this.#fd, bytes, this.#filled, bytes.length - this.#filled, position, (error, bytesRead) => {
+      const lease = this.#reading;
+      if (lease === null) return;
+      if (error !== null) {
+        this.#fail(error);
+      } else if (bytesRead === 0) {
+        this.#isAtEnd = true;
+        this.#finish(lease);
+      } else {
+        this.#at += bytesRead;
+        this.#filled += bytesRead;
+        if (this.#filled === bytes.length || this.#isAtEnd) this.#finish(lease);
+        else this.#readOn(bytes);
+      }
+      const notify = this.#notify;
+      this.#notify = null;
+      notify?.();
+    });
   }
-  lease.release();
-  return null;
+
+  #finish(lease: Lease): void {
+    this.#reading = null;
+    try {
+      if (this.#filled === 0) {
+        lease.release();
+        return;
+      }
+      lease.resize(this.#filled);
+      this.#ready.push(lease);
+      if (this.#ready.length < this.#plan.ahead) this.#read();
+    } catch (error) {
+      lease[Symbol.dispose]();
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#reading?.[Symbol.dispose]();
+    this.#reading = null;
+    this.#hasFailed = true;
+    this.#error = error;
+  }
 }

@@ -7,10 +7,12 @@
  * Needs `@types/node` for its types, nothing for its work.
  */
 
-export type { CollectOptions } from "../collector.js";
 export { LeaseTransform, type LeaseTransformOptions, type PushLease, readableFrom } from "./bridge.js";
 export { bufferOf } from "./buffer.js";
-export { collect } from "./collect.js";
-export { type ReadFileOptions, readFileLeases } from "./file.js";
-export { type LeasedReadOptions, readSocketLeases } from "./socket.js";
+export type { FreeChunksOption } from "./chunks.js";
+export { collect, type NodeCollectOptions as CollectOptions } from "./collect.js";
+export { eachFileLease, type FileRange, type ReadFileOptions, readFileLeases } from "./file.js";
+export { type RecordFunction, readRecords } from "./records.js";
+export { LeaseSink, type LeaseSinkOptions } from "./sink.js";
+export { type BufferedReadOptions, type LeasedReadOptions, readSocket, readSocketLeases } from "./socket.js";
 export { pipeLeases, writeAndRelease } from "./write.js";

@@ -1,6 +1,6 @@
 /**
- * Sockets read as leases, through `onread` of `net` and `tls`: the system reads
- * straight into leased memory.
+ * A client's sockets read into leases, through `onread` of `net` and `tls`: the system
+ * reads straight into leased memory.
  *
  * S1  One lease is armed: the socket may read into it at any time. It is taken out
  *     before it is handed on, and another armed before the socket reads again.
@@ -11,19 +11,16 @@
  */
 
 import type { OnReadOpts, Socket } from "node:net";
-import type { Arena } from "../arena.js";
+import { type Arena, acquireUnzeroed } from "../arena.js";
 import { chunkLength, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
 import { toError } from "./bridge.js";
 
 const DEFAULT_CHUNK_BYTES = 64 * 1024;
 
 export interface LeasedReadOptions {
-  /**
-   * Bytes that one read may bring; each lease keeps a block of this length until it
-   * is released, however little came. Default 64 KiB.
-   */
+  /** Bytes that one read may bring. Default 64 KiB. A lease that is kept is as long as what came. */
   chunkBytes?: number | undefined;
   /**
    * Takes each lease, which has exactly the bytes that came, and releases it.
@@ -35,8 +32,20 @@ export interface LeasedReadOptions {
   onLease: (lease: Lease, socket: Socket) => unknown;
 }
 
+export interface BufferedReadOptions {
+  /** Bytes that one read may bring. Default 64 KiB. */
+  chunkBytes?: number | undefined;
+  /**
+   * Takes the bytes that came, valid during the call: every read goes into the same
+   * memory, which stays warm. Returning `false`, and nothing else, pauses the socket.
+   * If it throws, the socket is destroyed with the error.
+   */
+  onBytes: (bytes: Uint8Array<ArrayBuffer>, socket: Socket) => unknown;
+}
+
 /**
- * Reads a client's socket as leases instead of `'data'` events:
+ * Reads a client's socket as leases instead of `'data'` events, for those who keep
+ * what came:
  *
  *     readSocketLeases((onread) => net.connect({ port, onread }), arena, { onLease })
  *     readSocketLeases((onread) => tls.connect({ port, onread }), arena, { onLease })
@@ -60,23 +69,68 @@ export function readSocketLeases<S extends Socket>(
   requireOptions(options);
   const { onLease } = options;
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
-  if (typeof connect !== "function") throw invalidArgument("connect", connect, "a function that makes the socket");
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
+  return readInto(connect, {
+    arm: () => acquireUnzeroed(arena, chunkBytes),
+    chunkBytes,
+    handOn(lease, read, socket) {
+      if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
+      lease.resize(read.length);
+      return onLease(lease, socket);
+    },
+    keepsArmed: false,
+  });
+}
 
+/**
+ * Reads a client's socket through one lease, for parsers: the fastest way to read a
+ * socket. Otherwise as `readSocketLeases`.
+ *
+ *     readSocket((onread) => net.connect({ port, onread }), arena, { onBytes })
+ */
+export function readSocket<S extends Socket>(
+  connect: (onread: OnReadOpts) => S,
+  arena: Arena,
+  options: BufferedReadOptions,
+): S {
+  requireArena(arena);
+  requireOptions(options);
+  const { onBytes } = options;
+  const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
+  if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
+  return readInto(connect, {
+    arm: () => acquireUnzeroed(arena, chunkBytes),
+    chunkBytes,
+    handOn: (_lease, read, socket) => onBytes(read, socket),
+    keepsArmed: true,
+  });
+}
+
+interface Reading {
+  readonly chunkBytes: number;
+  /** Whether the next read goes into the same lease. */
+  readonly keepsArmed: boolean;
+  arm(): Lease;
+  /** @param read what came: in the lease itself, or in the array given out before there was a socket. */
+  handOn(lease: Lease, read: Uint8Array<ArrayBuffer>, socket: Socket): unknown;
+}
+
+function readInto<S extends Socket>(connect: (onread: OnReadOpts) => S, reading: Reading): S {
+  if (typeof connect !== "function") throw invalidArgument("connect", connect, "a function that makes the socket");
   let socket: S | undefined;
-  let armed: Lease | null = arena.acquire(chunkBytes);
+  let armed: Lease | null = reading.arm();
   const disarm = (): void => {
     armed?.[Symbol.dispose]();
     armed = null;
   };
   const buffer = (): Uint8Array => {
-    if (socket === undefined) return new Uint8Array(chunkBytes); // S3
+    if (socket === undefined) return new Uint8Array(reading.chunkBytes); // S3
     // Behind a destroyed socket nothing is read any more, but Node asks all the same;
     // and whatever it is not given, it goes on with the view that it had before.
     if (socket.destroyed) return new Uint8Array(1);
     try {
       // Asked again without a read between when Node tries the next of several addresses.
-      armed ??= arena.acquire(chunkBytes);
+      armed ??= reading.arm();
       return armed.bytes;
     } catch (error) {
       socket.destroy(toError(error));
@@ -87,8 +141,14 @@ export function readSocketLeases<S extends Socket>(
     const lease = armed;
     // Only if `connect` lost the socket: one that is not destroyed has a lease armed. S1
     if (lease === null || socket === undefined) return false;
-    armed = null;
-    return handOn(lease, read.subarray(0, byteLength), socket, onLease);
+    if (!reading.keepsArmed) armed = null;
+    try {
+      return reading.handOn(lease, read.subarray(0, byteLength) as Uint8Array<ArrayBuffer>, socket) !== false;
+    } catch (error) {
+      socket.destroy(toError(error));
+      if (!reading.keepsArmed) lease[Symbol.dispose]();
+      return false;
+    }
   };
   try {
     socket = requireSocket(connect({ buffer, callback }));
@@ -104,18 +164,4 @@ export function readSocketLeases<S extends Socket>(
 function requireSocket<S extends Socket>(socket: S): S {
   if (typeof socket?.once === "function" && typeof socket.destroy === "function") return socket;
   throw invalidArgument("what connect returned", socket, "a function that returns the socket it makes");
-}
-
-/** @param read what came: in the lease itself, or in the array given out before there was a socket. */
-function handOn(lease: Lease, read: Uint8Array, socket: Socket, onLease: LeasedReadOptions["onLease"]): boolean {
-  let exact = lease;
-  try {
-    if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
-    exact = Lease.shorten(lease, read.length);
-    return onLease(exact, socket) !== false;
-  } catch (error) {
-    socket.destroy(toError(error));
-    exact[Symbol.dispose]();
-    return false;
-  }
 }

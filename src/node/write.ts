@@ -1,15 +1,16 @@
-/** Writing leases to streams. Owns when a written block may be wiped: not before the stream has done with it. */
+/** Writing leases to streams, one promise each. Owns when a written block may be reused: see completion.ts. */
 
 import type { Writable } from "node:stream";
 import { requireLease, requireLeases } from "../checks.js";
-import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
+import { isTrusted, prematureClose, requireWritable } from "./completion.js";
 
 /**
- * Writes the lease's bytes without a copy and ends the lease: for you at once, its
- * block is wiped and returned when the write is done. For sockets, files, requests
- * and responses, whatever state they are in; a stream that works on a chunk after
- * its callback, or after `'close'`, is out of order and would see zeros.
+ * Writes the lease's bytes and ends the lease: for you at once; its block is returned
+ * when the write is done. Without a copy, for sockets, files, requests and responses,
+ * in whatever state they are. A stream whose completion cannot be trusted (its `write`
+ * was replaced, or it is a request without a socket) gets a copy, and the block is
+ * returned at once. For loops, `LeaseSink` does the same without a promise per write.
  *
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
@@ -20,6 +21,7 @@ import type { Lease } from "../lease.js";
 export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
   requireLease(lease);
   const bytes = bytesOrRelease(stream, lease);
+  if (!isTrusted(stream)) return writeCopy(stream, lease);
   const written = new Promise<void>((resolve, reject) => {
     if (stream.closed) throw prematureClose();
     // Not every stream calls back for what it drops when it is closed.
@@ -59,6 +61,26 @@ export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>,
   return byteLength;
 }
 
+/** Waits for `'drain'` where the stream asks for it; a request in a queue has nobody to ask. */
+function writeCopy(stream: Writable, lease: Lease): Promise<void> {
+  const copy = lease.copy();
+  lease.release();
+  if (stream.closed || stream.destroyed) return Promise.reject(prematureClose());
+  const { socket } = stream as Writable & { socket?: object | null };
+  if (stream.write(copy) || socket === null) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const forget = whenClosed(stream, () => {
+      stream.off("drain", drained);
+      reject(prematureClose());
+    });
+    const drained = (): void => {
+      forget();
+      resolve();
+    };
+    stream.once("drain", drained);
+  });
+}
+
 function bytesOrRelease(stream: Writable, lease: Lease): Uint8Array {
   try {
     requireWritable(stream);
@@ -69,31 +91,20 @@ function bytesOrRelease(stream: Writable, lease: Lease): Uint8Array {
   }
 }
 
-function requireWritable(stream: Writable): void {
-  if (typeof stream?.write === "function" && typeof stream.once === "function") return;
-  throw invalidArgument("stream", stream, "a stream.Writable");
-}
-
-/** Who waits for a stream's end: one listener for all, however many writes are under way. */
-const waiting = new WeakMap<Writable, Set<() => void>>();
+/** What is called when a stream closes: one listener for all, however many writes are under way. */
+const closing = new WeakMap<Writable, Set<() => void>>();
 
 /** @returns what to call when `fn` need not be called any more. */
 function whenClosed(stream: Writable, fn: () => void): () => void {
-  let all = waiting.get(stream);
+  let all = closing.get(stream);
   if (all === undefined) {
     const each = new Set<() => void>();
     stream.once("close", () => {
       for (const call of each) call();
     });
-    waiting.set(stream, each);
+    closing.set(stream, each);
     all = each;
   }
   all.add(fn);
   return () => all.delete(fn);
-}
-
-function prematureClose(): Error {
-  return Object.assign(new Error("the stream was closed before the write was done"), {
-    code: "ERR_STREAM_PREMATURE_CLOSE",
-  });
 }

@@ -12,7 +12,7 @@
  * is therefore read, never made, here.
  */
 
-export type { CollectOptions } from "../collector.js";
+export type { CollectOptions } from "../bytes/collector.js";
 export { type AccessHandleLike, readAccessHandle, writeAccessHandle } from "./opfs.js";
 export { type Owned, ownedCopy } from "./owned.js";
 export type { BlobLike, BodyLike, StreamLike, StreamReaderLike } from "./source.js";

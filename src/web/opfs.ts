@@ -6,7 +6,7 @@
 import type { Arena } from "../arena.js";
 import { chunkLength, isLength, requireArena, requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
 
 const DEFAULT_CHUNK_BYTES = 64 * 1024;
 
@@ -73,7 +73,8 @@ function* leases(handle: AccessHandleLike, arena: Arena, chunkBytes: number): Ge
     }
     if (byteLength === 0) return;
     at += byteLength;
-    yield Lease.shorten(lease, byteLength);
+    lease.resize(byteLength);
+    yield lease;
   }
 }
 

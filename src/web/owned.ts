@@ -1,7 +1,7 @@
 /** Copies that may leave: for other threads, caches and databases. */
 
 import { requireLease } from "../checks.js";
-import type { Lease } from "../lease.js";
+import type { Lease } from "../lease/lease.js";
 
 export interface Owned {
   /** A copy of the lease's bytes, alone in its buffer. */

@@ -1,11 +1,10 @@
 /** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
 
 import type { Arena } from "../arena.js";
-import { requireArena, requireOptions } from "../checks.js";
-import { type CollectOptions, Collector } from "../collector.js";
+import { type CollectOptions, Collector } from "../bytes/collector.js";
+import { type AbortSignalLike, checkSignal, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease.js";
-import { type AbortSignalLike, checkSignal } from "../waiters.js";
+import type { Lease } from "../lease/lease.js";
 import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./source.js";
 
 /**

@@ -1,0 +1,221 @@
+/**
+ * A message in a block that grows: the memory half of `ByteWriter`. Owns one lease at
+ * a time and how much of it was written. Knows of the arena only how to acquire. Must
+ * not know how values are coded.
+ *
+ *   bytes  ┌ written ┬ anyone's bytes ┐
+ *          0         └ length         └ bytes.length
+ *
+ * W1  Bytes behind `length` may be those of earlier leases. Nobody outside sees them:
+ *     `length` rises only over bytes that were set, and `take` cuts the rest off.
+ * W2  A write makes room first, then sets bytes, then raises `length`. One that throws
+ *     leaves what was written before it.
+ * W3  `bytes` is the whole block while it can be written to. Ended or revoked, it has
+ *     length 0: a write finds no room there, and growing says why. A write of no bytes
+ *     has to `require` the lease itself.
+ * W4  Acquiring and releasing traced leases runs the caller's `Error.prepareStackTrace`,
+ *     which may use this very writer. So nothing read before either of them is relied
+ *     on after it.
+ */
+
+import { lengthOf, setBytes, subarrayOf } from "../builtins.js";
+import { MAX_BYTE_LENGTH } from "../checks.js";
+import { ArenaError, invalidArgument } from "../errors.js";
+import type { Lease } from "../lease/lease.js";
+import type { LeaseSource } from "../lease/source.js";
+
+/** The shortest block worth growing to. */
+const LEAST_BYTE_LENGTH = 64;
+
+const NO_BYTES = new Uint8Array(0);
+
+export class GrowingBlock {
+  readonly #source: LeaseSource;
+  #lease: Lease | null;
+  #view: DataView | null = null;
+  /** W3. Another object after growing. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Bytes written. */
+  length = 0;
+
+  constructor(source: LeaseSource, byteLength: number) {
+    this.#source = source;
+    this.#lease = source.acquireUnzeroed(byteLength);
+    this.bytes = this.#lease.bytes;
+  }
+
+  get ended(): boolean {
+    return this.#lease === null;
+  }
+
+  /** Of `bytes`. Look it up after `room`, never before. */
+  get view(): DataView {
+    if (this.#view !== null) return this.#view;
+    const { buffer, byteOffset, length } = this.bytes;
+    this.#view = new DataView(buffer, byteOffset, length);
+    return this.#view;
+  }
+
+  /** The lease, attached and ours. Otherwise its own error says what became of it. */
+  require(action: string): Lease {
+    const lease = this.#lease;
+    if (lease === null) throw writerEnded(action);
+    void lease.bytes;
+    return lease;
+  }
+
+  /** Room for `byteLength` more bytes, at the offset that this answers. At least 1. */
+  room(byteLength: number): number {
+    // Not `if`: W4
+    while (this.length + byteLength > this.bytes.length) this.#grow(byteLength, null);
+    return this.length;
+  }
+
+  /** Writes `source`, which may lie in this very block. */
+  append(source: Uint8Array): void {
+    const byteLength = lengthOf(source);
+    if (byteLength === 0) {
+      this.require("write");
+      return;
+    }
+    while (this.length + byteLength > this.bytes.length) {
+      if (this.#grow(byteLength, source)) return;
+    }
+    putBytes(this.bytes, source, this.length, byteLength);
+    this.length += byteLength;
+  }
+
+  /** A lease of exactly what was written; nothing is left here. */
+  take(): Lease {
+    const lease = this.require("take what was written");
+    // Resizing may move the block, and acquires for that. The lease must not be ours then: W4
+    this.#end();
+    try {
+      lease.resize(this.length);
+    } catch (error) {
+      this.#lease = lease;
+      this.bytes = attachedBytes(lease);
+      throw error;
+    }
+    return lease;
+  }
+
+  release(): void {
+    const lease = this.#lease;
+    if (lease === null) throw writerEnded("release");
+    try {
+      lease.release();
+    } finally {
+      if (lease.released) this.#end();
+    }
+  }
+
+  dispose(): void {
+    const lease = this.#lease;
+    try {
+      lease?.[Symbol.dispose]();
+    } finally {
+      if (lease?.released) this.#end();
+    }
+  }
+
+  /** Moves to a longer block. True if `source` was written there too: it may have lain in the old one. */
+  #grow(byteLength: number, source: Uint8Array | null): boolean {
+    const old = this.require("write");
+    const { length } = this;
+    const lease = acquireLonger(this.#source, length + byteLength, this.bytes.length);
+    if (this.#lease !== old || this.length !== length) {
+      // W4: what the new block is too short for, or the writer's end, is found on the next try.
+      lease[Symbol.dispose]();
+      return false;
+    }
+    const end = source === null ? length : length + byteLength;
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = lease.bytes;
+      setBytes(bytes, subarrayOf(old.bytes, 0, length));
+      if (source !== null) putBytes(bytes, source, length, byteLength);
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
+    this.#lease = lease;
+    this.bytes = bytes;
+    this.#view = null;
+    this.length = end;
+    try {
+      old.release();
+    } catch (error) {
+      // W2
+      if (this.length === end) this.length = length;
+      throw error;
+    }
+    return source !== null;
+  }
+
+  #end(): void {
+    this.#lease = null;
+    this.bytes = NO_BYTES;
+    this.#view = null;
+  }
+}
+
+/**
+ * Puts all of `source` at `at`. Acquiring `target` may have revoked what `source` is a
+ * view of, and other code may have shortened it.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` if fewer than `byteLength` bytes were left.
+ */
+export function putBytes(target: Uint8Array, source: Uint8Array, at: number, byteLength: number): void {
+  try {
+    setBytes(target, source, at);
+  } catch (error) {
+    if (lengthOf(source) === byteLength) throw error;
+  }
+  if (lengthOf(source) === byteLength) return;
+  throw invalidArgument("bytes", source, "a view that is still attached: this one was released or transferred");
+}
+
+/** Lengths to try once there was no room for twice as much, longest first: the less spare, the better the chance. */
+export function smallerSteps(needed: number, blockBytes: number): number[] {
+  const plus = (byteLength: number, part: number): number => byteLength + Math.floor(byteLength / part);
+  const ofBlock = [2, 4, 8].map((part) => plus(blockBytes, part));
+  // Each leaves a quarter of the spare room of the one before. So even the way through the last bytes has few moves.
+  const ofNeed = [16, 64, 256, 1024].map((part) => plus(needed, part));
+  const steps = [...ofBlock.filter((step) => step > plus(needed, 16)), ...ofNeed];
+  return steps.filter((step) => step > needed && step <= MAX_BYTE_LENGTH);
+}
+
+/** Twice as much if there is room for it. Near the cap less, and exactly `needed` bytes only as the last resort. */
+function acquireLonger(source: LeaseSource, needed: number, blockBytes: number): Lease {
+  const doubled = Math.min(Math.max(2 * blockBytes, LEAST_BYTE_LENGTH), MAX_BYTE_LENGTH);
+  let lease = doubled > needed ? acquireIfRoom(source, doubled) : undefined;
+  if (lease === null) {
+    for (const byteLength of smallerSteps(needed, blockBytes)) {
+      lease = acquireIfRoom(source, byteLength);
+      if (lease !== null) break;
+    }
+  }
+  return lease ?? source.acquireUnzeroed(needed);
+}
+
+function acquireIfRoom(source: LeaseSource, byteLength: number): Lease | null {
+  try {
+    return source.acquireUnzeroed(byteLength);
+  } catch (error) {
+    if (error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED") return null;
+    throw error;
+  }
+}
+
+function attachedBytes(lease: Lease): Uint8Array<ArrayBuffer> {
+  try {
+    return lease.bytes;
+  } catch {
+    return NO_BYTES;
+  }
+}
+
+function writerEnded(action: string): ArenaError {
+  return new ArenaError("ERR_LEASE_RELEASED", `cannot ${action}: this writer has ended; ask the arena for a new one`);
+}

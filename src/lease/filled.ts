@@ -1,0 +1,81 @@
+/**
+ * Leases that are written before anyone sees them, so that nothing is zeroed first:
+ * copies, and what a producer fills. Owns that no byte of an earlier lease is shown.
+ */
+
+import { isBytes, isView, lengthOf, plainBytes, setBytes } from "../builtins.js";
+import { isThenable, requireLeaseLength } from "../checks.js";
+import { invalidArgument } from "../errors.js";
+import type { Lease } from "./lease.js";
+import type { LeaseSource } from "./source.js";
+
+const STILL_ATTACHED = "a view that is still attached: this one was released or transferred";
+
+/**
+ * The bytes under any view, without a copy.
+ *
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` if it is none, or no longer attached.
+ */
+export function bytesUnder(view: ArrayBufferView): Uint8Array {
+  if (!isView(view)) throw invalidArgument("bytes", view, "a Uint8Array or another view");
+  if (isBytes(view) && lengthOf(view) > 0) return view;
+  try {
+    return plainBytes(view);
+  } catch {
+    throw invalidArgument("bytes", view, STILL_ATTACHED);
+  }
+}
+
+/** A lease that holds a copy of `view`. */
+export function leaseCopy(source: LeaseSource, view: ArrayBufferView): Lease {
+  const bytes = bytesUnder(view);
+  const lease = source.acquireUnzeroed(lengthOf(bytes));
+  // Acquiring may have revoked what `view` is a view of: a released lease.
+  try {
+    setBytes(lease.bytes, bytes);
+    if (lengthOf(bytes) === lease.byteLength) return lease;
+  } catch {
+    // Said below.
+  }
+  lease.release();
+  throw invalidArgument("bytes", view, STILL_ATTACHED);
+}
+
+/** Writes into the bytes from the front, and answers how many it wrote. */
+export type FillFunction = (bytes: Uint8Array<ArrayBuffer>) => number;
+export type AsyncFillFunction = (bytes: Uint8Array<ArrayBuffer>) => PromiseLike<number>;
+
+/** A lease as long as `write` answers, of what it wrote. */
+export function leaseFilled(lease: Lease, write: FillFunction | AsyncFillFunction): Lease | Promise<Lease> {
+  let written: unknown;
+  try {
+    written = write(lease.bytes);
+  } catch (error) {
+    return fail(lease, error);
+  }
+  if (written === lease.byteLength) return lease;
+  if (!isThenable(written)) return cut(lease, written);
+  return Promise.resolve(written).then(
+    (answer) => cut(lease, answer),
+    (error: unknown) => fail(lease, error),
+  );
+}
+
+/** To the bytes that were written. */
+function cut(lease: Lease, written: unknown): Lease {
+  try {
+    requireLeaseLength(written, "what write answered");
+    if ((written as number) > lease.byteLength) {
+      throw invalidArgument("what write answered", written, `how many of the ${lease.byteLength} bytes it wrote`);
+    }
+    lease.resize(written as number);
+    return lease;
+  } catch (error) {
+    return fail(lease, error);
+  }
+}
+
+function fail(lease: Lease, error: unknown): never {
+  lease[Symbol.dispose]();
+  throw error;
+}

@@ -1,0 +1,337 @@
+/**
+ * A lease: the right to a block, until release. Owns the promise that nobody uses
+ * a block through this object after its end, and the pins that put off the block's
+ * return. Must not know segments, stores or the arena: only a `BlockOwner`.
+ *
+ *             release(), no pin
+ *   HELD ───────────────────────────▶ RETURNED    #bytes    #owner
+ *    │                                    ▲        HELD      view     owner
+ *    └── release(), pinned ──▶ ENDED ─────┘        ENDED     null     owner
+ *                                 last pin         RETURNED  null     null
+ *
+ * L1  A lease is marked as ended before its block is returned: a stack overflow,
+ *     a `vm` timeout or a hook that throws in between loses the block until its
+ *     memory is collected, and never returns it twice.
+ * L2  A RETURNED lease holds nothing: no memory, no segment, no view.
+ */
+
+import { Bytes, fillBytes, isView, lengthOf, setBytes, subarrayOf } from "../builtins.js";
+import { isThenable, requireLeaseLength } from "../checks.js";
+import {
+  type ArenaError,
+  arenaDisposed,
+  invalidArgument,
+  leaseDetached,
+  leasePinned,
+  leaseReleased,
+} from "../errors.js";
+import type { BlockOwner, LeaseOrigin, LeaseWatch, LinearMemory } from "./owner.js";
+import { Pin } from "./pin.js";
+
+/** A typed array or `DataView` constructor. */
+export interface ViewConstructor<V extends ArrayBufferView> {
+  new (buffer: ArrayBuffer, byteOffset: number, length: number): V;
+  readonly BYTES_PER_ELEMENT?: number;
+}
+
+/** What few leases have. Its presence sends `release` down the slow path. */
+interface Attachments {
+  pins: number;
+  readonly watches: LeaseWatch[];
+}
+
+/** Follows `lease`, which nobody else has seen, to its end. */
+export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
+
+/**
+ * The right to a block of memory, until it is released. Made by `arena.acquire`
+ * and its relatives. Release it once, on every path: `using`, `try … finally`
+ * or `arena.use`.
+ */
+export class Lease {
+  #bytes: Uint8Array<ArrayBuffer> | null;
+  #owner: BlockOwner | null;
+  #ptr: number;
+  #byteLength: number;
+  #attachments: Attachments | null = null;
+
+  static {
+    watchLease = (lease, watch) => {
+      if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
+    };
+  }
+
+  /** @internal */
+  constructor(bytes: Uint8Array<ArrayBuffer>, owner: BlockOwner, ptr: number, byteLength: number) {
+    this.#bytes = bytes;
+    this.#owner = owner;
+    this.#ptr = ptr;
+    this.#byteLength = byteLength;
+  }
+
+  /**
+   * The leased bytes, exactly `byteLength` long, the same object until `resize`.
+   * Zero when the lease was acquired, or what its producer wrote. Yours until
+   * release. Do not keep them longer, and do not transfer or clone them: `copy()`
+   * makes bytes that you may.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release, `ERR_ARENA_DISPOSED`
+   *   after the arena was disposed, `ERR_LEASE_DETACHED` if other code revoked the
+   *   memory under the lease.
+   */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    const bytes = this.#bytes;
+    // An empty view looks the same when it is detached.
+    if (bytes === null || bytes.length !== this.#byteLength || bytes.length === 0)
+      return this.#attachedBytes("read bytes");
+    return bytes;
+  }
+
+  /** Bytes in the lease. */
+  get byteLength(): number {
+    return this.#byteLength;
+  }
+
+  /** Bytes from the start of `memory` (for a heap lease, of its buffer) to the first leased byte; a multiple of 16. */
+  get byteOffset(): number {
+    return this.#ptr;
+  }
+
+  /**
+   * The linear memory that the lease lies in. With `byteOffset` as the pointer,
+   * another WebAssembly module can use the bytes. `undefined` for a heap lease. Do
+   * not grow it, and do not keep it: its `buffer` shows later leases too.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  get memory(): LinearMemory | undefined {
+    return this.#held("read memory").memory;
+  }
+
+  /** Whether the lease has ended. */
+  get released(): boolean {
+    return this.#bytes === null;
+  }
+
+  /**
+   * Where the block lies.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  get origin(): LeaseOrigin {
+    return this.#held("read origin").origin;
+  }
+
+  /**
+   * Another view of the same bytes: `view(DataView)`, `view(Float64Array)`.
+   * The block is aligned for all of them. Ends with the lease, like `bytes`.
+   *
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` if `byteLength` is not a whole
+   *   number of elements or `View` makes no views, and as `bytes` does.
+   */
+  view<V extends ArrayBufferView>(View: ViewConstructor<V>): V {
+    const bytes = this.bytes;
+    if (typeof View !== "function") {
+      throw invalidArgument("View", View, "DataView or a typed array constructor");
+    }
+    const elementBytes = View.BYTES_PER_ELEMENT ?? 1;
+    if (bytes.length % elementBytes !== 0) {
+      throw invalidArgument(
+        "View",
+        View.name,
+        `one whose ${elementBytes}-byte elements divide the lease's ${bytes.length} bytes`,
+      );
+    }
+    let view: V | undefined;
+    try {
+      view = new View(bytes.buffer, bytes.byteOffset, bytes.length / elementBytes);
+    } catch {
+      // Said below: no constructor, or not one of views.
+    }
+    if (!isView(view)) throw invalidArgument("View", View, "DataView or a typed array constructor");
+    return view;
+  }
+
+  /**
+   * The bytes as an array of their own, on the JavaScript heap, which is yours to
+   * keep: for `postMessage`, caches, and whatever outlives the lease. Costs a fresh
+   * allocation.
+   *
+   * @throws ArenaError as `bytes` does.
+   */
+  copy(): Uint8Array<ArrayBuffer> {
+    return new Bytes(this.bytes);
+  }
+
+  /**
+   * Changes the lease to `byteLength` bytes, as `realloc` does: keeps what fits, and
+   * zeroes what is new. The block moves where another length of block fits better,
+   * so a short read does not hold a long block. `bytes` is a new object afterwards;
+   * older views are stale.
+   *
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`; `ERR_LEASE_PINNED` while a pin is
+   *   held; as `bytes`, and as `arena.acquire` when it grows: the lease is then as it was.
+   */
+  resize(byteLength: number): void {
+    const bytes = this.#attachedBytes("resize");
+    requireLeaseLength(byteLength);
+    if (this.#attachments !== null && this.#attachments.pins > 0) throw leasePinned("resize");
+    const owner = this.#held("resize");
+    const oldLength = this.#byteLength;
+    if (byteLength === oldLength) return;
+    const blockBytes = owner.blockBytes(this.#ptr);
+    const isShorter = byteLength < oldLength;
+    if (byteLength > blockBytes || (isShorter && wastes(byteLength, blockBytes))) {
+      if (this.#move(bytes, byteLength, isShorter)) return;
+    }
+    const resized = isShorter ? subarrayOf(bytes, 0, byteLength) : owner.view(this.#ptr, byteLength);
+    if (!isShorter) fillBytes(resized, 0, oldLength);
+    this.#bytes = resized;
+    this.#byteLength = byteLength;
+    owner.resized(oldLength, byteLength);
+  }
+
+  /**
+   * Ends the lease. From now on nobody may use any view of its bytes, nor I/O or
+   * other WebAssembly code that was given them: see `pin`. The bytes are zero before
+   * anyone is given them again; with `wipeOnRelease`, and in `"on-release"` mode,
+   * they are zero when this returns, unless pinned.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call, `ERR_ARENA_DISPOSED`.
+   */
+  release(): void {
+    const owner = this.#owner;
+    if (owner === null || this.#attachments !== null) {
+      this.#releaseSlow();
+      return;
+    }
+    // L1
+    this.#bytes = null;
+    this.#owner = null;
+    owner.ended(this.#ptr, this.#byteLength);
+  }
+
+  /** Releases unless already released. */
+  [Symbol.dispose](): void {
+    const owner = this.#owner;
+    if (this.#bytes === null || owner === null) return;
+    if (!owner.closed) this.release();
+    else this.#bytes = this.#owner = null;
+  }
+
+  /**
+   * Keeps the block from being reused while something outside still uses it, past
+   * the release of the lease. Take the pin before you release.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  pin(): Pin {
+    this.#held("pin");
+    const attachments = this.#attach();
+    attachments.pins++;
+    return new Pin(() => {
+      if (--attachments.pins === 0 && this.#bytes === null) this.#return();
+    });
+  }
+
+  /**
+   * Ends the lease now for you, and returns the block when `promise` settles:
+   * `await lease.releaseAfter(file.write(lease.bytes))`.
+   *
+   * @returns a promise that settles as `promise` does, once the block is returned.
+   *   Use it in that promise's place: a rejection comes out of it.
+   * @throws ArenaError `ERR_LEASE_RELEASED` if already released, `ERR_INVALID_ARGUMENT` if
+   *   `promise` is none, as from a function that takes a callback: the lease is then still yours.
+   */
+  releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
+    if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
+    const settled = Promise.resolve(promise);
+    const pin = this.pin();
+    this.release();
+    return settled.finally(() => pin.release());
+  }
+
+  /** What Node prints. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    const { origin } = this.#owner ?? { origin: "" };
+    const state = this.#bytes === null ? "released" : `${origin}, at ${this.#ptr}`;
+    return `Lease { ${this.#byteLength} bytes, ${state} }`;
+  }
+
+  #attach(): Attachments {
+    this.#attachments ??= { pins: 0, watches: [] };
+    return this.#attachments;
+  }
+
+  #releaseSlow(): void {
+    if (this.#bytes === null) throw this.#released("release");
+    if (this.#owner?.closed) throw arenaDisposed("release");
+    this.#bytes = null;
+    if (this.#attachments === null || this.#attachments.pins === 0) this.#return();
+  }
+
+  /** The block of an ended lease goes back. */
+  #return(): void {
+    const owner = this.#owner;
+    if (owner === null || owner.closed) return;
+    this.#owner = null;
+    const watches = this.#attachments?.watches ?? [];
+    try {
+      owner.ended(this.#ptr, this.#byteLength);
+    } finally {
+      for (const watch of watches) watch.ended(owner);
+    }
+  }
+
+  /** To a block of another length. False if there is no room and the old block will do. */
+  #move(bytes: Uint8Array<ArrayBuffer>, byteLength: number, mayStay: boolean): boolean {
+    const owner = this.#held("resize");
+    let moved: object;
+    try {
+      moved = owner.source.acquireUnzeroed(byteLength);
+    } catch (error) {
+      if (mayStay) return false;
+      throw error;
+    }
+    if (!(#bytes in moved) || moved.#bytes === null) throw new TypeError("cleanslab: the source gave no lease");
+    const target = moved.#bytes;
+    const kept = Math.min(byteLength, this.#byteLength);
+    // Room for the new block may have been made by revoking memories: not this one, whose lease is live.
+    setBytes(target, kept === this.#byteLength ? bytes : subarrayOf(bytes, 0, kept));
+    if (byteLength > kept) fillBytes(target, 0, kept);
+    const oldPtr = this.#ptr;
+    const oldLength = this.#byteLength;
+    this.#bytes = target;
+    this.#owner = moved.#owner;
+    this.#ptr = moved.#ptr;
+    this.#byteLength = byteLength;
+    moved.#bytes = moved.#owner = null;
+    // The moved block's own trace ends: the traces of this lease follow it.
+    for (const watch of moved.#attachments?.watches ?? []) watch.ended(owner);
+    owner.ended(oldPtr, oldLength);
+    return true;
+  }
+
+  #held(action: string): BlockOwner {
+    if (this.#bytes === null || this.#owner === null) throw this.#released(action);
+    return this.#owner;
+  }
+
+  #released(action: string): ArenaError {
+    const history = this.#attachments?.watches.map((watch) => watch.history).join("");
+    return leaseReleased(action, this.#byteLength, history);
+  }
+
+  #attachedBytes(action: string): Uint8Array<ArrayBuffer> {
+    const owner = this.#held(action);
+    if (owner.closed) throw arenaDisposed(action);
+    const bytes = this.#bytes as Uint8Array<ArrayBuffer>;
+    if (lengthOf(bytes) === this.#byteLength) return bytes;
+    throw leaseDetached(action, this.#byteLength);
+  }
+}
+
+/** Whether `byteLength` bytes would leave at least half of a block, and a kilobyte, unused. */
+function wastes(byteLength: number, blockBytes: number): boolean {
+  return byteLength <= blockBytes >> 1 && blockBytes - byteLength >= 1024;
+}

@@ -1,0 +1,49 @@
+/**
+ * What a lease needs of the memory that its block lies in, and of the arena. Leases
+ * know nothing else of either.
+ */
+
+/**
+ * Where a lease's block lies: in the arena's memory, in a memory of its own that
+ * is revoked at release (a guard), or on the JavaScript heap because the cap was reached.
+ */
+export type LeaseOrigin = "arena" | "guard" | "heap";
+
+/**
+ * A linear memory as callers see it: what another WebAssembly module imports.
+ * Structurally a `WebAssembly.Memory`, without asking for the DOM's types.
+ */
+export interface LinearMemory {
+  /** Replaced, and the old one detached, whenever the memory is revoked. */
+  readonly buffer: ArrayBuffer;
+}
+
+/** The segment, memory or buffer that a block lies in. */
+export interface BlockOwner {
+  readonly origin: LeaseOrigin;
+  readonly memory: LinearMemory | undefined;
+  /** The arena was disposed. */
+  readonly closed: boolean;
+  /** The arena: a lease that outgrows its block moves to that of another lease. */
+  readonly source: { acquireUnzeroed(byteLength: number): object };
+  /** The memory's identity, for traces. */
+  readonly place: object;
+  /** The lease of `byteLength` bytes at `ptr` has ended. Called once, after the lease itself was marked ended. */
+  ended(ptr: number, byteLength: number): void;
+  /** Bytes of the block at `ptr`: how far its lease may grow without moving. */
+  blockBytes(ptr: number): number;
+  /** A new view. Works after other code revoked the memory, too. */
+  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer>;
+  /** The lease at `ptr` has `to` bytes instead of `from`. */
+  resized(from: number, to: number): void;
+  /** Looks for a write below the first block; reports it, and clears it. */
+  inspectTrap(): void;
+}
+
+/** Follows one lease to its end: a trace, or a diagnostics channel. Runs none of the caller's code. */
+export interface LeaseWatch {
+  /** Where the lease was acquired and released: lines for the end of a message. */
+  readonly history: string;
+  /** The lease has ended and its block was returned. */
+  ended(owner: BlockOwner): void;
+}

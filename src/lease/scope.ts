@@ -1,0 +1,93 @@
+/**
+ * Leases that end together. Owns the list, nothing else.
+ */
+
+import { ArenaError, throwAll } from "../errors.js";
+import type { Lease } from "./lease.js";
+
+/** Where a scope's leases come from. */
+export interface ScopeSource {
+  acquire(byteLength: number): Lease;
+  acquireAsync(byteLengths: readonly number[], options?: object): Promise<Lease[]>;
+}
+
+/** Leases released together, last acquired first. Made by `arena.scope()`. */
+export class Scope {
+  readonly #source: ScopeSource;
+  #leases: Lease[] | null = [];
+
+  /** @internal */
+  constructor(source: ScopeSource) {
+    this.#source = source;
+  }
+
+  /**
+   * A lease that ends with the scope, or earlier by its own `release()`.
+   *
+   * @param byteLength bytes, as for `arena.acquire`.
+   * @throws ArenaError as `arena.acquire` does, and `ERR_LEASE_RELEASED` once the scope has ended.
+   */
+  acquire(byteLength: number): Lease {
+    if (this.#leases === null) throw scopeEnded();
+    const lease = this.#source.acquire(byteLength);
+    this.#leases.push(lease);
+    return lease;
+  }
+
+  /**
+   * Several leases at once or none, as `arena.acquireAsync` gives them; they end with the scope.
+   *
+   * @returns a promise that rejects as `arena.acquireAsync`, and with `ERR_LEASE_RELEASED`
+   *   if the scope has ended meanwhile: nothing is leased then.
+   */
+  async acquireAsync(byteLengths: readonly number[], options?: object): Promise<Lease[]> {
+    if (this.#leases === null) throw scopeEnded();
+    const leases = await this.#source.acquireAsync(byteLengths, options);
+    if (this.#leases === null) {
+      for (const lease of leases) lease[Symbol.dispose]();
+      throw scopeEnded();
+    }
+    this.#leases.push(...leases);
+    return leases;
+  }
+
+  /**
+   * `byteLength` zeroed bytes, yours until the scope ends.
+   *
+   * @throws ArenaError as `acquire` does.
+   */
+  bytes(byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.acquire(byteLength).bytes;
+  }
+
+  /**
+   * Releases every lease not yet released, and ends the scope. Goes through all
+   * of them even if one cannot be released, then throws its error; an
+   * `AggregateError` if there are several.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` on a second call; as `lease.release` does.
+   */
+  release(): void {
+    if (this.#leases === null) throw scopeEnded();
+    const leases = this.#leases;
+    this.#leases = null;
+    const errors: unknown[] = [];
+    for (let each = leases.length - 1; each >= 0; each--) {
+      try {
+        leases[each]?.[Symbol.dispose]();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    throwAll(errors, "several leases of the scope could not be released");
+  }
+
+  /** Releases unless already released. */
+  [Symbol.dispose](): void {
+    if (this.#leases !== null) this.release();
+  }
+}
+
+function scopeEnded(): ArenaError {
+  return new ArenaError("ERR_LEASE_RELEASED", "this scope has ended and its leases with it; open a new one");
+}

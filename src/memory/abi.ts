@@ -1,0 +1,298 @@
+/**
+ * The boundary to WebAssembly: the book's exports typed, its tables read, memories
+ * made, grown and revoked. The only file that touches `WebAssembly`.
+ *
+ * Status codes mirror assembly/status.ts; test/unit/memory/abi.test.ts holds the
+ * two sides together. Size classes are not mirrored: their tables are read from
+ * the module.
+ */
+
+import { Bytes, bufferByteLength } from "../builtins.js";
+import { invalidArgument, wasmUnavailable } from "../errors.js";
+import type { LinearMemory } from "../lease/owner.js";
+import { MODULE_BASE64 } from "../module.generated.js";
+
+export const PAGE_BYTES = 65536;
+export const SLAB_COUNT = 64;
+
+/** The exports answer these; see assembly/status.ts. */
+export const Status = {
+  OK: 0,
+  NO_ROOM: 0,
+  BUSY: -4,
+} as const;
+
+/** The book's exports; what they do is said in assembly/index.ts. */
+export interface BookExports {
+  init(slabShift: number, hasBlocks: 0 | 1): number;
+  classCount(): number;
+  blockBytes(sizeClass: number): number;
+  spanSlabs(sizeClass: number): number;
+  sizeClassOf(byteLength: number): number;
+  addSegment(base: number): number;
+  dropSegment(segment: number): number;
+  openRun(segment: number, sizeClass: number): number;
+  recycle(segment: number): number;
+  freeSlabs(segment: number): number;
+  takeBlocks(sizeClass: number, count: number): number;
+  giveBlocks(count: number): number;
+  exchangePtr(): number;
+  liveBlocks(segment: number): number;
+  classAt(segment: number, ptr: number): number;
+  spanAt(segment: number, slab: number): number;
+  audit(): number;
+  isBusy(): number;
+}
+
+/** Single blocks that cross the boundary in one call, at most. */
+export const EXCHANGE_CAPACITY = 128;
+
+/** A memory of the library's own. */
+export interface Memory extends LinearMemory {
+  grow(deltaPages: number): number;
+}
+
+/** What this engine offers; absent where WebAssembly is missing, as under `node --jitless`. */
+const wasm = (globalThis as { WebAssembly?: typeof WebAssembly }).WebAssembly;
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+const memoryPrototype = wasm?.Memory.prototype as
+  | (Memory & { toFixedLengthBuffer?: Method; toResizableBuffer?: Method })
+  | undefined;
+const { call } = Function.prototype;
+const { toString: tagOf } = Object.prototype;
+const growMethod = memoryPrototype?.grow;
+const bufferGetter = memoryPrototype && Object.getOwnPropertyDescriptor(memoryPrototype, "buffer")?.get;
+const toFixedLength = memoryPrototype?.toFixedLengthBuffer;
+
+const callGrow: (memory: Memory, deltaPages: number) => number = growMethod
+  ? (call.bind(growMethod) as never)
+  : () => -1;
+
+const callToFixedLength: (memory: Memory) => ArrayBuffer = toFixedLength
+  ? (call.bind(toFixedLength) as never)
+  : (memory) => memory.buffer;
+
+/** The memory's buffer now. Other code may have revoked the one we had. */
+export const bufferOf: (memory: Memory) => ArrayBuffer = bufferGetter
+  ? (call.bind(bufferGetter) as never)
+  : (memory) => memory.buffer;
+
+let compiled: WebAssembly.Module | undefined;
+
+/**
+ * The module to use: the given one, or the embedded one, compiled once.
+ *
+ * @throws ArenaError `ERR_WASM_UNAVAILABLE` where WebAssembly is missing or
+ *   compiling forbidden; `ERR_INVALID_ARGUMENT` if `module` is no module.
+ */
+export function resolveModule(module: object | undefined): object {
+  if (wasm === undefined) throw wasmUnavailable(new ReferenceError("WebAssembly is not defined"));
+  if (module !== undefined) {
+    if (tagOf.call(module) === "[object WebAssembly.Module]") return module;
+    throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
+  }
+  try {
+    compiled ??= new wasm.Module(Bytes.from(atob(MODULE_BASE64), (char) => char.charCodeAt(0)));
+    return compiled;
+  } catch (cause) {
+    throw wasmUnavailable(cause);
+  }
+}
+
+/** The book of one arena: an instance of the module over a private memory. */
+export class Book {
+  readonly exports: BookExports;
+  readonly #memory: Memory;
+  readonly #exchangePtr: number;
+  #exchange: Uint32Array;
+
+  /** @throws ArenaError `ERR_WASM_UNAVAILABLE`, `ERR_INVALID_ARGUMENT` if `module` is another module. */
+  constructor(module: object, slabShift: number, hasBlocks: boolean) {
+    const { Memory: WasmMemory, Instance } = wasm as typeof WebAssembly;
+    try {
+      this.#memory = new WasmMemory({ initial: 1, maximum: 65536 });
+    } catch (cause) {
+      throw wasmUnavailable(cause);
+    }
+    let status: number;
+    try {
+      const instance = new Instance(module as WebAssembly.Module, { env: { memory: this.#memory } });
+      this.exports = instance.exports as BookExports;
+      status = this.exports.init(slabShift, hasBlocks ? 1 : 0);
+    } catch (cause) {
+      throw Object.assign(invalidArgument("module", module, "one compiled from this version's cleanslab/arena.wasm"), {
+        cause,
+      });
+    }
+    if (status !== Status.OK) throw new Error(`cleanslab: the book refused slabShift ${slabShift} (${status})`);
+    this.#exchangePtr = this.exports.exchangePtr();
+    this.#exchange = this.#view();
+  }
+
+  /** Bytes of the book itself. */
+  get byteLength(): number {
+    return bufferByteLength(bufferOf(this.#memory));
+  }
+
+  /** Pairs of segment number and pointer: written by `takeBlocks`, read by `giveBlocks`. */
+  get exchange(): Uint32Array {
+    // The book's own growth detaches the view.
+    if (this.#exchange.length === 0) this.#exchange = this.#view();
+    return this.#exchange;
+  }
+
+  #view(): Uint32Array {
+    return new Uint32Array(bufferOf(this.#memory), this.#exchangePtr, 2 * EXCHANGE_CAPACITY);
+  }
+}
+
+/** The size classes of segments with slabs of one length, as the bindings use them. */
+export interface SizeClasses {
+  readonly count: number;
+  /** By class: bytes in a block. */
+  readonly blockBytes: readonly number[];
+  /** By class: slabs in a span. */
+  readonly spanSlabs: readonly number[];
+  /** By `(byteLength + 15) >>> 4`, up to `tableBytes`: the class that serves a length. */
+  readonly byGrain: Uint8Array;
+  /** Longest length in `byGrain`, in bytes. */
+  readonly tableBytes: number;
+  /** The same for any length; `count` if no block is so long. */
+  classOf(byteLength: number): number;
+}
+
+/** Longest length that is looked up in a table, in bytes. */
+const TABLE_BYTES = 96 * 1024;
+const classesByShift = new Map<number, SizeClasses>();
+
+export function sizeClassesOf({ exports }: Book, slabShift: number): SizeClasses {
+  const known = classesByShift.get(slabShift);
+  if (known !== undefined) return known;
+  const count = exports.classCount();
+  const blockBytes = Array.from({ length: count }, (_, sizeClass) => exports.blockBytes(sizeClass));
+  const spanSlabs = Array.from({ length: count }, (_, sizeClass) => exports.spanSlabs(sizeClass));
+  const tableBytes = Math.min(TABLE_BYTES, blockBytes[count - 1] as number);
+  const byGrain = new Uint8Array((tableBytes >> 4) + 1);
+  for (let grain = 0, sizeClass = 0; grain < byGrain.length; grain++) {
+    while ((blockBytes[sizeClass] as number) < grain << 4) sizeClass++;
+    byGrain[grain] = sizeClass;
+  }
+  const classOf = (byteLength: number): number => {
+    if (byteLength <= tableBytes) return byGrain[(byteLength + 15) >>> 4] as number;
+    const sizeClass = blockBytes.findIndex((each) => each >= byteLength);
+    return sizeClass < 0 ? count : sizeClass;
+  };
+  const classes = { count, blockBytes, spanSlabs, byGrain, tableBytes, classOf };
+  classesByShift.set(slabShift, classes);
+  return classes;
+}
+
+/**
+ * Memories of this process. Chromium gives a process about 123, and takes 14 ms for
+ * each refusal; servers have thousands. A limit is a constant that the first refusal lowers.
+ */
+const processLimit = {
+  most: isServer() ? Number.POSITIVE_INFINITY : 120,
+  /** Made and not yet collected. */
+  made: 0,
+  /** Of these, dropped: the engine collects them when it needs to. */
+  dropped: 0,
+};
+
+/** Whether memories are few here. */
+export function memoriesAreFew(): boolean {
+  return processLimit.most !== Number.POSITIVE_INFINITY;
+}
+
+function isServer(): boolean {
+  const { process, Deno, window } = globalThis as {
+    process?: { versions?: { node?: string } };
+    Deno?: unknown;
+    window?: unknown;
+  };
+  return Deno !== undefined || (process?.versions?.node !== undefined && window === undefined);
+}
+
+interface MemoryCount {
+  isDropped: boolean;
+}
+const counts = new WeakMap<Memory, MemoryCount>();
+const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
+  processLimit.made--;
+  if (isDropped) processLimit.dropped--;
+  refusals = 0;
+});
+
+/** After a refusal, memories are not asked for again until one was let go of, or this many times. */
+const PATIENCE = 1024;
+let refusals = 0;
+/** The shortest length refused, in pages: a shorter one may still be had. */
+let refusedPages = 0;
+
+/** A memory of `pages` pages, all zero, that may grow to `maxPages`; `null` if the engine has none to give. */
+export function createMemory(pages: number, maxPages: number): Memory | null {
+  if (refusals > 0 && pages >= refusedPages) {
+    refusals--;
+    return null;
+  }
+  if (processLimit.made - processLimit.dropped >= processLimit.most) return null;
+  try {
+    // The maximum keeps code that holds the memory from growing it past the cap.
+    const memory = new (wasm as typeof WebAssembly).Memory({ initial: pages, maximum: maxPages });
+    if (memoriesAreFew()) count(memory);
+    return memory;
+  } catch (error) {
+    // SpiderMonkey throws the bare string.
+    if (!(error instanceof RangeError) && error !== "out of memory") throw wasmUnavailable(error);
+    refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
+    refusals = PATIENCE;
+    if (memoriesAreFew()) processLimit.most = Math.max(8, processLimit.made - processLimit.dropped);
+    return null;
+  }
+}
+
+function count(memory: Memory): void {
+  const each = { isDropped: false };
+  processLimit.made++;
+  counts.set(memory, each);
+  collected.register(memory, each);
+}
+
+/** The arena let go of `memory`: the engine may have one to give again. */
+export function dropMemory(memory: Memory): void {
+  refusals = 0;
+  const each = counts.get(memory);
+  if (each === undefined || each.isDropped) return;
+  each.isDropped = true;
+  processLimit.dropped++;
+}
+
+/** Adds zero pages and detaches every view. False if the engine refuses; nothing has changed then. */
+export function growMemory(memory: Memory, deltaPages: number): boolean {
+  try {
+    return callGrow(memory, deltaPages) >= 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Detaches every view ever made of `memory`; its bytes stay. False if that is no
+ * longer possible: the memory must not be used for anyone else then. On engines with
+ * `toResizableBuffer`, code that holds the memory can make it so; we undo that once.
+ */
+export function revoke(memory: Memory): boolean {
+  const buffer = bufferOf(memory);
+  callGrow(memory, 0);
+  if (bufferByteLength(buffer) === 0) return true;
+  if (toFixedLength === undefined) return false;
+  try {
+    callToFixedLength(memory);
+  } catch {
+    return false;
+  }
+  const fixed = bufferOf(memory);
+  callGrow(memory, 0);
+  return bufferByteLength(buffer) === 0 && bufferByteLength(fixed) === 0;
+}

@@ -1,0 +1,189 @@
+/**
+ * What the arena remembers of its memories. Owns the accounts, one for each memory
+ * that is not gone, and the word from the garbage collector when a memory that the
+ * arena did not hold was collected.
+ *
+ *             no slab left              last lease released            room needed: revoke
+ *   ACTIVE ───────────────────▶ RETIRED ─────────────────────▶ DRAINED ─────────────▶ ACTIVE
+ *     ▲  └─ none live: revoke, start over       │                 │ trim, or idle for long
+ *   new, under the cap                          │ unreachable     ▼
+ *                                               ▼              DROPPED
+ *                                           COLLECTED
+ *
+ * The arena holds a memory strongly only while it is ACTIVE or DRAINED. A RETIRED
+ * one is held by its leases and views alone, so leaked leases are collected like
+ * any fresh buffer. A memory of one lease is RETIRED while it is leased and DRAINED
+ * while it is idle.
+ *
+ * M3  An account is in the table from the making of its memory until that memory
+ *     is dropped or collected.
+ * M4  A buffer keeps its owner alive (`OwnedBuffer`): a memory is collected, and its
+ *     leaks reported, only when its leases and all views of it are unreachable.
+ */
+
+import type { Book } from "./abi.js";
+import type { Budget } from "./budget.js";
+
+export type MemoryKind = "segment" | "one-lease" | "heap";
+export type MemoryState = "active" | "retired" | "drained" | "dropped" | "collected";
+
+const TRANSITIONS: Record<MemoryState, readonly MemoryState[]> = {
+  // "collected" from "active" and "drained": a `vm` timeout can lose the arena's only reference half way.
+  active: ["active", "retired", "drained", "dropped", "collected"],
+  retired: ["drained", "dropped", "collected"],
+  drained: ["active", "retired", "dropped", "collected"],
+  dropped: [],
+  collected: [],
+};
+
+/** The only writer of `account.state`. */
+export function transition(account: Account, to: MemoryState): void {
+  if (!TRANSITIONS[account.state].includes(to)) {
+    throw new Error(`cleanslab: a ${account.kind} cannot go from ${account.state} to ${to}; please report this`);
+  }
+  account.state = to;
+}
+
+/** The arena's view of a memory's owner. */
+export interface MemoryOwner {
+  /** Revokes every view, and refuses everything from now on. */
+  close(): void;
+}
+
+/**
+ * Reachable from its owner alone, and stands for it in the `WeakRef`: a `WeakRef`
+ * keeps its target until the current job ends, and a dropped memory must not be kept.
+ */
+class OwnerHandle {
+  owner: MemoryOwner | undefined;
+}
+
+/** A constructor that returns the object it is given. */
+const Same = function (this: unknown, object: object) {
+  return object;
+} as unknown as new (
+  object: object,
+) => object;
+
+/**
+ * M4. Gives a buffer a private field that nobody else can see or remove. It does what
+ * a `WeakMap` from buffers to owners would, and takes a tenth of its time at each revocation.
+ */
+class OwnedBuffer extends Same {
+  #owner: MemoryOwner;
+
+  constructor(buffer: ArrayBuffer, owner: MemoryOwner) {
+    super(buffer);
+    this.#owner = owner;
+  }
+
+  static isOwned(buffer: ArrayBuffer): boolean {
+    return #owner in buffer;
+  }
+}
+
+/** For a memory's new buffer: from now on it keeps `owner` alive. */
+export function tie(buffer: ArrayBuffer, owner: MemoryOwner): void {
+  // An object takes a private field only once.
+  if (!OwnedBuffer.isOwned(buffer)) new OwnedBuffer(buffer, owner);
+}
+
+/** One memory: enough to report a leak after the memory is gone. */
+export class Account {
+  readonly kind: MemoryKind;
+  reservedBytes: number;
+  state: MemoryState;
+  /** Leases out. Counted up after a lease was made, and down after it has ended. */
+  live = 0;
+  /** Bytes in these leases. */
+  liveBytes = 0;
+  handle: WeakRef<OwnerHandle> | undefined;
+  /** Of a segment: where the book knows it. */
+  entry: { readonly book: Book; readonly number: number } | undefined;
+
+  constructor(kind: MemoryKind, reservedBytes: number, state: MemoryState) {
+    this.kind = kind;
+    this.reservedBytes = reservedBytes;
+    this.state = state;
+  }
+
+  /** The memory's owner, while anyone can reach it. */
+  get owner(): MemoryOwner | undefined {
+    return this.handle?.deref()?.owner;
+  }
+}
+
+/** Told of what happens to memories. Runs none of the caller's code. */
+export interface MemoryListener {
+  /** The garbage collector took a memory. `account.live` leases in it were never released. */
+  collected(account: Account): void;
+  /** Every view of a memory was detached. */
+  revoked(account: Account): void;
+}
+
+export class AccountTable {
+  readonly budget: Budget;
+  readonly accounts = new Set<Account>();
+  revocations = 0;
+  leakedLeases = 0;
+  readonly #listener: MemoryListener;
+  readonly #handles = new WeakMap<MemoryOwner, OwnerHandle>();
+  readonly #registry = new FinalizationRegistry<Account>((account) => this.#collected(account));
+
+  constructor(budget: Budget, listener: MemoryListener) {
+    this.budget = budget;
+    this.#listener = listener;
+  }
+
+  /** Remembers `owner` without holding it. */
+  open(account: Account, owner: MemoryOwner, buffer: ArrayBuffer): void {
+    const handle = new OwnerHandle();
+    handle.owner = owner;
+    this.#handles.set(owner, handle);
+    account.handle = new WeakRef(handle);
+    this.#registry.register(handle, account, account);
+    tie(buffer, owner);
+    // Nothing may come between these two: M1.
+    this.accounts.add(account);
+    this.budget.reservedBytes += account.reservedBytes;
+    this.budget.noticePeak();
+  }
+
+  /** The memory was lengthened by `byteLength` bytes. */
+  lengthen(account: Account, byteLength: number): void {
+    account.reservedBytes += byteLength;
+    this.budget.reservedBytes += byteLength;
+    this.budget.noticePeak();
+  }
+
+  revoked(account: Account): void {
+    this.revocations++;
+    this.#listener.revoked(account);
+  }
+
+  /** The arena itself let go of the memory; leases still in it have ended. */
+  drop(account: Account): void {
+    if (!this.accounts.delete(account)) return;
+    this.budget.reservedBytes -= account.reservedBytes;
+    transition(account, "dropped");
+    const handle = account.handle?.deref();
+    if (handle !== undefined) handle.owner = undefined;
+    this.#registry.unregister(account);
+    leaveBook(account);
+    account.live = account.liveBytes = 0;
+  }
+
+  #collected(account: Account): void {
+    if (!this.accounts.delete(account)) return;
+    this.budget.reservedBytes -= account.reservedBytes;
+    transition(account, "collected");
+    leaveBook(account);
+    this.leakedLeases += Math.max(0, account.live);
+    this.#listener.collected(account);
+  }
+}
+
+function leaveBook(account: Account): void {
+  account.entry?.book.exports.dropSegment(account.entry.number);
+  account.entry = undefined;
+}

@@ -1,0 +1,418 @@
+/**
+ * `revoke: "before-reuse"`: runs of blocks are carved front to back. A released block
+ * rests until no lease is left in its segment; then every view of the segment is
+ * revoked, and all of it is free again. Owns the open runs, the active segment and
+ * the drained ones, and their zeroing. Must not know who waits or what is traced.
+ *
+ * The fast path: bump the run's pointer, compare it with the watermark, make one
+ * view and one lease; at release, count down.
+ *
+ *            handed out, or skipped   zeroed      to be zeroed       open run
+ *   ─┬──────────────────────────────┬───────────┬──────────────────┬─
+ *    └ the run's first block        └ ptr       └ zeroedTo         └ end
+ *
+ * C1  No block is handed out while a view made from an earlier lease of it works.
+ * C2  [ptr, zeroedTo) is zero. Beyond zeroedTo, bytes below the segment's
+ *     usedBytes may be anyone's; the rest is zero (M5).
+ * C3  An open run lies in the active segment.
+ * C4  Recycling: end the open runs, revoke, raise usedBytes, make the book forget
+ *     last. Opening a run: the book first, then the run's segment, ptr, end, and
+ *     zeroedTo last. A stack overflow or `vm` timeout at any point of either leaves
+ *     blocks unused, and never gives one to two leases.
+ */
+
+import { Bytes, fillBytes } from "../builtins.js";
+import { arenaDisposed } from "../errors.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
+import type { LeaseSource } from "../lease/source.js";
+import { Book, type Memory, type SizeClasses, SLAB_COUNT, Status, sizeClassesOf } from "../memory/abi.js";
+import { type AccountTable, transition } from "../memory/account.js";
+import { firstDirty } from "../memory/arena-memory.js";
+import { IdleStack } from "../memory/idle.js";
+import { createSegment, Segment } from "../memory/segment.js";
+import type { CountRow, Store, StoreHost, WipePolicy } from "./store.js";
+
+/** Bytes zeroed ahead of a lease at least: fewer, longer fills. */
+const AHEAD_BYTES = 8192;
+
+/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
+const LONGEST_BYTES = 96 * 1024;
+
+/** An active segment without leases starts over once this much of it was carved, while it is still in the cache. */
+const START_OVER_BYTES = 512 * 1024;
+
+class CarvedSegment extends Segment implements BlockOwner {
+  readonly origin: LeaseOrigin = "arena";
+  /** Under which policy all of the segment was known to be zero but for its leases. */
+  cleanEpoch = -1;
+  private readonly store: CarvingStore;
+  private readonly policy: WipePolicy;
+
+  constructor(memory: Memory, slabBytes: number, table: AccountTable, store: CarvingStore) {
+    super(memory, slabBytes, table);
+    this.store = store;
+    this.policy = store.host.policy;
+    if (this.policy.looksForDirty) this.cleanEpoch = this.policy.epoch;
+  }
+
+  get source(): LeaseSource {
+    return this.store.host.source;
+  }
+
+  ended(ptr: number, byteLength: number): void {
+    if (this.policy.wipes) this.wipe(ptr);
+    const { account } = this;
+    account.liveBytes -= byteLength;
+    // Below 0 after dispose.
+    if (--account.live <= 0) this.store.drained(this);
+  }
+
+  blockBytes(ptr: number): number {
+    return this.store.blockBytesAt(this, ptr);
+  }
+
+  resized(from: number, to: number): void {
+    this.account.liveBytes += to - from;
+  }
+
+  inspectTrap(): void {
+    this.store.lookAtTrap(this, this.slabBytes);
+  }
+
+  private wipe(ptr: number): void {
+    if (!this.closed) fillBytes(this.view(ptr, this.blockBytes(ptr)), 0);
+  }
+}
+
+/** Blocks of one size class, handed out front to back. Ended: end and zeroedTo are 0. */
+class Run {
+  ptr = 0;
+  zeroedTo = 0;
+  end = 0;
+  segment: CarvedSegment | null = null;
+  readonly step: number;
+  readonly sizeClass: number;
+  /** Where this run began, and leases handed out of earlier ones. */
+  start = 0;
+  earlier = 0;
+
+  constructor(step: number, sizeClass: number) {
+    this.step = step;
+    this.sizeClass = sizeClass;
+  }
+
+  get acquired(): number {
+    return this.earlier + (this.ptr - this.start) / this.step;
+  }
+
+  close(): void {
+    this.zeroedTo = this.end = 0;
+    this.segment = null;
+  }
+}
+
+export class CarvingStore implements Store {
+  readonly longest: number;
+  readonly host: StoreHost;
+  private readonly table: AccountTable;
+  private readonly module: object;
+  private readonly slabShift: number;
+  private readonly classes: SizeClasses;
+  private readonly classByGrain: Uint8Array;
+  private readonly runs: readonly Run[];
+  private book: Book;
+  private active: CarvedSegment | null = null;
+  private readonly idle: IdleStack<CarvedSegment>;
+
+  constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
+    this.table = table;
+    this.host = host;
+    this.module = module;
+    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
+    this.book = new Book(module, this.slabShift, false);
+    this.classes = sizeClassesOf(this.book, this.slabShift);
+    this.classByGrain = this.classes.byGrain;
+    this.runs = this.classes.blockBytes.map((step, sizeClass) => new Run(step, sizeClass));
+    this.idle = new IdleStack(table.budget);
+    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
+  }
+
+  /** Longest lease that a segment can serve at all, in bytes. */
+  get longestSpan(): number {
+    return this.classes.blockBytes[this.classes.count - 1] as number;
+  }
+
+  /** Bytes of the book. */
+  get bookBytes(): number {
+    return this.book.byteLength;
+  }
+
+  acquire(byteLength: number): Lease | null {
+    const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
+    if (run.ptr + run.step > run.zeroedTo && !this.prepare(run)) return null;
+    return this.carve(run, byteLength);
+  }
+
+  acquireUnzeroed(byteLength: number): Lease | null {
+    const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
+    if (run.ptr + run.step > run.end && !this.openRun(run)) return null;
+    return this.carve(run, byteLength);
+  }
+
+  /** A zeroed lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
+  acquireSpan(byteLength: number): Lease | null {
+    const run = this.runs[this.classes.classOf(byteLength)] as Run;
+    if (run.ptr + run.step > run.zeroedTo && !this.prepare(run)) return null;
+    return this.carve(run, byteLength);
+  }
+
+  private carve(run: Run, byteLength: number): Lease | null {
+    const segment = run.segment;
+    if (segment === null) return null;
+    const { ptr } = run;
+    run.ptr = ptr + run.step;
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = new Bytes(segment.buffer, ptr, byteLength);
+    } catch {
+      bytes = segment.view(ptr, byteLength);
+    }
+    const lease = new Lease(bytes, segment, ptr, byteLength);
+    const { account } = segment;
+    account.live++;
+    account.liveBytes += byteLength;
+    return lease;
+  }
+
+  /** No lease is left in `segment`, or the arena was disposed. */
+  drained(segment: CarvedSegment): void {
+    const { account } = segment;
+    if (segment.closed) throw arenaDisposed("release");
+    account.liveBytes = 0;
+    if (account.state === "retired") {
+      transition(account, "drained");
+      this.idle.push(segment);
+    } else if (segment.carvedBytes > START_OVER_BYTES) {
+      this.recycle(segment);
+    }
+    this.host.roomMade();
+  }
+
+  bytesFor(byteLengths: readonly number[]): number {
+    // As many blocks as the open runs still have, then whole spans of the active segment, then new segments.
+    const left = new Map<Run, number>();
+    let slabs = this.active === null ? 0 : this.book.exports.freeSlabs(this.numberOf(this.active));
+    let segments = 0;
+    for (const byteLength of byteLengths) {
+      const run = this.runs[this.classes.classOf(byteLength)] as Run;
+      let blocks = left.get(run) ?? Math.max(0, Math.floor((run.end - run.ptr) / run.step));
+      if (blocks === 0) {
+        const needed = this.classes.spanSlabs[run.sizeClass] as number;
+        if (needed > slabs) {
+          segments++;
+          slabs = SLAB_COUNT - 1;
+          // Retiring the active segment ends its runs.
+          left.clear();
+          for (const each of this.runs) left.set(each, 0);
+        }
+        slabs -= needed;
+        blocks = Math.floor((needed << this.slabShift) / run.step);
+      }
+      left.set(run, blocks - 1);
+    }
+    return segments * (SLAB_COUNT << this.slabShift);
+  }
+
+  yieldMemory(): boolean {
+    const segment = this.active;
+    if (segment === null) return false;
+    const isFree = segment.account.live === 0;
+    this.retire(segment);
+    if (isFree) {
+      transition(segment.account, "drained");
+      this.idle.push(segment);
+    }
+    return isFree;
+  }
+
+  trim(): void {
+    const segment = this.active;
+    if (segment !== null) this.lookAtTrap(segment, segment.slabBytes);
+    this.yieldMemory();
+    this.idle.trim();
+  }
+
+  countAcquired(add: CountRow): void {
+    for (const run of this.runs) if (run.acquired > 0) add(run.step, run.acquired, true);
+  }
+
+  audit(problems: string[]): number {
+    const found = this.book.exports.audit();
+    if (found !== 0) problems.push(`the book: ${describeAudit(found)}`);
+    let walked = 0;
+    for (const account of this.table.accounts) {
+      const { owner } = account;
+      if (!(owner instanceof CarvedSegment)) continue;
+      walked++;
+      this.lookAtTrap(owner, owner.slabBytes);
+    }
+    for (const run of this.runs) {
+      if (run.segment !== null && run.segment !== this.active) {
+        problems.push(`C3: a run of ${run.step}-byte blocks is open outside the active segment`);
+      }
+    }
+    return walked;
+  }
+
+  dispose(): void {
+    for (const run of this.runs) run.close();
+    this.active = null;
+  }
+
+  blockBytesAt(segment: CarvedSegment, ptr: number): number {
+    const { entry } = segment.account;
+    const sizeClass = entry === undefined ? -1 : entry.book.exports.classAt(entry.number, ptr);
+    return this.classes.blockBytes[sizeClass] ?? 0;
+  }
+
+  lookAtTrap(segment: CarvedSegment, lookBytes?: number): void {
+    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
+    if (at < 0) return;
+    // What else that code wrote is unknown.
+    segment.usedBytes = segment.reservedBytes;
+    this.host.strayWrite(segment.account, at);
+  }
+
+  /** Slow path: the run has no zeroed block left. False if there is no room. */
+  private prepare(run: Run): boolean {
+    if (run.ptr + run.step > run.end && !this.openRun(run)) return false;
+    const segment = run.segment;
+    if (segment === null) return false;
+    const from = run.ptr > run.zeroedTo ? run.ptr : run.zeroedTo;
+    if (from < segment.usedBytes) {
+      const to = Math.min(run.end, Math.max(run.ptr + run.step, from + AHEAD_BYTES));
+      segment.zero(from, Math.min(to, segment.usedBytes));
+      run.zeroedTo = to;
+    } else {
+      run.zeroedTo = run.end;
+    }
+    return true;
+  }
+
+  /** Opens a new run of the run's class, in place of the old one. False if there is no room. */
+  private openRun(run: Run): boolean {
+    let segment = this.active;
+    for (;;) {
+      if (segment === null) {
+        segment = this.nextSegment();
+        if (segment === null) return false;
+        this.active = segment;
+      }
+      const ptr = this.book.exports.openRun(this.numberOf(segment), run.sizeClass);
+      if (ptr > 0) {
+        this.enter(run, segment, ptr);
+        return true;
+      }
+      if (this.book.exports.isBusy() !== 0) {
+        this.abandonBook();
+      } else if (ptr !== Status.NO_ROOM) {
+        // The engine has no memory for the book to grow.
+        if (this.active === segment) this.retire(segment);
+        return false;
+      } else if (segment.account.live > 0 || !this.recycle(segment)) {
+        if (this.active === segment) this.retire(segment);
+      }
+      segment = this.active;
+    }
+  }
+
+  private enter(run: Run, segment: CarvedSegment, ptr: number): void {
+    const end =
+      ptr + ((((this.classes.spanSlabs[run.sizeClass] as number) << this.slabShift) / run.step) | 0) * run.step;
+    run.close();
+    run.earlier = run.acquired;
+    run.start = run.ptr = ptr;
+    if (end > segment.carvedBytes) segment.carvedBytes = end;
+    // C4
+    run.segment = segment;
+    run.end = end;
+  }
+
+  /** The segment drained last, or a new one; `null` if there is no room. */
+  private nextSegment(): CarvedSegment | null {
+    for (;;) {
+      const drained = this.idle.pop();
+      if (drained === undefined) break;
+      if (!this.recycle(drained)) continue;
+      transition(drained.account, "active");
+      return drained;
+    }
+    return createSegment(this.table, 1 << this.slabShift, (memory) => {
+      return new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
+    });
+  }
+
+  /** Every view dead, every slab free. Only without leases. False if the segment cannot be revoked: it is then out of use. */
+  private recycle(segment: CarvedSegment): boolean {
+    // C4
+    this.closeRunsOf(segment);
+    if (!segment.revoke()) {
+      // Charged until it is collected: somebody may still write to it.
+      if (this.active === segment) this.active = null;
+      if (segment.account.state !== "retired") transition(segment.account, "retired");
+      return false;
+    }
+    this.lookAtTrap(segment);
+    if (segment.carvedBytes > segment.usedBytes) segment.usedBytes = segment.carvedBytes;
+    this.lookForDirty(segment);
+    segment.carvedBytes = 0;
+    this.table.budget.turnOver(segment.reservedBytes);
+    this.book.exports.recycle(this.numberOf(segment));
+    return true;
+  }
+
+  /** While dirty writes are looked for, all of a segment but its leases is zero. */
+  private lookForDirty(segment: CarvedSegment): void {
+    const { policy } = this.host;
+    if (!policy.looksForDirty) return;
+    if (segment.cleanEpoch === policy.epoch) {
+      const at = firstDirty(segment, segment.firstPtr, segment.reservedBytes);
+      if (at >= 0) this.host.dirty(segment.account, at);
+      else segment.usedBytes = 0;
+    }
+    segment.zero(0, segment.usedBytes);
+    segment.usedBytes = 0;
+    segment.cleanEpoch = policy.epoch;
+  }
+
+  /** No longer held: its leases hold it. */
+  private retire(segment: CarvedSegment): void {
+    this.closeRunsOf(segment);
+    if (this.active === segment) this.active = null;
+    transition(segment.account, "retired");
+  }
+
+  private closeRunsOf(segment: CarvedSegment): void {
+    for (const run of this.runs) if (run.segment === segment) run.close();
+  }
+
+  /**
+   * A `vm` timeout stopped the book half way, and nothing it says can be relied on.
+   * Its segments retire; a drained one enters the new book when it is next used.
+   */
+  private abandonBook(): void {
+    const segment = this.active;
+    if (segment !== null) this.retire(segment);
+    this.book = new Book(this.module, this.slabShift, false);
+  }
+
+  private numberOf(segment: CarvedSegment): number {
+    return segment.numberIn(this.book);
+  }
+}
+
+/** What `audit` of the book answers, in words. */
+export function describeAudit(found: number): string {
+  return `invariant B${found >>> 24} is broken in segment ${(found >>> 8) & 0xffff} at slab ${found & 0xff}`;
+}

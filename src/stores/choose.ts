@@ -1,0 +1,74 @@
+/** Which stores serve an arena. The only place that asks for the revocation mode. */
+
+import { memoriesAreFew } from "../memory/abi.js";
+import type { AccountTable } from "../memory/account.js";
+import type { Settings } from "../options.js";
+import { CarvingStore } from "./carving.js";
+import { HeapStore } from "./heap.js";
+import { OneLeaseStore } from "./one-lease.js";
+import { ReusingStore } from "./reusing.js";
+import type { Store, StoreHost } from "./store.js";
+
+/** Memories of one lease beyond which none is made for a guard. */
+const MOST_GUARDS = 32;
+/** Long leases with a memory of their own, where memories are few: the rest lie in segments. */
+const MOST_LONG_WHERE_FEW = 16;
+
+export interface Stores {
+  /** Serves leases up to its `longest`. */
+  readonly short: Store;
+  /** Serves longer leases. */
+  readonly long: Store;
+  /** Serves long leases where `long` may have no more memories; `null` if there is no such limit. */
+  readonly spans: CarvingStore | null;
+  /** Serves one lease in N, revoked at release; `null` where every lease is. */
+  readonly guards: Store | null;
+  /** Serves what finds no room under the cap. */
+  readonly heap: HeapStore;
+  /** Every one of them, once. */
+  readonly all: readonly Store[];
+  /** Bytes of bookkeeping outside the cap. */
+  readonly bookBytes: () => number;
+}
+
+export function chooseStores(settings: Settings, table: AccountTable, host: StoreHost, module: object): Stores {
+  const { revoke, segmentBytes } = settings;
+  const heap = new HeapStore(table, host, revoke !== "never");
+  if (revoke === "on-release") {
+    const most = Number.POSITIVE_INFINITY;
+    const only = new OneLeaseStore(table, host, {
+      origin: "arena",
+      revokes: true,
+      isolates: true,
+      most,
+      mayDrop: true,
+    });
+    return { short: only, long: only, spans: null, guards: null, heap, all: [only, heap], bookBytes: () => 0 };
+  }
+  const few = memoriesAreFew();
+  const carving = revoke === "before-reuse" ? new CarvingStore(table, host, module, segmentBytes) : null;
+  const short = carving ?? new ReusingStore(table, host, module, segmentBytes);
+  const long = new OneLeaseStore(table, host, {
+    origin: "arena",
+    revokes: revoke !== "never",
+    isolates: false,
+    most: few ? MOST_LONG_WHERE_FEW : Number.POSITIVE_INFINITY,
+    mayDrop: true,
+  });
+  const guards = new OneLeaseStore(table, host, {
+    origin: "guard",
+    revokes: true,
+    isolates: false,
+    most: MOST_GUARDS,
+    mayDrop: false,
+  });
+  return {
+    short,
+    long,
+    spans: few ? carving : null,
+    guards,
+    heap,
+    all: [short, long, guards, heap],
+    bookBytes: () => short.bookBytes,
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * Leases past the cap: a fresh buffer on the JavaScript heap, used once. Freshly
+ * allocated, so it is zero; detached at release where the mode revokes at all, so a
+ * stale view of it dies as early as any.
+ */
+
+import { Bytes, bufferByteLength, fillBytes } from "../builtins.js";
+import { arenaDisposed } from "../errors.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
+import type { LeaseSource } from "../lease/source.js";
+import { Account, type AccountTable, type MemoryOwner } from "../memory/account.js";
+import type { CountRow, Store, StoreHost } from "./store.js";
+
+const { transfer } = ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer, newByteLength: number) => ArrayBuffer };
+const clone = globalThis.structuredClone;
+
+class HeapBuffer implements BlockOwner, MemoryOwner {
+  readonly origin: LeaseOrigin = "heap";
+  readonly memory: LinearMemory | undefined = undefined;
+  closed = false;
+  readonly account: Account;
+  readonly #buffer: ArrayBuffer;
+  readonly #store: HeapStore;
+
+  constructor(buffer: ArrayBuffer, account: Account, store: HeapStore) {
+    this.#buffer = buffer;
+    this.account = account;
+    this.#store = store;
+  }
+
+  get source(): LeaseSource {
+    return this.#store.host.source;
+  }
+
+  get place(): object {
+    return this.account;
+  }
+
+  ended(): void {
+    if (this.closed) throw arenaDisposed("release");
+    this.account.live = this.account.liveBytes = 0;
+    this.#store.end(this, this.#buffer);
+  }
+
+  blockBytes(): number {
+    return bufferByteLength(this.#buffer);
+  }
+
+  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    return new Bytes(this.#buffer, ptr, byteLength);
+  }
+
+  resized(from: number, to: number): void {
+    this.account.liveBytes += to - from;
+  }
+
+  inspectTrap(): void {}
+
+  close(): void {
+    this.closed = true;
+    this.#store.end(this, this.#buffer);
+  }
+}
+
+export class HeapStore implements Store {
+  readonly longest = 2 ** 32 - 1;
+  readonly host: StoreHost;
+  /** Leases handed out. */
+  acquired = 0;
+  readonly #table: AccountTable;
+  readonly #revokes: boolean;
+  readonly #acquiredByBits = new Array<number>(33).fill(0);
+
+  constructor(table: AccountTable, host: StoreHost, revokes: boolean) {
+    this.#table = table;
+    this.host = host;
+    this.#revokes = revokes;
+  }
+
+  /** Throws a `RangeError` where the heap has no room. */
+  acquire(byteLength: number): Lease {
+    const bytes = new Bytes(byteLength);
+    const account = new Account("heap", 0, "retired");
+    const owner = new HeapBuffer(bytes.buffer, account, this);
+    this.#table.open(account, owner, bytes.buffer);
+    this.acquired++;
+    (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    const lease = new Lease(bytes, owner, 0, byteLength);
+    account.live = 1;
+    account.liveBytes = byteLength;
+    return lease;
+  }
+
+  acquireUnzeroed(byteLength: number): Lease {
+    return this.acquire(byteLength);
+  }
+
+  end(owner: HeapBuffer, buffer: ArrayBuffer): void {
+    this.#table.drop(owner.account);
+    // A view of length 0 is already all there is to see; and a holder may have transferred the buffer.
+    if (bufferByteLength(buffer) > 0) {
+      if (this.host.policy.wipes) fillBytes(new Bytes(buffer), 0);
+      if (this.#revokes) detach(buffer);
+    }
+    // It may have been the last lease out: then a waiter learns that waiting is hopeless.
+    this.host.roomMade();
+  }
+
+  bytesFor(): number {
+    return 0;
+  }
+
+  yieldMemory(): boolean {
+    return false;
+  }
+
+  trim(): void {}
+
+  countAcquired(add: CountRow): void {
+    for (const [bits, acquired] of this.#acquiredByBits.entries()) {
+      if (acquired > 0) add(2 ** bits - 1, acquired, false);
+    }
+  }
+
+  audit(): number {
+    return 0;
+  }
+
+  dispose(): void {}
+}
+
+function detach(buffer: ArrayBuffer): void {
+  if (transfer !== undefined) transfer.call(buffer, 0);
+  else clone(buffer, { transfer: [buffer] });
+}

@@ -1,0 +1,248 @@
+/**
+ * Memories that serve one lease at a time: leases too long for a segment, every
+ * lease of `revoke: "on-release"`, and guards. Owns the idle ones, the choice among
+ * them, and their zeroing.
+ *
+ * O1  No view of an idle memory works, unless the store does not revoke.
+ * O2  In an idle memory, bytes from usedBytes on are zero. A lease is zeroed up to
+ *     there when it is handed out, or, where the store wipes, all of it at release.
+ */
+
+import { Bytes } from "../builtins.js";
+import { arenaDisposed } from "../errors.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
+import type { LeaseSource } from "../lease/source.js";
+import { type Memory, PAGE_BYTES } from "../memory/abi.js";
+import { type AccountTable, transition } from "../memory/account.js";
+import { firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
+import { IdleStack } from "../memory/idle.js";
+import { OneLeaseMemory } from "../memory/one-lease.js";
+import type { CountRow, Store, StoreHost } from "./store.js";
+
+export interface OneLeaseOptions {
+  readonly origin: LeaseOrigin;
+  /** Whether a release revokes. Not in `"never"`. */
+  readonly revokes: boolean;
+  /** Zero the whole memory at release, and start leases at offset 0: `"on-release"`, where nobody may see a neighbour. */
+  readonly isolates: boolean;
+  /** Memories beyond which none is made: guards everywhere, long leases where memories are few. */
+  readonly most: number;
+  /** Whether idle memories of other leases may be dropped for a new one. */
+  readonly mayDrop: boolean;
+}
+
+class LeasedMemory extends OneLeaseMemory implements BlockOwner {
+  readonly #store: OneLeaseStore;
+  /** Under which policy the idle memory was wiped whole. */
+  cleanEpoch = -1;
+
+  constructor(memory: Memory, pages: number, stagger: number, table: AccountTable, store: OneLeaseStore) {
+    super(memory, pages, stagger, table);
+    this.#store = store;
+  }
+
+  get origin(): LeaseOrigin {
+    return this.#store.options.origin;
+  }
+
+  get source(): LeaseSource {
+    return this.#store.host.source;
+  }
+
+  ended(_ptr: number, byteLength: number): void {
+    this.account.liveBytes -= byteLength;
+    this.account.live--;
+    this.#store.takeBack(this);
+  }
+
+  blockBytes(ptr: number): number {
+    return this.reservedBytes - ptr;
+  }
+
+  resized(from: number, to: number): void {
+    this.account.liveBytes += to - from;
+    // Wherever in the memory the lease begins.
+    if (to > from) this.usedBytes = this.reservedBytes;
+  }
+
+  inspectTrap(): void {}
+}
+
+export class OneLeaseStore implements Store {
+  readonly longest = 2 ** 32 - 1;
+  readonly options: OneLeaseOptions;
+  readonly host: StoreHost;
+  readonly #table: AccountTable;
+  readonly #maxPages: number;
+  /** Idle memories by length in pages. */
+  readonly #idle = new Map<number, IdleStack<LeasedMemory>>();
+  /** Leases handed out, by the bit length of their byteLength. */
+  readonly #acquiredByBits = new Array<number>(33).fill(0);
+
+  constructor(table: AccountTable, host: StoreHost, options: OneLeaseOptions) {
+    this.#table = table;
+    this.host = host;
+    this.options = options;
+    this.#maxPages = Math.floor(table.budget.maxBytes / PAGE_BYTES);
+  }
+
+  acquire(byteLength: number): Lease | null {
+    const memory = this.#take(byteLength);
+    if (memory === null) return null;
+    const ptr = memory.startFor(byteLength);
+    memory.zero(ptr, Math.min(ptr + byteLength, memory.usedBytes));
+    return this.#lease(memory, byteLength);
+  }
+
+  acquireUnzeroed(byteLength: number): Lease | null {
+    const memory = this.#take(byteLength);
+    return memory === null ? null : this.#lease(memory, byteLength);
+  }
+
+  takeBack(memory: LeasedMemory): void {
+    if (memory.closed) throw arenaDisposed("release");
+    const { revokes, isolates } = this.options;
+    const { policy } = this.host;
+    const isRevoked = !revokes || memory.revoke();
+    if (isolates || policy.wipes) {
+      // Whole, where nobody may see what another lease left: its holder may have written past its end.
+      memory.zero(0, isolates ? memory.reservedBytes : memory.usedBytes);
+      // Without a revocation, or with I/O still under way, somebody may write here yet.
+      if (revokes) memory.usedBytes = 0;
+      memory.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+    }
+    transition(memory.account, "drained");
+    if (!isRevoked || memory.isGrown) memory.drop();
+    else this.#stackOf(memory.pages).push(memory);
+    this.host.roomMade();
+  }
+
+  bytesFor(byteLengths: readonly number[]): number {
+    return byteLengths.reduce((sum, byteLength) => sum + this.pagesFor(byteLength) * PAGE_BYTES, 0);
+  }
+
+  yieldMemory(): boolean {
+    return false;
+  }
+
+  trim(): void {
+    for (const stack of this.#idle.values()) stack.trim();
+  }
+
+  countAcquired(add: CountRow): void {
+    for (const [bits, acquired] of this.#acquiredByBits.entries()) {
+      if (acquired > 0) add(2 ** bits - 1, acquired, false);
+    }
+  }
+
+  audit(): number {
+    return 0;
+  }
+
+  dispose(): void {
+    this.#idle.clear();
+  }
+
+  /** Pages of the memory that a lease of `byteLength` bytes gets, when it gets a new one. */
+  pagesFor(byteLength: number): number {
+    const pages = Math.max(1, Math.ceil(byteLength / PAGE_BYTES));
+    if (this.options.isolates || pages * PAGE_BYTES - byteLength >= 4096) return pages;
+    // A further page for the stagger only where as many leases fit under the cap with it.
+    const fit = Math.floor(this.#maxPages / pages);
+    return Math.floor(this.#maxPages / (pages + 1)) === fit ? pages + 1 : pages;
+  }
+
+  #lease(memory: LeasedMemory, byteLength: number): Lease {
+    const ptr = memory.startFor(byteLength);
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = new Bytes(memory.buffer, ptr, byteLength);
+    } catch {
+      bytes = memory.view(ptr, byteLength);
+    }
+    if (ptr + byteLength > memory.usedBytes) memory.usedBytes = ptr + byteLength;
+    (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    const lease = new Lease(bytes, memory, ptr, byteLength);
+    memory.account.live = 1;
+    memory.account.liveBytes = byteLength;
+    return lease;
+  }
+
+  /** An idle memory that fits, a shorter one lengthened, or a new one; `null` if there is no room. */
+  #take(byteLength: number): LeasedMemory | null {
+    const pages = this.pagesFor(byteLength);
+    this.#table.budget.turnOver(pages * PAGE_BYTES);
+    const memory = this.#idle.get(pages)?.pop() ?? this.#bestFit(pages) ?? this.#lengthened(pages);
+    if (memory === null) return this.#create(pages);
+    transition(memory.account, "retired");
+    if (this.host.policy.looksForDirty) this.#lookForDirty(memory);
+    return memory;
+  }
+
+  /** The shortest idle memory of at least `pages` pages, up to twice as many while the cap is far. */
+  #bestFit(pages: number): LeasedMemory | undefined {
+    const { budget } = this.#table;
+    const isFar = budget.reservedBytes + pages * PAGE_BYTES <= budget.maxBytes;
+    const most = isFar ? pages * 2 : Number.POSITIVE_INFINITY;
+    let best: IdleStack<LeasedMemory> | undefined;
+    let bestPages = most + 1;
+    for (const [each, stack] of this.#idle) {
+      if (each < pages || each >= bestPages || each > most || stack.length === 0) continue;
+      best = stack;
+      bestPages = each;
+    }
+    return best?.pop();
+  }
+
+  /** The longest idle memory below `pages` pages, lengthened. It is warm, and one memory fewer. */
+  #lengthened(pages: number): LeasedMemory | null {
+    if (this.options.isolates) return null;
+    let best: IdleStack<LeasedMemory> | undefined;
+    let bestPages = 0;
+    for (const [each, stack] of this.#idle) {
+      if (each >= pages || each <= bestPages || stack.length === 0) continue;
+      best = stack;
+      bestPages = each;
+    }
+    const memory = best?.pop();
+    if (memory === undefined) return null;
+    if (this.#table.budget.makeRoom((pages - bestPages) * PAGE_BYTES) && memory.lengthen(pages)) return memory;
+    best?.push(memory);
+    return null;
+  }
+
+  #create(pages: number): LeasedMemory | null {
+    const { budget } = this.#table;
+    if (this.#count() >= this.options.most) return null;
+    if (!this.options.mayDrop && budget.reservedBytes + pages * PAGE_BYTES > budget.maxBytes) return null;
+    const memory = provideMemory(this.#table, pages, this.options.isolates ? pages : this.#maxPages);
+    if (memory === null) return null;
+    return new LeasedMemory(memory, pages, this.options.isolates ? 0 : nextStagger(), this.#table, this);
+  }
+
+  /** Memories of one lease there are, of any store, idle ones included. */
+  #count(): number {
+    if (this.options.most === Number.POSITIVE_INFINITY) return 0;
+    let count = 0;
+    for (const { kind } of this.#table.accounts) if (kind === "one-lease") count++;
+    return count;
+  }
+
+  #lookForDirty(memory: LeasedMemory): void {
+    if (memory.cleanEpoch !== this.host.policy.epoch) return;
+    const at = firstDirty(memory, 0, memory.reservedBytes);
+    if (at < 0) return;
+    memory.usedBytes = memory.reservedBytes;
+    this.host.dirty(memory.account, at);
+  }
+
+  #stackOf(pages: number): IdleStack<LeasedMemory> {
+    let stack = this.#idle.get(pages);
+    if (stack === undefined) {
+      stack = new IdleStack(this.#table.budget);
+      this.#idle.set(pages, stack);
+    }
+    return stack;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * `revoke: "never"`: released blocks stay with their views on a stack per size class,
+ * and the one released last is handed out next, while stale views of it still work.
+ * The stacks are filled from the book's free lists and emptied to them, many blocks
+ * at a time. Owns the stacks, the segments, and the zeroing, block by block at hand-out.
+ *
+ * R1  A block is leased, or on one stack, or the book's; never two of these. One that
+ *     a `vm` timeout loses half way is none of them until the arena is disposed.
+ */
+
+import { Bytes, fillBytes } from "../builtins.js";
+import { arenaDisposed } from "../errors.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
+import type { LeaseSource } from "../lease/source.js";
+import { Book, EXCHANGE_CAPACITY, type SizeClasses, SLAB_COUNT, Status, sizeClassesOf } from "../memory/abi.js";
+import { type Account, type AccountTable, transition } from "../memory/account.js";
+import { createSegment, Segment } from "../memory/segment.js";
+import { describeAudit } from "./carving.js";
+import type { CountRow, Store, StoreHost } from "./store.js";
+
+/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
+const LONGEST_BYTES = 96 * 1024;
+
+/** Bytes of released blocks that a stack keeps, within the limits below on their number. */
+const KEEP_BYTES = 1024 * 1024;
+const KEEP_AT_LEAST = 16;
+const KEEP_AT_MOST = 1024;
+/** Bytes of blocks taken from the book together, if a stack is empty. */
+const FILL_BYTES = 16 * 1024;
+
+const NO_BYTES = new Bytes(0);
+
+/** Blocks of one size class that nobody leases. */
+class Stack {
+  readonly blocks: Block[] = [];
+  readonly sizeClass: number;
+  readonly blockBytes: number;
+  readonly keepAtMost: number;
+  readonly fillWith: number;
+  acquired = 0;
+
+  constructor(sizeClass: number, blockBytes: number) {
+    this.sizeClass = sizeClass;
+    this.blockBytes = blockBytes;
+    this.keepAtMost = Math.min(KEEP_AT_MOST, Math.max(KEEP_AT_LEAST, KEEP_BYTES / blockBytes));
+    this.fillWith = Math.min(EXCHANGE_CAPACITY, Math.max(1, Math.floor(FILL_BYTES / blockBytes)));
+  }
+}
+
+/** A block with its last view. */
+class Block implements BlockOwner {
+  readonly origin: LeaseOrigin = "arena";
+  readonly segment: Segment;
+  readonly account: Account;
+  readonly ptr: number;
+  readonly stack: Stack;
+  readonly #store: ReusingStore;
+  /** The view of its last lease. */
+  bytes = NO_BYTES;
+  /** Under which policy the block was wiped at its last release. */
+  cleanEpoch = -1;
+
+  constructor(segment: Segment, ptr: number, stack: Stack, store: ReusingStore) {
+    this.segment = segment;
+    this.account = segment.account;
+    this.ptr = ptr;
+    this.stack = stack;
+    this.#store = store;
+  }
+
+  get memory(): LinearMemory {
+    return this.segment.memory;
+  }
+
+  get closed(): boolean {
+    return this.segment.closed;
+  }
+
+  get source(): LeaseSource {
+    return this.#store.host.source;
+  }
+
+  get place(): object {
+    return this.account;
+  }
+
+  ended(_ptr: number, byteLength: number): void {
+    const { account } = this;
+    account.liveBytes -= byteLength;
+    if (--account.live < 0) throw arenaDisposed("release");
+    this.#store.takeBack(this);
+  }
+
+  blockBytes(): number {
+    return this.stack.blockBytes;
+  }
+
+  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    return this.segment.view(ptr, byteLength);
+  }
+
+  resized(from: number, to: number): void {
+    this.account.liveBytes += to - from;
+  }
+
+  inspectTrap(): void {
+    this.#store.lookAtTrap(this.segment);
+  }
+}
+
+export class ReusingStore implements Store {
+  readonly longest: number;
+  readonly host: StoreHost;
+  readonly #table: AccountTable;
+  readonly #module: object;
+  readonly #slabShift: number;
+  readonly #classes: SizeClasses;
+  readonly #classByGrain: Uint8Array;
+  readonly #stacks: readonly Stack[];
+  readonly #segments = new Map<number, Segment>();
+  #book: Book;
+
+  constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
+    this.#table = table;
+    this.host = host;
+    this.#module = module;
+    this.#slabShift = Math.log2(segmentBytes / SLAB_COUNT);
+    this.#book = new Book(module, this.#slabShift, true);
+    this.#classes = sizeClassesOf(this.#book, this.#slabShift);
+    this.#classByGrain = this.#classes.byGrain;
+    this.#stacks = this.#classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
+    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
+  }
+
+  /** Bytes of the book. */
+  get bookBytes(): number {
+    return this.#book.byteLength;
+  }
+
+  acquire(byteLength: number): Lease | null {
+    const stack = this.#stacks[this.#classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
+    const block = stack.blocks.pop() ?? this.#fill(stack);
+    if (block === null) return null;
+    let { bytes } = block;
+    if (bytes.length !== byteLength) bytes = block.bytes = this.#viewOf(block, byteLength);
+    if (block.cleanEpoch >= 0) this.#lookForDirty(block);
+    fillBytes(bytes, 0);
+    return this.#lease(block, bytes, byteLength);
+  }
+
+  acquireUnzeroed(byteLength: number): Lease | null {
+    const stack = this.#stacks[this.#classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
+    const block = stack.blocks.pop() ?? this.#fill(stack);
+    if (block === null) return null;
+    let { bytes } = block;
+    if (bytes.length !== byteLength) bytes = block.bytes = this.#viewOf(block, byteLength);
+    return this.#lease(block, bytes, byteLength);
+  }
+
+  takeBack(block: Block): void {
+    const { stack } = block;
+    const { policy } = this.host;
+    if (policy.wipes) {
+      fillBytes(block.segment.view(block.ptr, stack.blockBytes), 0);
+      block.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+    }
+    stack.blocks.push(block);
+    if (stack.blocks.length > stack.keepAtMost) this.#spill(stack, stack.keepAtMost >> 1);
+    this.host.roomMade();
+  }
+
+  bytesFor(): number {
+    // Free blocks lie anywhere: only trying tells.
+    return 0;
+  }
+
+  yieldMemory(): boolean {
+    let made = false;
+    for (const stack of this.#stacks) {
+      made ||= stack.blocks.length > 0;
+      this.#spill(stack, 0);
+    }
+    for (const segment of [...this.#segments.values()]) made = this.#dropIfFree(segment) || made;
+    return made;
+  }
+
+  trim(): void {
+    for (const segment of this.#segments.values()) this.lookAtTrap(segment);
+    this.yieldMemory();
+  }
+
+  countAcquired(add: CountRow): void {
+    for (const { acquired, blockBytes } of this.#stacks) if (acquired > 0) add(blockBytes, acquired, true);
+  }
+
+  audit(problems: string[]): number {
+    const found = this.#book.exports.audit();
+    if (found !== 0) problems.push(`the book: ${describeAudit(found)}`);
+    const kept = new Map<Segment, number>();
+    for (const { blocks } of this.#stacks) {
+      for (const { segment } of blocks) kept.set(segment, (kept.get(segment) ?? 0) + 1);
+    }
+    for (const [number, segment] of this.#segments) {
+      this.lookAtTrap(segment);
+      const out = this.#book.exports.liveBlocks(number) - (kept.get(segment) ?? 0);
+      if (out < segment.account.live) {
+        problems.push(`R1: segment ${number} has ${segment.account.live} leases in ${out} blocks`);
+      }
+    }
+    return this.#segments.size;
+  }
+
+  dispose(): void {
+    for (const stack of this.#stacks) stack.blocks.length = 0;
+    this.#segments.clear();
+  }
+
+  lookAtTrap(segment: Segment): void {
+    const at = segment.closed ? -1 : segment.takeStrayWrite(segment.slabBytes);
+    if (at >= 0) this.host.strayWrite(segment.account, at);
+  }
+
+  #lease(block: Block, bytes: Uint8Array<ArrayBuffer>, byteLength: number): Lease {
+    const lease = new Lease(bytes, block, block.ptr, byteLength);
+    const { account } = block;
+    block.stack.acquired++;
+    account.live++;
+    account.liveBytes += byteLength;
+    return lease;
+  }
+
+  #viewOf(block: Block, byteLength: number): Uint8Array<ArrayBuffer> {
+    try {
+      return new Bytes(block.segment.buffer, block.ptr, byteLength);
+    } catch {
+      return block.segment.view(block.ptr, byteLength);
+    }
+  }
+
+  /** One block, and more for the stack; `null` if there is no room. */
+  #fill(stack: Stack): Block | null {
+    for (;;) {
+      const { exports } = this.#book;
+      const count = exports.takeBlocks(stack.sizeClass, stack.fillWith);
+      if (count > 0) return this.#take(stack, count);
+      if (exports.isBusy() !== 0) this.#abandonBook();
+      else if (count !== Status.NO_ROOM || !this.#openSegment()) return null;
+    }
+  }
+
+  /** The exchange's blocks: the first one, the others on the stack. */
+  #take(stack: Stack, count: number): Block | null {
+    const { exchange } = this.#book;
+    let first: Block | null = null;
+    for (let each = 0; each < count; each++) {
+      const segment = this.#segments.get(exchange[2 * each] as number);
+      if (segment === undefined) continue;
+      const block = new Block(segment, exchange[2 * each + 1] as number, stack, this);
+      if (first === null) first = block;
+      else stack.blocks.push(block);
+    }
+    return first;
+  }
+
+  #openSegment(): boolean {
+    const slabBytes = 1 << this.#slabShift;
+    const segment = createSegment(this.#table, slabBytes, (memory) => new Segment(memory, slabBytes, this.#table));
+    if (segment === null) return false;
+    const number = segment.numberIn(this.#book);
+    if (number < 0) {
+      segment.drop();
+      return false;
+    }
+    this.#segments.set(number, segment);
+    this.#table.budget.turnOver(segment.reservedBytes);
+    return true;
+  }
+
+  /** Gives all but the `keep` blocks released last back to the book. */
+  #spill(stack: Stack, keep: number): void {
+    const { blocks } = stack;
+    const { exports } = this.#book;
+    while (blocks.length > keep) {
+      const { exchange } = this.#book;
+      const given = blocks.splice(0, Math.min(EXCHANGE_CAPACITY, blocks.length - keep));
+      given.forEach(({ account, ptr }, each) => {
+        exchange[2 * each] = account.entry?.number ?? -1;
+        exchange[2 * each + 1] = ptr;
+      });
+      exports.giveBlocks(given.length);
+    }
+  }
+
+  #dropIfFree(segment: Segment): boolean {
+    const { entry } = segment.account;
+    if (entry === undefined || this.#book.exports.liveBlocks(entry.number) !== 0) return false;
+    this.#segments.delete(entry.number);
+    segment.drop();
+    return true;
+  }
+
+  /** A byte of an idle block that was wiped is not zero: somebody wrote after release. */
+  #lookForDirty(block: Block): void {
+    if (block.cleanEpoch !== this.host.policy.epoch) return;
+    const at = this.#viewOf(block, block.stack.blockBytes).findIndex((byte) => byte !== 0);
+    if (at >= 0) this.host.dirty(block.account, block.ptr + at);
+  }
+
+  /**
+   * A `vm` timeout stopped the book half way. Its segments are held by their leases
+   * alone from now on, and a new book starts.
+   */
+  #abandonBook(): void {
+    for (const stack of this.#stacks) stack.blocks.length = 0;
+    for (const segment of this.#segments.values()) transition(segment.account, "retired");
+    this.#segments.clear();
+    this.#book = new Book(this.#module, this.#slabShift, true);
+  }
+}

@@ -1,0 +1,26 @@
+/** Follows a lease to its release for the subscribers of a diagnostics channel. */
+
+import { type Lease, watchLease } from "../lease/lease.js";
+import type { LeaseWatch } from "../lease/owner.js";
+import type { Notices } from "./notices.js";
+
+class Announcement implements LeaseWatch {
+  readonly history = "";
+  readonly #notices: Notices;
+  readonly #byteLength: number;
+
+  constructor(notices: Notices, byteLength: number) {
+    this.#notices = notices;
+    this.#byteLength = byteLength;
+  }
+
+  ended(): void {
+    this.#notices.tally("release", this.#byteLength);
+  }
+}
+
+/** Says that `lease` was acquired, and will say that it ended. */
+export function announce(lease: Lease, notices: Notices): void {
+  notices.tally("acquire", lease.byteLength);
+  watchLease(lease, () => new Announcement(notices, lease.byteLength));
+}
