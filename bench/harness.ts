@@ -1,132 +1,112 @@
 /**
- * How rivals are measured, the same in every file of this folder: batches inside
- * the timed task, because one cycle is shorter than a clock can tell; all rivals
- * in one process, interleaved round by round, because this machine is not the
- * same from one second to the next; medians, and their ratios.
+ * How everything is measured: each case in a process of its own, the cases in turn,
+ * several rounds, medians over the rounds. In a process shared with others a fresh
+ * 1 KiB array takes half as long, and one rival's garbage is another's collection.
  *
  * Owns the method. Knows no rival and no question.
  */
 
-import { Bench } from "tinybench";
-import { type Summary, summarize } from "./statistics.ts";
+import { runIsolated } from "./isolated.ts";
+import { openOwnClock } from "./own-clock.ts";
+import type { Form, Measurement, Question } from "./question.ts";
+import { percentile, summarize } from "./statistics.ts";
 
-/** One batch of a rival: does its operation this many times. */
+/**
+ * Runs all cases of a question and gives its figures.
+ *
+ * @param progress told what share of the processes has ended, 0 to 1.
+ */
+export async function ask(question: Question, form: Form, progress: (share: number) => void): Promise<Measurement[]> {
+  const cases = await question.cases(form);
+  const rounds = question.rounds[form];
+  const outcomes = cases.map((input) => ({ input, runs: [] as unknown[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const [each, { input, runs }] of outcomes.entries()) {
+      runs.push(await runIsolated(question.name, input, question.nodeFlags));
+      progress((round * cases.length + each + 1) / (rounds * cases.length));
+    }
+  }
+  return question.measurements(outcomes);
+}
+
+/** Does an operation this many times. */
 export type Batch = (operations: number) => unknown;
 
-export interface Figure {
-  /** Median nanoseconds for one operation. */
-  ns: number;
-  /** What the fastest tenth of the batches stayed below, for one operation: other processes and the collector can only add to it. */
-  fastNs: number;
-  /** Half the distance between the quartiles over the median: how far to trust it. */
-  spread: number;
-  /** Batches timed. */
-  samples: number;
-}
-
+/** How long one process measures. */
 export interface Plan {
-  /** Operations in one batch. */
-  operations: number;
-  /** Rounds through all rivals. */
-  rounds: number;
-  /** Told what share of the rounds is done, 0 to 1. */
-  progress?: (share: number) => void;
+  /** Untimed, for the compiler. */
+  warmUpMs: number;
+  /** One clock reading cannot tell a cycle of 30 ns: it tells a batch of about this long. */
+  batchMs: number;
+  batches: number;
+  /** Operations in a batch, where parts of a batch cannot be compared. */
+  operations?: number;
 }
 
-const BATCHES_A_ROUND = 4;
-/** The compiler's rounds, which do not count. */
-const WARM_UP_ROUNDS = 2;
-
-/** Times every rival, interleaved, and gives each its figure. */
-export function measure(rivals: Record<string, Batch>, plan: Plan): Record<string, Figure> {
-  const samples = new Map<string, number[]>(Object.keys(rivals).map((name) => [name, []]));
-  for (const round of interleave(rivals, plan, WARM_UP_ROUNDS, BATCHES_A_ROUND)) {
-    for (const [name, ns] of round) samples.get(name)?.push(...ns);
-  }
-  return Object.fromEntries([...samples].map(([name, ns]) => [name, figureFrom(ns)]));
-}
-
-/** A rival's figure, and what it takes times what the first rival takes in the same round. */
-export interface Compared {
-  figure: Figure;
-  ratio: Summary;
+/** Nanoseconds for one operation. */
+export interface Timed {
+  /** The median batch: most batches are without a collection. */
+  ns: number;
+  /** What the fastest tenth of the batches stays below: other processes can only add to it. */
+  fastNs: number;
+  /** All batches together, collections included. */
+  meanNs: number;
 }
 
 /**
- * For differences of a few percent: each round is one batch of each rival, and
- * what is compared are batches of one round, a few milliseconds apart. Many
- * rounds of short batches, rather than few of long ones.
+ * Node flags for a question that uses `time`: the engine compiles at once, in the
+ * warm-up. Its compiler's thread may find no processor on a busy machine, and what
+ * is measured then is the interpreter.
  */
-export function compare(rivals: Record<string, Batch>, plan: Plan): Record<string, Compared> {
-  const rounds = [...interleave(rivals, plan, Math.max(WARM_UP_ROUNDS, plan.rounds / 10), 1)];
-  const nsOf = (name: string): number[] => rounds.map((round) => round.get(name)?.[0] ?? Number.NaN);
-  const names = Object.keys(rivals);
-  const first = nsOf(names[0] ?? "");
-  return Object.fromEntries(
-    names.map((name) => {
-      const ns = nsOf(name);
-      return [
-        name,
-        { figure: figureFrom(ns), ratio: summarize(ns.map((each, at) => each / (first[at] ?? Number.NaN))) },
-      ];
-    }),
-  );
+export const COMPILED_AT_ONCE: readonly string[] = ["--no-concurrent-recompilation"];
+
+/** Times a rival, in the process that is the rival's own, without the time in which others had the processor. */
+export function time(batch: Batch, plan: Plan): Timed {
+  const clock = openOwnClock();
+  const timeBatch = (operations: number): number => {
+    const start = clock.now();
+    batch(operations);
+    return ((clock.now() - start) * 1e6) / operations;
+  };
+  const operations = warmUp(timeBatch, plan);
+  const ns = new Float64Array(plan.batches);
+  for (let each = 0; each < ns.length; each++) ns[each] = timeBatch(operations);
+  clock.close();
+  return timedFrom(ns);
 }
 
-/** Half the interval about a median in which, 19 times out of 20, that of endless samples lies: as for the notches of a box plot. */
-export function uncertaintyOf({ value, spread, samples }: Summary): number {
-  return (1.57 * 2 * spread * value) / Math.sqrt(samples);
+export function timedFrom(nsOfBatches: Iterable<number>): Timed {
+  const ns = Float64Array.from(nsOfBatches).sort();
+  const sum = ns.reduce((total, each) => total + each, 0);
+  return { ns: summarize(ns).value, fastNs: percentile(ns, 10), meanNs: sum / ns.length };
 }
 
-/** Nanoseconds for one operation, of every batch of each rival, round by round. */
-function* interleave(
-  rivals: Record<string, Batch>,
-  { operations, rounds, progress }: Plan,
-  warmUp: number,
-  batches: number,
-): Generator<Map<string, readonly number[]>> {
-  const names = Object.keys(rivals);
-  const first = -Math.ceil(warmUp);
-  for (let round = first; round < rounds; round++) {
-    const bench = new Bench({ iterations: batches, time: 0, warmup: false, retainSamples: true, throws: true });
-    // Turned each round, so that nobody always runs behind the same neighbour's garbage.
-    for (let each = 0; each < names.length; each++) {
-      const name = names[(each + round - first) % names.length] as string;
-      const batch = rivals[name] as Batch;
-      bench.add(name, () => {
-        batch(operations);
-      });
-    }
-    bench.runSync();
-    progress?.((round - first + 1) / (rounds - first));
-    if (round < 0) continue;
-    yield new Map(
-      bench.tasks.map(({ name, result }) => {
-        if (!("latency" in result)) throw new Error(`${name} was not measured`);
-        return [name, (result.latency.samples ?? []).map((ms) => (ms * 1e6) / operations)];
-      }),
-    );
+/** How many batches say how long one is. */
+const RECENT = 5;
+
+/** Many calls as well as long ones: the engine compiles a loop and its callers apart. Gives how many operations a batch takes. */
+function warmUp(timeBatch: (operations: number) => number, plan: Plan): number {
+  const { warmUpMs, batchMs, operations: fixed } = plan;
+  const end = performance.now() + warmUpMs;
+  let operations = fixed ?? 16;
+  for (const recent: number[] = []; ; ) {
+    recent.unshift(timeBatch(operations));
+    // The median: one batch may have had a collection in it, or the compiler.
+    const ns = summarize(recent.slice(0, RECENT)).value;
+    // Never far more at once: what was too short for the clock may be anything.
+    operations = fixed ?? Math.max(1, Math.min(operations * 8, Math.ceil((batchMs * 1e6) / Math.max(ns, 1))));
+    if (recent.length >= RECENT && performance.now() >= end) return operations;
   }
 }
 
-/** The median and the spread of `samples`, which are nanoseconds for one operation. */
-export function figureFrom(samples: readonly number[]): Figure {
-  const sorted = Float64Array.from(samples).sort();
-  const at = (quantile: number): number => sorted[Math.floor(quantile * (sorted.length - 1))] ?? Number.NaN;
-  return { ns: at(0.5), fastNs: at(0.1), spread: (at(0.75) - at(0.25)) / 2 / at(0.5), samples: sorted.length };
-}
+export const FASTEST_TENTH = "time, fastest tenth";
+export const MEAN = "time, collections included";
 
-export function formatNs(ns: number): string {
-  return ns < 100 ? ns.toFixed(1) : ns.toFixed(0);
-}
-
-export function formatRatio(ratio: number): string {
-  return `${ratio < 10 ? ratio.toFixed(1) : ratio.toFixed(0)}×`;
-}
-
-export function formatLength(byteLength: number): string {
-  const binary = (unit: number): string => String(Math.round((byteLength / unit) * 10) / 10);
-  if (byteLength >= 1024 ** 3) return `${binary(1024 ** 3)} GiB`;
-  if (byteLength >= 1024 ** 2) return `${binary(1024 ** 2)} MiB`;
-  return byteLength >= 1024 ? `${binary(1024)} KiB` : `${byteLength} B`;
+/** The figures of one rival from what its rounds gave. */
+export function timings(rival: string, at: Measurement["at"], runs: readonly Timed[]): Measurement[] {
+  return [
+    { rival, at, metric: "time", unit: "ns", ...summarize(runs.map(({ ns }) => ns)) },
+    { rival, at, metric: FASTEST_TENTH, unit: "ns", ...summarize(runs.map(({ fastNs }) => fastNs)) },
+    { rival, at, metric: MEAN, unit: "ns", ...summarize(runs.map(({ meanNs }) => meanNs)) },
+  ];
 }

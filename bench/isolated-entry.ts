@@ -1,11 +1,11 @@
 /** Where a process of isolated.ts begins. */
 
-import { TASKS } from "./tasks.ts";
+import { QUESTIONS } from "./questions/index.ts";
 
 const name = process.argv[2] ?? "";
-const task = TASKS[name];
-if (task === undefined) throw new Error(`no task is called "${name}"`);
+const question = QUESTIONS.find((each) => each.name === name);
+if (question === undefined) throw new Error(`no question is called "${name}"`);
 process.once("message", async (message) => {
   const { input } = message as { input: unknown };
-  process.send?.({ value: await task(input) }, () => process.disconnect());
+  process.send?.({ value: await question.run(input) }, () => process.disconnect());
 });

@@ -1,19 +1,18 @@
 /**
- * A task in a process of its own, for what one process can be in only once: peak
- * memory, all collections, before the first revocation. Tasks are named, because
- * a function cannot be sent to another process.
+ * One case in a process of its own. A function cannot be sent to another process,
+ * so a case goes there as its question's name and plain data.
  */
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** Runs `task` of tasks.ts on `input` in a new process and gives what it returned. */
-export function runIsolated<T>(task: string, input: unknown, nodeFlags: readonly string[] = []): Promise<T> {
-  // The same file in the sources and, bundled, in the package.
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const entry = fileURLToPath(new URL(`./isolated-entry.${extension}`, import.meta.url));
-  const loader = extension === "ts" ? ["--import", "tsx"] : [];
-  const child = fork(entry, [task], { execArgv: [...nodeFlags, ...loader], serialization: "advanced" });
+/** Runs one case of the question called `name` in a new process, and gives what it returned. */
+export function runIsolated<T>(name: string, input: unknown, nodeFlags: readonly string[] = []): Promise<T> {
+  // `npm run bench` runs bundled JavaScript. Under a loader run the tests alone, which look at no time.
+  const isSource = import.meta.url.endsWith(".ts");
+  const entry = fileURLToPath(new URL(`./isolated-entry.${isSource ? "ts" : "js"}`, import.meta.url));
+  const loader = isSource ? ["--import", "tsx"] : [];
+  const child = fork(entry, [name], { execArgv: [...nodeFlags, ...loader], serialization: "advanced" });
   return new Promise((resolve, reject) => {
     let answer: { value: T } | undefined;
     child.once("message", (message) => {
@@ -22,8 +21,12 @@ export function runIsolated<T>(task: string, input: unknown, nodeFlags: readonly
     child.once("error", reject);
     child.once("exit", (code, signal) => {
       if (answer !== undefined) resolve(answer.value);
-      else reject(new Error(`${task} ended with ${signal ?? `code ${code}`} and gave no answer`));
+      else reject(new Error(`${name} ended with ${signal ?? `code ${code}`} and gave no answer: ${toWords(input)}`));
     });
     child.send({ input });
   });
+}
+
+function toWords(input: unknown): string {
+  return JSON.stringify(input)?.slice(0, 300) ?? String(input);
 }

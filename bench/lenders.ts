@@ -1,7 +1,6 @@
 /**
- * Rivals behind one interface, for loads in processes of their own, where a call
- * through an interface is not what is measured. Single cycles, where it would
- * be, have baselines.ts.
+ * Rivals behind one interface for whole loads, where a buffer on loan is an object
+ * that is passed on. Single leases have rivals.ts.
  */
 
 import { Arena, type ArenaOptions } from "cleanslab";

@@ -1,28 +1,27 @@
 /**
  * The loops in which allocators are timed: what is held, for how long, and what
- * is given back next. All touch the first byte of what they get. Know no rival;
- * every call makes a loop of its own (own-copy.ts).
+ * is given back next. All touch the first and the last byte of what they get.
+ * Know no rival. A process uses one of them, with one allocator.
  */
 
-import type { Allocator } from "./allocators.ts";
 import type { Batch } from "./harness.ts";
-import { ownCopy } from "./own-copy.ts";
+import type { Allocator } from "./rivals.ts";
+import { seededRandom } from "./statistics.ts";
 
-/** Acquire, touch, give back; nothing else alive. */
-export function cycle(allocator: Allocator, byteLength: number): Batch {
-  return ownCopy((own: Allocator, length: number): Batch => {
-    return (operations) => {
-      let sum = 0;
-      for (let each = 0; each < operations; each++) {
-        const held = own.acquire(length);
-        const bytes = own.bytesOf(held);
-        bytes[0] = each;
-        sum += bytes.length;
-        own.release(held);
-      }
-      return sum;
-    };
-  })(allocator, byteLength);
+/** Acquire, touch, give back. Nothing else is alive. */
+export function cycle<Held>(allocator: Allocator<Held>, byteLength: number): Batch {
+  return (operations) => {
+    let sum = 0;
+    for (let each = 0; each < operations; each++) {
+      const held = allocator.acquire(byteLength);
+      const bytes = allocator.bytesOf(held);
+      bytes[0] = each;
+      bytes[byteLength - 1] = each;
+      sum += bytes.length;
+      allocator.release(held);
+    }
+    return sum;
+  };
 }
 
 /**
@@ -30,26 +29,25 @@ export function cycle(allocator: Allocator, byteLength: number): Batch {
  *
  * @param order which of them, by place: what `releaseOrder` gives.
  */
-export function churn(allocator: Allocator, byteLength: number, alive: number, order: Uint32Array): Batch {
-  return ownCopy((own: Allocator, length: number, places: number, turns: Uint32Array): Batch => {
-    const held: unknown[] = [];
-    for (let place = 0; place < places; place++) held.push(own.acquire(length));
-    let turn = 0;
-    return (operations) => {
-      let sum = 0;
-      for (let each = 0; each < operations; each++) {
-        const place = turns[turn] as number;
-        turn = turn + 1 === turns.length ? 0 : turn + 1;
-        own.release(held[place]);
-        const next = own.acquire(length);
-        const bytes = own.bytesOf(next);
-        bytes[0] = each;
-        sum += bytes.length;
-        held[place] = next;
-      }
-      return sum;
-    };
-  })(allocator, byteLength, alive, order);
+export function churn<Held>(allocator: Allocator<Held>, byteLength: number, alive: number, order: Uint32Array): Batch {
+  const held: Held[] = [];
+  for (let place = 0; place < alive; place++) held.push(allocator.acquire(byteLength));
+  let turn = 0;
+  return (operations) => {
+    let sum = 0;
+    for (let each = 0; each < operations; each++) {
+      const place = order[turn] as number;
+      turn = turn + 1 === order.length ? 0 : turn + 1;
+      allocator.release(held[place] as Held);
+      const next = allocator.acquire(byteLength);
+      const bytes = allocator.bytesOf(next);
+      bytes[0] = each;
+      bytes[byteLength - 1] = each;
+      sum += bytes.length;
+      held[place] = next;
+    }
+    return sum;
+  };
 }
 
 /**
@@ -59,29 +57,32 @@ export function churn(allocator: Allocator, byteLength: number, alive: number, o
  * @param source copied into every buffer for as long as that is, as reading would
  *   do; empty to touch the first byte only.
  */
-export function replay(allocator: Allocator, lengths: Uint32Array, alive: number, source: Uint8Array): Batch {
-  return ownCopy((own: Allocator, trace: Uint32Array, places: number, from: Uint8Array): Batch => {
-    const held: unknown[] = [];
-    for (let place = 0; place < places; place++) held.push(own.acquire(trace[0] as number));
-    let turn = 0;
-    let place = 0;
-    return (operations) => {
-      let sum = 0;
-      for (let each = 0; each < operations; each++) {
-        const length = trace[turn] as number;
-        turn = turn + 1 === trace.length ? 0 : turn + 1;
-        own.release(held[place]);
-        const next = own.acquire(length);
-        const bytes = own.bytesOf(next);
-        bytes[0] = each;
-        if (from.length > 0) bytes.set(from.subarray(0, length));
-        sum += bytes.length;
-        held[place] = next;
-        place = place + 1 === places ? 0 : place + 1;
-      }
-      return sum;
-    };
-  })(allocator, lengths, alive, source);
+export function replay<Held>(
+  allocator: Allocator<Held>,
+  lengths: Uint32Array,
+  alive: number,
+  source: Uint8Array,
+): Batch {
+  const held: Held[] = [];
+  for (let place = 0; place < alive; place++) held.push(allocator.acquire(lengths[0] as number));
+  let turn = 0;
+  let place = 0;
+  return (operations) => {
+    let sum = 0;
+    for (let each = 0; each < operations; each++) {
+      const length = lengths[turn] as number;
+      turn = turn + 1 === lengths.length ? 0 : turn + 1;
+      allocator.release(held[place] as Held);
+      const next = allocator.acquire(length);
+      const bytes = allocator.bytesOf(next);
+      bytes[0] = each;
+      if (source.length > 0) bytes.set(source.subarray(0, length));
+      sum += bytes.length;
+      held[place] = next;
+      place = place + 1 === alive ? 0 : place + 1;
+    }
+    return sum;
+  };
 }
 
 export type Order = "first in, first out" | "random";
@@ -96,17 +97,6 @@ const RANDOM_TURNS = 2 ** 17;
  */
 export function releaseOrder(order: Order, alive: number, seed = 1): Uint32Array {
   if (order !== "random") return Uint32Array.from({ length: alive }, (_, place) => place);
-  const next = randomIntegers(seed);
-  return Uint32Array.from({ length: RANDOM_TURNS }, () => Math.floor((next() / 2 ** 32) * alive));
-}
-
-/** Marsaglia's xorshift: the same 32-bit integers for the same seed everywhere. */
-function randomIntegers(seed: number): () => number {
-  let state = seed >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return state >>> 0;
-  };
+  const random = seededRandom(seed);
+  return Uint32Array.from({ length: RANDOM_TURNS }, () => Math.floor(random() * alive));
 }

@@ -1,8 +1,7 @@
 /**
- * What a file of this folder gives: one question, how it is measured, and how
- * its figures are laid out as tables. Measuring and showing are apart, so that
- * the terminal, the README's markdown and the page with charts show the same
- * figures, and a JSON file of an earlier run can be shown again.
+ * What a file of questions/ gives: which cases there are, what one process does
+ * for one of them, and how the figures are laid out. Measuring and showing are
+ * apart, so that a JSON file of an earlier run can be shown again.
  */
 
 /** One figure. All of a question's figures are of this shape, whatever it measures. */
@@ -14,9 +13,9 @@ export interface Measurement {
   /** What was measured, e.g. `"time"`, `"collections"`, `"peak resident"`. */
   metric: string;
   unit: "ns" | "ms" | "bytes" | "count" | "per second" | "×";
-  /** The median, where there is more than one sample. */
+  /** The median over rounds, where there is more than one. */
   value: number;
-  /** Half the distance between the quartiles over the median: how far to trust it. */
+  /** Half the distance between the quartiles, divided by the median: how far to trust it. */
   spread?: number;
   samples?: number;
 }
@@ -28,17 +27,27 @@ export interface Table {
   rows: string[][];
 }
 
-export interface RunOptions {
-  /** A form that takes seconds: fewer cases and rounds, the same method. */
-  quick: boolean;
-  /** Told what share of the work is done, 0 to 1. */
-  progress(share: number): void;
+/** `quick` has fewer cases and rounds, and the same method. */
+export type Form = "quick" | "full";
+
+/** One case, and what each of its rounds gave. */
+export interface Outcome<Input, Result> {
+  input: Input;
+  runs: readonly Result[];
 }
 
-export interface Question {
-  /** As the file is called. */
+export interface Question<Input = unknown, Result = unknown> {
+  /** As its file is called. */
   name: string;
   question: string;
-  run(options: RunOptions): Promise<Measurement[]>;
+  /** How often each case runs. */
+  rounds: Readonly<Record<Form, number>>;
+  /** For every process. */
+  nodeFlags?: readonly string[];
+  /** What is to be run: each a process of its own, in this order, once a round. Plain data. */
+  cases(form: Form): readonly Input[] | Promise<readonly Input[]>;
+  /** Runs one case, in the process made for it. The result is plain data. */
+  run(input: Input): Result | Promise<Result>;
+  measurements(outcomes: readonly Outcome<Input, Result>[]): Measurement[];
   tables(measurements: readonly Measurement[]): Table[];
 }

@@ -27,7 +27,7 @@ export interface Summary {
 }
 
 /** One figure out of several runs. */
-export function summarize(samples: readonly number[]): Summary {
+export function summarize(samples: Iterable<number>): Summary {
   const sorted = Float64Array.from(samples).sort();
   const value = median(sorted);
   const spread = value === 0 ? 0 : (percentile(sorted, 75) - percentile(sorted, 25)) / 2 / value;

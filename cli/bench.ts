@@ -1,12 +1,9 @@
-/**
- * Asks the questions of bench/ and shows the answers: tables in the terminal,
- * JSON and a page with charts in a folder. Measures nothing itself.
- */
+/** Asks the questions of bench/ and shows the answers: tables in the terminal, or JSON. Measures nothing itself. */
 
-import { join } from "node:path";
+import { ask } from "../bench/harness.ts";
 import { machine } from "../bench/machine.ts";
-import type { Question, Table } from "../bench/question.ts";
-import { QUESTIONS } from "../bench/questions.ts";
+import type { Question } from "../bench/question.ts";
+import { QUESTIONS } from "../bench/questions/index.ts";
 import { EXIT, UsageError } from "./failure.ts";
 import { readJson, toJson, writeText } from "./files.ts";
 import { openProgress, type Progress } from "./progress.ts";
@@ -17,53 +14,45 @@ export interface BenchOptions {
   full?: boolean;
   /** Wins over `full`. */
   quick?: boolean;
-  /** The folder for `results.json` and `index.html`. */
-  out: string;
-  /** Another file for the figures, or `true` for standard output instead of the tables. */
-  json?: string | true;
+  /** A file for the figures. */
+  out?: string;
+  /** Figures on standard output instead of tables. */
+  json?: boolean;
   /** Show this file instead of measuring. */
   from?: string;
-  /** A folder for the charts alone. */
-  svg?: string;
 }
 
 /** Gives the exit code: a question that could not be answered is a failure, and costs no other its answer. */
 export async function bench(names: readonly string[], options: BenchOptions): Promise<number> {
-  const questions = chosen(names, options.json);
-  const forMachines = options.json === true || options.json === "-";
+  const questions = chosen(names);
+  const { from, out, json = false } = options;
   const results =
-    options.from === undefined
-      ? await ask(questions, options, !forMachines)
-      : show(parseResults(readJson(options.from), options.from), questions, !forMachines);
-  const written = await write(results, options);
-  if (!forMachines) console.log(`\n${written.map((file) => `wrote ${file}`).join("\n")}`);
+    from === undefined ? await askAll(questions, options) : show(parseResults(readJson(from), from), questions, !json);
+  if (json) writeText("-", toJson(results));
+  if (out !== undefined) writeText(out, toJson(results));
   return results.results.some(({ error }) => error !== undefined) ? EXIT.failed : EXIT.done;
 }
 
-function chosen(names: readonly string[], json: BenchOptions["json"]): readonly Question[] {
+function chosen(names: readonly string[]): readonly Question[] {
   const known = QUESTIONS.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new UsageError(`there is no question called "${unknown}"; the questions are: ${known.join(", ")}`);
   }
-  if (typeof json === "string" && known.includes(json)) {
-    throw new UsageError(`--json takes "${json}" for its file; put --json after the questions, or write --json=-`);
-  }
   return names.length === 0 ? QUESTIONS : QUESTIONS.filter(({ name }) => names.includes(name));
 }
 
-async function ask(questions: readonly Question[], options: BenchOptions, print: boolean): Promise<Results> {
-  const quick = options.quick === true || options.full !== true;
-  const results: Results = { machine: machine(), quick, results: [] };
-  if (print) console.log(`${describeMachine(results)}\nMedians, rivals interleaved.`);
+async function askAll(questions: readonly Question[], { quick, full, out, json }: BenchOptions): Promise<Results> {
+  const results: Results = { machine: machine(), quick: quick === true || full !== true, results: [] };
+  if (!json) console.log(describeMachine(results));
   const progress = openProgress();
   try {
     for (const [done, question] of questions.entries()) {
-      const answer = await answerTo(question, quick, progress, done, questions.length);
+      const answer = await answerTo(question, results.quick, progress, done, questions.length);
       results.results.push(answer);
       progress.clear();
-      if (print) printAnswer(answer);
-      writeText(join(options.out, "results.json"), toJson(results)); // what was measured is not lost with what fails
+      if (!json) printAnswer(answer);
+      if (out !== undefined) writeText(out, toJson(results)); // what was measured is not lost with what fails
     }
   } finally {
     progress.clear();
@@ -72,21 +61,23 @@ async function ask(questions: readonly Question[], options: BenchOptions, print:
 }
 
 async function answerTo(
-  { name, question, run }: Question,
+  question: Question,
   quick: boolean,
   progress: Progress,
   done: number,
   count: number,
 ): Promise<Answer> {
+  const { name, question: words } = question;
   progress.step(name, done / count);
   const start = performance.now();
   const seconds = (): number => Math.round((performance.now() - start) / 100) / 10;
   try {
-    const measurements = await run({ quick, progress: (share) => progress.update((done + share) / count) });
-    return { name, question, seconds: seconds(), measurements };
+    const update = (share: number): void => progress.update((done + share) / count);
+    const measurements = await ask(question, quick ? "quick" : "full", update);
+    return { name, question: words, seconds: seconds(), measurements };
   } catch (error) {
     const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return { name, question, seconds: seconds(), measurements: [], error: why };
+    return { name, question: words, seconds: seconds(), measurements: [], error: why };
   }
 }
 
@@ -102,30 +93,17 @@ function show(results: Results, questions: readonly Question[], print: boolean):
   return kept;
 }
 
-async function write(results: Results, { out, json, from, svg }: BenchOptions): Promise<string[]> {
-  // Loaded late: drawing is most of what there is to load, and none of it is in the way of what is measured.
-  const { renderPage, renderCharts } = await import("./page/page.ts");
-  const files = new Map<string, string>();
-  if (from === undefined) files.set(join(out, "results.json"), toJson(results));
-  files.set(join(out, "index.html"), renderPage(results));
-  if (svg !== undefined) for (const [name, chart] of renderCharts(results)) files.set(join(svg, `${name}.svg`), chart);
-  if (json !== undefined) files.set(json === true ? "-" : json, toJson(results));
-  for (const [path, text] of files) writeText(path, text);
-  return [...files.keys()];
-}
-
 function describeMachine({ machine, quick }: Results): string {
   const { version, commit, node, processor, cores, date } = machine;
   const library = `cleanslab ${version}${commit === null ? "" : ` (${commit})`}`;
-  return `${library}, Node ${node}, ${processor}, ${cores} cores, ${date}${quick ? ", the quick form" : ""}.`;
+  return (
+    `${library}, Node ${node}, ${processor}, ${cores} cores, ${date}${quick ? ", the quick form" : ""}.\n` +
+    "Each rival in a process of its own, in turn. Medians."
+  );
 }
 
 function printAnswer(answer: Answer): void {
   console.log(`\n${answer.question}  (${answer.name}, ${answer.seconds} s)`);
   if (answer.error !== undefined) console.error(`\n${answer.name} could not be answered: ${answer.error}`);
-  else for (const table of tablesOf(answer)) print(table);
-}
-
-function print(table: Table): void {
-  console.log(`\n${printTable(table)}`);
+  else for (const table of tablesOf(answer)) console.log(`\n${printTable(table)}`);
 }

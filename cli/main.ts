@@ -7,16 +7,10 @@
  *   2  bad arguments
  */
 
-import { createProgram, report } from "./program.ts";
+import { report, run } from "./program.ts";
 
-const program = createProgram(
-  (code) => {
-    process.exitCode = code;
-  },
-  (text) => process.stderr.write(text),
-);
 try {
-  await program.parseAsync();
+  process.exitCode = await run(process.argv.slice(2));
 } catch (error) {
   process.exitCode = report(error);
 }

@@ -10,15 +10,15 @@ import { openProgress } from "./progress.ts";
 export interface ObserveOptions {
   /** Only probes whose name or theme contains it. */
   only?: string;
-  /** A file, or `true` for standard output instead of the matrix. */
-  json?: string | true;
+  /** All that was seen on standard output instead of the matrix. */
+  json?: boolean;
 }
 
 /** Gives the exit code: a probe that failed is a failure. */
-export async function observe({ only = "", json }: ObserveOptions): Promise<number> {
+export async function observe({ only = "", json = false }: ObserveOptions): Promise<number> {
   const matrix = await run(only);
-  if (json !== undefined) writeText(json === true ? "-" : json, toJson({ machine: machine(), ...matrix }));
-  if (json !== true && json !== "-") console.log(printMatrix(matrix));
+  if (json) writeText("-", toJson({ machine: machine(), ...matrix }));
+  else console.log(printMatrix(matrix));
   return Object.values(matrix.counts).some(({ failed }) => failed > 0) ? EXIT.failed : EXIT.done;
 }
 

@@ -1,43 +1,36 @@
-/** A bar on a terminal; elsewhere one plain line for each step. Always standard error. */
-
-import { Presets, SingleBar } from "cli-progress";
+/** One line that is written over on a terminal; elsewhere a plain line for each step. Always standard error. */
 
 export interface Progress {
   /** A new step begins: its name, and the share of the whole that is done. */
   step(name: string, share: number): void;
   /** The share of the whole that is done, 0 to 1. */
   update(share: number): void;
-  /** The bar goes away, so that something can be printed, or for good. */
+  /** The line goes away, so that something can be printed. */
   clear(): void;
 }
 
-export function openProgress(): Progress {
-  return process.stderr.isTTY ? openBar() : openLines();
-}
+const ERASE_LINE = "\r\x1b[K";
 
-function openBar(): Progress {
-  let bar: SingleBar | undefined;
-  const show = (share: number, name?: string): void => {
-    if (bar === undefined) {
-      bar = new SingleBar(
-        { format: "{bar} {percentage} %  {name}", clearOnComplete: true, hideCursor: true, barsize: 30, fps: 10 },
-        Presets.shades_classic,
-      );
-      bar.start(1, share, { name: name ?? "" });
-    }
-    bar.update(share, name === undefined ? {} : { name });
+export function openProgress(output: NodeJS.WriteStream = process.stderr): Progress {
+  if (!output.isTTY) {
+    return { step: (name) => output.write(`${name} …\n`), update: () => {}, clear: () => {} };
+  }
+  let current = "";
+  let shown = "";
+  const show = (share: number): void => {
+    const line = `${Math.floor(share * 100)} %  ${current}`.slice(0, output.columns - 1);
+    if (line !== shown) output.write(`${ERASE_LINE}${line}`);
+    shown = line;
   };
-  const clear = (): void => {
-    bar?.stop();
-    bar = undefined;
-  };
-  return { step: (name, share) => show(share, name), update: (share) => bar && show(share), clear };
-}
-
-function openLines(): Progress {
   return {
-    step: (name) => process.stderr.write(`${name} …\n`),
-    update: () => {},
-    clear: () => {},
+    step: (name, share) => {
+      current = name;
+      show(share);
+    },
+    update: show,
+    clear: () => {
+      output.write(ERASE_LINE);
+      shown = "";
+    },
   };
 }

@@ -1,9 +1,8 @@
 /** Tables for a terminal, and a plain one for figures whose question is not known here. */
 
-import CliTable from "cli-table3";
-import { formatLength, formatNs } from "../bench/harness.ts";
 import type { Measurement, Table } from "../bench/question.ts";
-import { QUESTIONS } from "../bench/questions.ts";
+import { QUESTIONS } from "../bench/questions/index.ts";
+import { formatLength, formatNs } from "../bench/tables.ts";
 import type { Answer } from "./results.ts";
 
 /** As the question lays them out. */
@@ -43,9 +42,14 @@ export function formatFigure(value: number, unit: Measurement["unit"]): string {
   return unit === "×" ? `${figure}×` : unit === "count" ? figure : `${figure} ${unit}`;
 }
 
+/** Columns under their heads, words to the left and figures to the right. */
 export function printTable({ title, head, rows }: Table): string {
-  const colAligns = head.map((_, column): "left" | "right" => (column === 0 ? "left" : "right"));
-  const table = new CliTable({ head, colAligns, style: { head: [], border: [], compact: true } });
-  table.push(...rows);
-  return `${title}\n${table.toString()}`;
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  const rule = widths.map((width) => "─".repeat(width)).join("  ");
+  return [title, "", line(head), rule, ...rows.map(line)].join("\n");
 }

@@ -1,7 +1,7 @@
-// Bundles the command with all it needs into dist/cli/, so that the published
-// package has no runtime dependencies: main.js, the entry of the processes that
-// the benchmarks start, the three files that bench/library.ts copies, and the
-// licences of what is in there.
+// Bundles the command into dist/cli/, so that the published package has no runtime
+// dependencies: main.js, and the entry of the processes that the benchmarks start.
+// Rivals that are packages stay outside: where they are not installed, the
+// benchmarks leave them out. LICENSES.txt is for what is bundled all the same.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -11,38 +11,27 @@ process.chdir(fileURLToPath(new URL("../", import.meta.url)));
 const outdir = "dist/cli";
 rmSync(outdir, { recursive: true, force: true });
 
-const options = {
-  bundle: true,
-  format: "esm",
-  platform: "node",
-  target: "node20",
-  legalComments: "none",
-  metafile: true,
-};
-const command = await build({
-  ...options,
+const { metafile } = await build({
   entryPoints: { main: "cli/main.ts", "isolated-entry": "bench/isolated-entry.ts" },
   outdir,
+  bundle: true,
   splitting: true,
   // Flat: what is found beside import.meta.url is beside every file.
   chunkNames: "[name]-[hash]",
-  // Benchmarks make copies of functions out of their text, so names stay.
-  minifyWhitespace: true,
-  minifySyntax: true,
-  external: ["cleanslab"], // the package itself
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  minify: true,
+  legalComments: "none",
+  metafile: true,
+  external: ["cleanslab", "bl", "redis-parser", "tar-stream", "typedarray-pool", "ws"],
   define: { BUILT_FROM: JSON.stringify(commit()) },
   banner: {
     // For the CommonJS packages in the bundle.
     js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
   },
 });
-await build({
-  ...options,
-  entryPoints: { library: "dist/index.js", boundary: "dist/abi.js", parsers: "bench/parser-modules.ts" },
-  outdir,
-  outExtension: { ".js": ".mjs" },
-});
-writeFileSync(`${outdir}/LICENSES.txt`, licences(Object.keys(command.metafile.inputs)));
+writeFileSync(`${outdir}/LICENSES.txt`, licences(Object.keys(metafile.inputs)));
 
 function commit() {
   try {

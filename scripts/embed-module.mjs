@@ -1,9 +1,14 @@
-// Writes the release module into src/ as base64, so that every bundler and
-// runtime can take the library as plain ESM.
-import { readFileSync, writeFileSync } from "node:fs";
+// Writes the release module into src/ as base64, so that every bundler and runtime can
+// take the library as plain ESM; and beside the built library, for places that compile
+// modules at build time.
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
-const module = readFileSync(new URL("../build/release.wasm", import.meta.url));
+const built = new URL("../build/release.wasm", import.meta.url);
+const dist = new URL("../dist/", import.meta.url);
+const base64 = readFileSync(built).toString("base64");
 writeFileSync(
   new URL("../src/module.generated.ts", import.meta.url),
-  `// Made from build/release.wasm by scripts/embed-module.mjs.\nexport const MODULE_BASE64 =\n  "${module.toString("base64")}";\n`,
+  `// Made from build/release.wasm by scripts/embed-module.mjs.\nexport const MODULE_BASE64 =\n  "${base64}";\n`,
 );
+mkdirSync(dist, { recursive: true });
+copyFileSync(built, new URL("arena.wasm", dist));

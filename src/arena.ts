@@ -59,6 +59,13 @@ export interface SizeClassPool {
  */
 export let acquireUnzeroed: (arena: Arena, byteLength: number) => Lease;
 
+/** For the adapters: `arena.filler` that waits for room as `arena.acquireAsync` does. */
+export let fillerWhenRoom: (
+  arena: Arena,
+  byteLength: number,
+  signal: AbortSignalLike | undefined,
+) => Promise<ByteFiller>;
+
 /**
  * Memory under one cap, handed out as leases and taken back. An arena is for one
  * thread, and for code that releases what it acquires.
@@ -94,6 +101,12 @@ export class Arena extends ArenaEventTarget {
     const isOurs = (arena: object): boolean => #source in arena;
     acquireUnzeroed = (arena, byteLength) =>
       isOurs(arena) ? arena.#acquireUnzeroed(byteLength) : arena.acquire(byteLength);
+    fillerWhenRoom = async (arena, byteLength, signal) => {
+      const waits = { byteLengths: [byteLength], isZeroed: false };
+      const leases = isOurs(arena) ? await arena.#acquireAll(waits, signal) : await arena.acquireAsync([byteLength]);
+      const acquired = (): Lease => leases[0] as Lease;
+      return new ByteFiller({ acquire: acquired, acquireUnzeroed: acquired }, byteLength);
+    };
   }
 
   /**
@@ -194,7 +207,7 @@ export class Arena extends ArenaEventTarget {
     requireOptions(options);
     const signal = checkSignal(options.signal);
     if (signal?.aborted) throw signal.reason;
-    const leases = await this.#acquireAll(byteLengths, signal);
+    const leases = await this.#acquireAll({ byteLengths, isZeroed: true }, signal);
     return isList ? leases : (leases[0] as Lease);
   }
 
@@ -416,12 +429,12 @@ export class Arena extends ArenaEventTarget {
 
   #acquireSlow(byteLength: number, isZeroed: boolean): Lease {
     requireLeaseLength(byteLength);
-    this.#requireUse("acquire");
     return this.#attempt(byteLength, isZeroed) ?? this.#overflow(byteLength);
   }
 
   /** A lease, guarded and traced as is due; `null` if there is no room. */
   #attempt(byteLength: number, isZeroed: boolean): Lease | null {
+    this.#requireUse("acquire");
     const due = this.#sampler.left <= 0 ? this.#sampler.next() : undefined;
     const guard = due?.guard ? (this.#stores.guards?.acquire(byteLength) ?? null) : null;
     if (due?.guard && guard === null && this.#stores.guards !== null) this.#missedGuards++;
@@ -471,12 +484,13 @@ export class Arena extends ArenaEventTarget {
     return lease;
   }
 
-  #acquireAll(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<Lease[]> {
+  #acquireAll(wanted: Omit<Wish, "callSite">, signal: AbortSignalLike | undefined): Promise<Lease[]> {
+    const { byteLengths } = wanted;
     const { maxBytes } = this.#table.budget;
     const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
     const longest = Math.max(0, ...byteLengths);
     if (total > maxBytes || this.#stores.long.bytesFor([longest]) > maxBytes) throw neverFits(total, maxBytes);
-    const wish = { byteLengths, callSite: this.#tracer.callSite() };
+    const wish = { ...wanted, callSite: this.#tracer.callSite() };
     if (this.#queue.length === 0) {
       const leases = this.#takeAll(wish);
       if (leases !== null) return Promise.resolve(leases);
@@ -487,7 +501,7 @@ export class Arena extends ArenaEventTarget {
   }
 
   /** All of these leases or, if they do not fit together, none of them. */
-  #takeAll({ byteLengths, callSite }: Wish): Lease[] | null {
+  #takeAll({ byteLengths, isZeroed, callSite }: Wish): Lease[] | null {
     if (byteLengths.length > 1 && !this.#mayFit(byteLengths)) {
       // What leaked leases hold must become collectable while somebody waits for it.
       this.#yieldMemory();
@@ -497,7 +511,7 @@ export class Arena extends ArenaEventTarget {
       const leases: Lease[] = [];
       for (const byteLength of byteLengths) {
         this.#sampler.left--;
-        const lease = this.#attempt(byteLength, true);
+        const lease = this.#attempt(byteLength, isZeroed || this.#policy.wipes);
         if (lease === null) {
           for (const each of leases) each.release();
           return null;

@@ -3,7 +3,7 @@
 
 export { Arena, type SizeClassPool } from "./arena.js";
 export type { ByteFiller } from "./bytes/filler.js";
-export { ByteReader } from "./bytes/reader.js";
+export { ByteReader, type BytesLender } from "./bytes/reader.js";
 export type { ByteWriter } from "./bytes/writer.js";
 export type { AbortSignalLike } from "./checks.js";
 export { ArenaError, type ArenaErrorCode } from "./errors.js";

@@ -26,6 +26,8 @@ export interface Room {
 
 export interface Wish {
   readonly byteLengths: readonly number[];
+  /** Whether the bytes are to be zero. */
+  readonly isZeroed: boolean;
   /** The caller's stack, if that is traced. */
   readonly callSite: string | undefined;
 }

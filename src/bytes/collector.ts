@@ -72,6 +72,11 @@ export class Collector {
     this.#onChunk = onChunk;
   }
 
+  /** Gathers into `filler`, which is as long as was announced, instead of one of its own. */
+  begin(filler: ByteFiller): void {
+    this.#target = filler;
+  }
+
   /**
    * @throws ArenaError `ERR_LIMIT_EXCEEDED`, `ERR_LENGTH_MISMATCH`, `ERR_INVALID_ARGUMENT` if
    *   it is no bytes; as `arena.acquire`; what `onChunk` throws.

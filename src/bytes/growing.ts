@@ -20,12 +20,15 @@
 
 import { lengthOf, setBytes, subarrayOf } from "../builtins.js";
 import { MAX_BYTE_LENGTH } from "../checks.js";
-import { ArenaError, invalidArgument } from "../errors.js";
+import { ArenaError } from "../errors.js";
+import { detachedSource } from "../lease/filled.js";
 import type { Lease } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
 
 /** The shortest block worth growing to. */
 const LEAST_BYTE_LENGTH = 64;
+/** Blocks are whole multiples of this long. */
+const GRAIN = 16;
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -173,16 +176,17 @@ export function putBytes(target: Uint8Array, source: Uint8Array, at: number, byt
     if (lengthOf(source) === byteLength) throw error;
   }
   if (lengthOf(source) === byteLength) return;
-  throw invalidArgument("bytes", source, "a view that is still attached: this one was released or transferred");
+  throw detachedSource(source);
 }
 
 /** Lengths to try once there was no room for twice as much, longest first: the less spare, the better the chance. */
 export function smallerSteps(needed: number, blockBytes: number): number[] {
-  const plus = (byteLength: number, part: number): number => byteLength + Math.floor(byteLength / part);
-  const ofBlock = [2, 4, 8].map((part) => plus(blockBytes, part));
+  const sixteenth = Math.floor(needed / 16);
+  const ofBlock = [2, 4, 8].map((part) => blockBytes + Math.floor(blockBytes / part));
+  const steps = ofBlock.filter((step) => step > needed + Math.max(sixteenth, GRAIN));
   // Each leaves a quarter of the spare room of the one before. So even the way through the last bytes has few moves.
-  const ofNeed = [16, 64, 256, 1024].map((part) => plus(needed, part));
-  const steps = [...ofBlock.filter((step) => step > plus(needed, 16)), ...ofNeed];
+  for (let spare = sixteenth; spare >= GRAIN; spare = Math.floor(spare / 4)) steps.push(needed + spare);
+  steps.push(Math.ceil(needed / GRAIN) * GRAIN);
   return steps.filter((step) => step > needed && step <= MAX_BYTE_LENGTH);
 }
 

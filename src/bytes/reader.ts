@@ -2,12 +2,12 @@
  * The reading half of `ByteWriter`. Owns a position in bytes of somebody else's. Holds
  * no lease: it cannot keep one alive or end it. Must not know stores or the arena.
  *
- * R1  A read finds its bytes, then decodes them, then moves the position. One that
+ * RD1  A read finds its bytes, then decodes them, then moves the position. One that
  *     throws leaves the position where it was.
- * R2  The length that reads are checked against is that of the bytes as they are at
+ * RD2  The length that reads are checked against is that of the bytes as they are at
  *     that read, as the engine knows it: a released lease reads nothing, and a
  *     subclass cannot lie.
- * R3  `ERR_OUT_OF_BOUNDS` means that more bytes are needed; `ERR_INVALID_ARGUMENT`
+ * RD3  `ERR_OUT_OF_BOUNDS` means that more bytes are needed; `ERR_INVALID_ARGUMENT`
  *     means that no more bytes can make these right.
  */
 
@@ -241,7 +241,7 @@ export class ByteReader {
     this.#offset = offset;
   }
 
-  /** The bytes as they are now: R2. */
+  /** The bytes as they are now: RD2. */
   #look(): Uint8Array {
     if (this.#lender !== null) {
       const lent = this.#lender.bytes;

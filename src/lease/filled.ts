@@ -5,11 +5,14 @@
 
 import { isBytes, isView, lengthOf, plainBytes, setBytes } from "../builtins.js";
 import { isThenable, requireLeaseLength } from "../checks.js";
-import { invalidArgument } from "../errors.js";
+import { type ArenaError, invalidArgument } from "../errors.js";
 import type { Lease } from "./lease.js";
 import type { LeaseSource } from "./source.js";
 
-const STILL_ATTACHED = "a view that is still attached: this one was released or transferred";
+/** A source of bytes was detached before they were copied. */
+export function detachedSource(view: unknown): ArenaError {
+  return invalidArgument("bytes", view, "a view that is still attached: this one was released or transferred");
+}
 
 /**
  * The bytes under any view, without a copy.
@@ -22,7 +25,7 @@ export function bytesUnder(view: ArrayBufferView): Uint8Array {
   try {
     return plainBytes(view);
   } catch {
-    throw invalidArgument("bytes", view, STILL_ATTACHED);
+    throw detachedSource(view);
   }
 }
 
@@ -38,7 +41,7 @@ export function leaseCopy(source: LeaseSource, view: ArrayBufferView): Lease {
     // Said below.
   }
   lease.release();
-  throw invalidArgument("bytes", view, STILL_ATTACHED);
+  throw detachedSource(view);
 }
 
 /** Writes into the bytes from the front, and answers how many it wrote. */

@@ -175,7 +175,7 @@ export class Lease {
   resize(byteLength: number): void {
     const bytes = this.#attachedBytes("resize");
     requireLeaseLength(byteLength);
-    if (this.#attachments !== null && this.#attachments.pins > 0) throw leasePinned("resize");
+    if (this.#isPinned) throw leasePinned("resize");
     const owner = this.#held("resize");
     const oldLength = this.#byteLength;
     if (byteLength === oldLength) return;
@@ -258,6 +258,10 @@ export class Lease {
     return `Lease { ${this.#byteLength} bytes, ${state} }`;
   }
 
+  get #isPinned(): boolean {
+    return this.#attachments !== null && this.#attachments.pins > 0;
+  }
+
   #attach(): Attachments {
     this.#attachments ??= { pins: 0, watches: [] };
     return this.#attachments;
@@ -294,6 +298,12 @@ export class Lease {
       throw error;
     }
     if (!(#bytes in moved) || moved.#bytes === null) throw new TypeError("cleanslab: the source gave no lease");
+    if (this.#owner !== owner || this.#bytes !== bytes || this.#isPinned) {
+      // With tracing on, acquiring ran the caller's `Error.prepareStackTrace`, which used this lease.
+      moved.release();
+      this.resize(byteLength);
+      return true;
+    }
     const target = moved.#bytes;
     const kept = Math.min(byteLength, this.#byteLength);
     // Room for the new block may have been made by revoking memories: not this one, whose lease is live.

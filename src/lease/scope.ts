@@ -30,6 +30,11 @@ export class Scope {
   acquire(byteLength: number): Lease {
     if (this.#leases === null) throw scopeEnded();
     const lease = this.#source.acquire(byteLength);
+    // With tracing on, acquiring ran the caller's `Error.prepareStackTrace`, which may have ended the scope.
+    if (this.#leases === null) {
+      lease[Symbol.dispose]();
+      throw scopeEnded();
+    }
     this.#leases.push(lease);
     return lease;
   }

@@ -1,13 +1,21 @@
 /** Bodies: a whole stream as one lease. Owns how a stream ends, well or badly; lengths are the collector's. */
 
 import type { Readable } from "node:stream";
-import type { Arena } from "../arena.js";
+import { type Arena, fillerWhenRoom } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
-import { chunkFreer, type FreeChunksOption } from "./chunks.js";
+import { chunkFreer, type FreeChunk, type FreeChunksOption } from "./chunks.js";
 
-export type NodeCollectOptions = CollectOptions & FreeChunksOption;
+export type NodeCollectOptions = CollectOptions &
+  FreeChunksOption & {
+    /**
+     * Waits for room for the whole body before it is read, first come, first served, as
+     * `arena.acquireAsync` does. Needs `byteLength`. Meanwhile the stream is not read, so
+     * that its sender waits too.
+     */
+    waitForRoom?: boolean | undefined;
+  };
 
 /**
  * Reads `stream` to its end into one lease, exactly as long as what came; it is
@@ -23,12 +31,36 @@ export type NodeCollectOptions = CollectOptions & FreeChunksOption;
  *   reason, or the error of the stream: `ERR_STREAM_PREMATURE_CLOSE` or `ECONNRESET` if
  *   the other side went away.
  */
-export function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
+export async function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
+  const collector = new Collector(arena, options);
+  requireReadable(stream);
+  const { byteLength, signal, waitForRoom } = options;
+  const free = chunkFreer(options.freeChunks, stream);
+  if (waitForRoom !== undefined && typeof waitForRoom !== "boolean") {
+    throw invalidArgument("waitForRoom", waitForRoom, "true or false");
+  }
+  if (waitForRoom === true) {
+    if (byteLength === undefined) throw invalidArgument("byteLength", byteLength, "the body's length to wait for");
+    // A client that goes away while it waits is no uncaught error.
+    stream.on("error", ignore);
+    try {
+      collector.begin(await fillerWhenRoom(arena, byteLength, signal ?? undefined));
+    } finally {
+      queueMicrotask(() => stream.off("error", ignore));
+    }
+  }
+  return gather(stream, collector, free, signal);
+}
+
+function ignore(): void {}
+
+function gather(
+  stream: Readable,
+  collector: Collector,
+  free: FreeChunk,
+  signal: CollectOptions["signal"],
+): Promise<Lease> {
   return new Promise((resolve, reject) => {
-    const collector = new Collector(arena, options);
-    const { signal } = options;
-    requireReadable(stream);
-    const free = chunkFreer(options.freeChunks, stream);
     let isOpen = true;
     const close = (): void => {
       isOpen = false;
@@ -67,13 +99,21 @@ export function collect(stream: Readable, arena: Arena, options: NodeCollectOpti
         fail(error);
       }
     };
+    if (signal?.aborted) {
+      fail(signal.reason);
+      return;
+    }
     // First, because the signal's own code may throw.
-    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      signal?.addEventListener("abort", abort, { once: true });
+    } catch (error) {
+      fail(error);
+      return;
+    }
     stream.on("end", end);
     // These stay after giving up, so that a client which then goes away is no uncaught error.
     stream.on("error", fail);
     stream.on("close", () => {
-      // Before 'close', an ended stream has said so: it may have ended before we listened.
       if (isOpen) fail(stream.errored ?? prematureClose());
     });
     if (stream.destroyed) {

@@ -20,6 +20,9 @@ import { IdleStack } from "../memory/idle.js";
 import { OneLeaseMemory } from "../memory/one-lease.js";
 import type { CountRow, Store, StoreHost } from "./store.js";
 
+/** Pages of a 32-bit memory, at most. */
+const MOST_PAGES = 65536;
+
 export interface OneLeaseOptions {
   readonly origin: LeaseOrigin;
   /** Whether a release revokes. Not in `"never"`. */
@@ -84,7 +87,7 @@ export class OneLeaseStore implements Store {
     this.#table = table;
     this.host = host;
     this.options = options;
-    this.#maxPages = Math.floor(table.budget.maxBytes / PAGE_BYTES);
+    this.#maxPages = Math.min(MOST_PAGES, Math.floor(table.budget.maxBytes / PAGE_BYTES));
   }
 
   acquire(byteLength: number): Lease | null {

@@ -17,3 +17,4 @@ export { type AccessHandleLike, readAccessHandle, writeAccessHandle } from "./op
 export { type Owned, ownedCopy } from "./owned.js";
 export type { BlobLike, BodyLike, StreamLike, StreamReaderLike } from "./source.js";
 export { collect, readLeases } from "./stream.js";
+export { type WriterLike, writeAndRelease } from "./write.js";

@@ -1,18 +1,20 @@
 /**
  * The command as people and scripts meet it: what it does with its arguments, and
- * what it writes. What the matrix shows is observe.test.ts; how long anything takes
- * is nobody's business here.
+ * what it writes. What the matrix shows is tested elsewhere, and no test asks how
+ * long anything takes.
  */
 
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CommanderError } from "commander";
 import { describe, expect, test } from "vitest";
-import { QUESTIONS } from "../../bench/questions.ts";
+import type { Measurement } from "../../bench/question.ts";
+import { QUESTIONS } from "../../bench/questions/index.ts";
 import { UsageError } from "../../cli/failure.ts";
-import { createProgram } from "../../cli/program.ts";
+import { run } from "../../cli/program.ts";
+import { openProgress } from "../../cli/progress.ts";
 import { parseResults } from "../../cli/results.ts";
-import { exampleResults, openWorkshop } from "./helpers.ts";
+import { printTable } from "../../cli/tables.ts";
+import { answer, exampleResults, leases, openWorkshop } from "./helpers.ts";
 
 const { folder, cleanslab, file } = openWorkshop();
 
@@ -22,35 +24,28 @@ describe("arguments", () => {
     expect(await cleanslab(["--version"])).toMatchObject({ code: 0, stdout: `${version}\n` });
   });
 
-  test.concurrent("--help names the commands, and each command's its options", async () => {
+  test.concurrent("--help names the commands, their options and the questions", async () => {
     const { code, stdout } = await cleanslab(["--help"]);
     expect(code).toBe(0);
-    for (const name of ["observe", "bench", "advise"]) expect(stdout).toContain(name);
-    const bench = await cleanslab(["bench", "--help"]);
-    expect(bench.code).toBe(0);
-    for (const { name } of QUESTIONS) expect(bench.stdout).toContain(name);
-    for (const option of ["--full", "--out", "--json", "--from", "--svg"]) expect(bench.stdout).toContain(option);
+    for (const name of ["observe", "bench", ...QUESTIONS.map((each) => each.name)]) expect(stdout).toContain(name);
+    for (const option of ["--full", "--quick", "--out", "--json", "--from", "--only"]) expect(stdout).toContain(option);
   });
 
   test.for([
-    [["obsreve"], "Did you mean observe"],
+    [["obsreve"], 'no command called "obsreve"'],
+    [[], "say bench or observe"],
     [["observe", "--onyl", "stale"], "--onyl"],
     [["observe", "--only", "no such probe"], "no such probe"],
-    [["bench", "no-such-question"], "lease-cycle"],
-    [["bench", "--json", "lease-cycle"], "put --json after"],
+    [["observe", "stale"], "--only chooses probes"],
+    [["observe", "--full"], "observe has no --full"],
+    [["bench", "no-such-question"], "one-lease"],
+    [["bench", "--only", "one-lease"], "bench has no --only"],
+    [["bench", "--out"], "--out"],
     [["bench", "--from", "none.json"], "cannot read none.json: there is no such file"],
-    [["advise", "none.json"], "cannot read none.json: there is no such file"],
-    [["advise", "--segment-bytes", "1000"], "a power of two"],
-    [["advise", "one.json", "two.json"], "too many arguments"],
-  ] as const)("%j is a mistake, and the error says which", async ([args, word]) => {
-    const complaints: string[] = [];
-    const program = createProgram(
-      () => {},
-      (text) => complaints.push(text),
-    );
-    const error: unknown = await program.parseAsync(args, { from: "user" }).catch((thrown) => thrown);
-    expect([error instanceof UsageError, error instanceof CommanderError]).toContain(true);
-    expect(`${error}${complaints.join("")}`).toContain(word);
+  ] as const)("%j is a mistake, and the error says which", async ([args, words]) => {
+    const error: unknown = await run(args).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(UsageError);
+    expect(String(error)).toContain(words);
   });
 
   test.concurrent.for([[[]], [["bench", "no-such-question"]], [["observe", "--onyl", "stale"]]] as const)(
@@ -63,10 +58,10 @@ describe("arguments", () => {
     },
   );
 
-  test.concurrent("what cannot be written is a failure, exit code 1, without a stack", async () => {
+  test.concurrent("a file that cannot be written is a failure, exit code 1, without a stack", async () => {
     const blocked = file("blocked", "");
     const results = file("for-blocked.json", JSON.stringify(exampleResults()));
-    const { code, stderr } = await cleanslab(["bench", "--from", results, "--out", join(blocked, "out")]);
+    const { code, stderr } = await cleanslab(["bench", "--from", results, "--out", join(blocked, "results.json")]);
     expect(code).toBe(1);
     expect(stderr).toContain(`cannot write ${blocked}`);
     expect(stderr).not.toMatch(/^\s+at /m);
@@ -74,13 +69,17 @@ describe("arguments", () => {
 });
 
 describe("observe", () => {
-  test.concurrent("prints the matrix of the probes that --only names, and writes it for machines", async () => {
-    const path = join(folder, "matrix.json");
-    const { code, stdout } = await cleanslab(["observe", "--only", "bytes at hand-out", "--json", path]);
+  test.concurrent("prints the matrix of the probes that --only names", async () => {
+    const { code, stdout } = await cleanslab(["observe", "--only", "bytes at hand-out"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/before-\s/);
     expect(stdout).toContain("✗ worse");
-    const { machine, subjects, rows, counts } = JSON.parse(readFileSync(path, "utf8"));
+  });
+
+  test.concurrent("--json writes all that was seen for machines", async () => {
+    const { code, stdout } = await cleanslab(["observe", "--only", "bytes at hand-out", "--json"]);
+    expect(code).toBe(0);
+    const { machine, subjects, rows, counts } = JSON.parse(stdout);
     expect(machine.node).toBe(process.version);
     for (const { probe, cells } of rows) {
       expect(probe).toContain("bytes at hand-out");
@@ -92,32 +91,85 @@ describe("observe", () => {
 });
 
 describe("bench", () => {
-  test("measures, prints tables, and leaves JSON, a page and charts behind", async () => {
-    const out = join(folder, "out");
-    const { code, stdout, stderr } = await cleanslab(["bench", "lease-cycle", "--out", out, "--svg", join(out, "svg")]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "lease-cycle …\n" });
-    expect(stdout).toContain("before-reuse, acquire");
-    const path = join(out, "results.json");
+  test("measures, prints tables, and writes the figures that --from shows again", async () => {
+    const path = join(folder, "out", "results.json");
+    const { code, stdout, stderr } = await cleanslab(["bench", "aliasing", "--out", path]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "aliasing …\n" });
+    expect(stdout).toContain("from lease to lease");
     const { machine, quick, results } = parseResults(JSON.parse(readFileSync(path, "utf8")), path);
     expect({ quick, node: machine.node }).toEqual({ quick: true, node: process.version });
-    expect(results.map(({ name }) => name)).toEqual(["lease-cycle"]);
-    for (const { value, unit } of results[0]?.measurements ?? []) {
-      expect(unit).toBe("ns");
-      expect(value).toBeGreaterThan(0);
-    }
-    const page = readFileSync(join(out, "index.html"), "utf8");
-    expect(page.match(/<svg /g)).toHaveLength(4); // two charts, for a wide screen and for a phone
-    expect(readdirSync(join(out, "svg")).sort()).toEqual(["lease-cycle-bars.svg", "lease-cycle-curve.svg"]);
-  }, 60_000);
+    expect(results.map(({ name }) => name)).toEqual(["aliasing"]);
+    for (const { value, unit } of results[0]?.measurements ?? []) if (unit === "ns") expect(value).toBeGreaterThan(0);
+    const again = await cleanslab(["bench", "--from", path]);
+    expect(again.stdout.trim()).toBe(stdout.trim());
+  });
 
-  test.concurrent("--from shows an earlier run and writes over nothing; --json leaves standard output to machines", async () => {
-    const out = join(folder, "again");
+  test.concurrent("--json leaves standard output to machines, and nothing is written that was not asked for", async () => {
     const results = exampleResults();
     const path = file("earlier.json", JSON.stringify(results));
-    const { code, stdout } = await cleanslab(["bench", "--from", path, "--out", out, "--json"]);
+    const { code, stdout } = await cleanslab(["bench", "--from", path, "--json"]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual(results);
-    expect(existsSync(join(out, "results.json"))).toBe(false);
-    expect(readFileSync(join(out, "index.html"), "utf8")).toContain("Example 9000");
+    expect(existsSync(join(folder, "results.json"))).toBe(false);
   });
+
+  test.concurrent("figures of a question that this version does not ask have a plain table", async () => {
+    const path = file("tomorrow.json", JSON.stringify(exampleResults(answer("of-tomorrow", leases()))));
+    const { code, stdout } = await cleanslab(["bench", "--from", path]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("What of of-tomorrow?");
+    expect(stdout).toMatch(/before-reuse, acquire\s+1 KiB, alive 1\s+time\s+32\.0 ns/);
+  });
+
+  test.concurrent("a question that could not be answered says why, and the command fails", async () => {
+    const failed = { ...answer("one-lease", []), error: "Error: no memory" };
+    const path = file("failed.json", JSON.stringify(exampleResults(failed)));
+    const { code, stderr } = await cleanslab(["bench", "--from", path]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("one-lease could not be answered: Error: no memory");
+  });
+});
+
+test.for([
+  [{}, '"machine" does not say'],
+  [[], "no object"],
+  [{ ...exampleResults(), quick: 1 }, '"quick" is neither'],
+  [{ ...exampleResults(), results: [{ name: "x" }] }, '"results[0]" has no'],
+  [{ ...exampleResults(), results: [answer("x", [{ rival: "y" } as Measurement])] }, 'measurement 0 of "x"'],
+] as const)("a file of results that is not one is refused by what is wrong with it: %#", ([value, words]) => {
+  expect(() => parseResults(value, "r.json")).toThrow(UsageError);
+  expect(() => parseResults(value, "r.json")).toThrow(words);
+});
+
+test("a table has its words to the left and its figures to the right", () => {
+  const table = {
+    title: "Lengths",
+    head: ["", "ns", "± %"],
+    rows: [
+      ["short", "1.5", "20"],
+      ["very long", "1200", "3"],
+    ],
+  };
+  expect(printTable(table).split("\n")).toEqual([
+    "Lengths",
+    "",
+    "             ns  ± %",
+    "─────────  ────  ───",
+    "short       1.5   20",
+    "very long  1200    3",
+  ]);
+});
+
+test("progress is one line on a terminal, and a line a step elsewhere", () => {
+  const written: string[] = [];
+  const output = (isTTY: boolean) =>
+    ({ isTTY, columns: 80, write: (text: string) => written.push(text) }) as unknown as NodeJS.WriteStream;
+  for (const isTTY of [true, false]) {
+    const progress = openProgress(output(isTTY));
+    progress.step("churn", 0.5);
+    progress.update(0.504);
+    progress.update(0.51);
+    progress.clear();
+  }
+  expect(written).toEqual(["\r\x1b[K50 %  churn", "\r\x1b[K51 %  churn", "\r\x1b[K", "churn …\n"]);
 });

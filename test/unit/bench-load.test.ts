@@ -5,15 +5,14 @@
  */
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { cap, runCap, toMeasurements as toCapMeasurements } from "../../bench/cap.ts";
 import { runIsolated } from "../../bench/isolated.ts";
-import { latency, runLatency, toMeasurements } from "../../bench/latency.ts";
 import type { Loan } from "../../bench/lenders.ts";
-import { type MixedResult, runMixed, Schedule } from "../../bench/mixed-lifetimes.ts";
 import { createClock, openOwnClock } from "../../bench/own-clock.ts";
-import { explain, pieces } from "../../bench/pieces.ts";
 import type { Measurement, Question } from "../../bench/question.ts";
-import { runSideEffects } from "../../bench/side-effects.ts";
+import { cap, runCap, skipped, toMeasurements as toCapMeasurements } from "../../bench/questions/cap.ts";
+import { latency, runLatency, toMeasurements } from "../../bench/questions/latency.ts";
+import { type MixedResult, runMixed, Schedule } from "../../bench/questions/mixed-lifetimes.ts";
+import { runSideEffects } from "../../bench/questions/side-effects.ts";
 import { arrivals, PERCENTILES, percentile, seededRandom, summarize } from "../../bench/statistics.ts";
 
 const KiB = 1024;
@@ -162,9 +161,9 @@ describe("the load of the cap question", () => {
   });
 
   test("is skipped with a sentence where memory is too small", () => {
-    const at = { neededBytes: 2 * 1024 * MiB };
-    const skipped: Measurement = { rival: "skipped", at, metric: "free memory", unit: "bytes", value: 512 * MiB };
-    expect(cap.tables([skipped])[0]?.title).toBe("Skipped: this needs 2 GiB of free memory, and there were 512 MiB");
+    expect(cap.tables([skipped(512 * MiB)])[0]?.title).toBe(
+      "Skipped: in full this needs 2.3 GiB of free memory, and there were 512 MiB",
+    );
   });
 });
 
@@ -224,15 +223,6 @@ test.each(["before-reuse: first revocation", "never: the same leases", "structur
     }
   },
 );
-
-describe("the pieces", () => {
-  test("run in their quick form and give tables", { timeout: 60_000 }, async () => {
-    const measurements = await pieces.run({ quick: true, progress: () => {} });
-    expectTables(pieces, measurements);
-    const { calls, view, lease, wipes, revocation } = explain(measurements, 4096);
-    for (const piece of [calls, view, lease, wipes, revocation]) expect(piece).toBeGreaterThan(0);
-  });
-});
 
 describe("a program's own clock", () => {
   let wall: number;

@@ -1,68 +1,96 @@
 /**
- * The benchmarks' own reckoning, and that the quick form of every question of
- * length, churn, number alive, real lengths and parsers measures what it says. What the
- * figures are is nobody's business here: a time is only asserted to be one.
+ * The benchmarks' own reckoning, and that each case of the questions of length, number
+ * alive, real lengths, messages and parsers measures what it says. How fast anything
+ * is, no test asks.
  */
 
 import { describe, expect, test } from "vitest";
-import { alive } from "../../bench/alive.ts";
-import { LEASES, OUTSIDERS, POOLED_LEASES, RIVALS } from "../../bench/allocators.ts";
-import { churn } from "../../bench/churn.ts";
-import { figureFrom } from "../../bench/harness.ts";
-import { leaseCycle } from "../../bench/lease-cycle.ts";
-import { churn as churnLoop, cycle, releaseOrder, replay } from "../../bench/loops.ts";
-import { ownCopy } from "../../bench/own-copy.ts";
-import { FORMATS, rivalsOf } from "../../bench/parser-loads.ts";
-import { parsers } from "../../bench/parsers.ts";
-import type { Measurement, Question } from "../../bench/question.ts";
-import { crossover, FASTEST_TENTH, figureOf, find, rivalsIn } from "../../bench/reading.ts";
-import { mostAlive, realSizes } from "../../bench/real-sizes.ts";
+import { type Plan, time, timedFrom } from "../../bench/harness.ts";
+import { runIsolated } from "../../bench/isolated.ts";
+import { churn, cycle, releaseOrder, replay } from "../../bench/loops.ts";
+import type { Form, Measurement, Outcome, Question } from "../../bench/question.ts";
+import { aliasing } from "../../bench/questions/aliasing.ts";
+import { alive } from "../../bench/questions/alive.ts";
+import { churn as churnQuestion } from "../../bench/questions/churn.ts";
+import { guard } from "../../bench/questions/guard.ts";
+import { type OneLeaseInput, oneLease, verdict } from "../../bench/questions/one-lease.ts";
+import { parsers } from "../../bench/questions/parsers.ts";
+import { explain, pieces } from "../../bench/questions/pieces.ts";
+import { mostAlive, realSizes } from "../../bench/questions/real-sizes.ts";
+import { writer } from "../../bench/questions/writer.ts";
+import { LEASES, MORE_LEASES, namesOf, OUTSIDERS, RIVALS, WRITTEN } from "../../bench/rivals.ts";
+import { crossover, figureOf, find, rivalsIn } from "../../bench/tables.ts";
 import { seed } from "../seeded.ts";
 
-async function runQuick(question: Question): Promise<Measurement[]> {
-  const shares: number[] = [];
-  const measurements = await question.run({ quick: true, progress: (share) => shares.push(share) });
-  expect(shares, "the shares of the work done ascend").toEqual([...shares].sort((a, b) => a - b));
-  expect(shares.at(-1)).toBeCloseTo(1);
+const FAST: Plan = { warmUpMs: 0, batchMs: 0.01, batches: 3 };
+
+/** Runs the cases of a question in this process, each once and shortened, and looks at its figures and tables. */
+async function runShortened<Input extends object, Result>(
+  question: Question<Input, Result>,
+  shorten: Partial<Input>,
+  form: Form = "quick",
+): Promise<Measurement[]> {
+  const outcomes: Outcome<Input, Result>[] = [];
+  for (const input of await question.cases(form)) {
+    outcomes.push({ input, runs: [await question.run({ ...input, ...shorten })] });
+  }
+  const measurements = question.measurements(outcomes);
   for (const measurement of measurements) expectSane(measurement);
-  for (const { title, head, rows } of question.tables(measurements)) {
+  expectTables(question, measurements);
+  return measurements;
+}
+
+function expectSane(measurement: Measurement): void {
+  const { metric, value } = measurement;
+  const what = JSON.stringify(measurement);
+  expect(Number.isFinite(value), what).toBe(true);
+  if (metric === "time") expect(value, what).toBeGreaterThan(0);
+  else expect(value, what).toBeGreaterThanOrEqual(metric.startsWith("peak") ? -Number.MAX_VALUE : 0);
+}
+
+function expectTables(question: Question, measurements: readonly Measurement[]): void {
+  const tables = question.tables(measurements);
+  expect(tables.length).toBeGreaterThan(0);
+  for (const { title, head, rows } of tables) {
     expect(rows.length, title).toBeGreaterThan(0);
     for (const row of rows) {
       expect(row.length, title).toBe(head.length);
       expect(row.join(" "), title).not.toMatch(/NaN|undefined|Infinity/);
     }
   }
-  return measurements;
 }
 
-function expectSane(measurement: Measurement): void {
-  const { metric, value, spread, samples } = measurement;
-  const what = JSON.stringify(measurement);
-  expect(Number.isFinite(value), what).toBe(true);
-  if (/time|bytes leased|reserved|most alive/.test(metric)) expect(value, what).toBeGreaterThanOrEqual(0);
-  if (metric === "time") {
-    expect(value, what).toBeGreaterThan(0);
-    expect(spread, what).toBeGreaterThanOrEqual(0);
-    expect(samples, what).toBeGreaterThan(1);
-  }
-}
+const plan = FAST;
 
-const namesOf = (rivals: readonly { name: string }[]): string[] => rivals.map(({ name }) => name);
-
-describe("the quick forms", () => {
-  test("lease-cycle times every rival and the floor at every length, and the fastest tenth of each", async () => {
-    const measurements = await runQuick(leaseCycle);
-    const rivals = rivalsIn(measurements);
-    expect(rivals).toEqual(expect.arrayContaining(namesOf([...OUTSIDERS, ...LEASES, ...POOLED_LEASES])));
-    const lengths = new Set(measurements.map(({ at }) => at["byteLength"]));
-    for (const metric of ["time", FASTEST_TENTH]) {
-      expect(measurements.filter((each) => each.metric === metric)).toHaveLength(rivals.length * lengths.size);
+describe("the questions", () => {
+  test("one-lease times every rival at every length, with 1 and with 64 alive", async () => {
+    const measurements = await runShortened(oneLease, { plan }, "full");
+    expect(rivalsIn(measurements)).toEqual(
+      expect.arrayContaining(namesOf([...OUTSIDERS, ...LEASES, ...MORE_LEASES, WRITTEN])),
+    );
+    for (const alive of [1, 64]) {
+      for (const byteLength of [64, 1024, 65_536]) {
+        for (const rival of ["new Uint8Array", "before-reuse, acquire", "never, pool"]) {
+          expect(find(measurements, { rival, byteLength, alive }), `${rival}, ${byteLength}, ${alive}`).toBeDefined();
+        }
+      }
     }
   });
 
-  test("churn times every rival, and counts the collections and the memory of a process", async () => {
-    const measurements = await runQuick(churn);
-    expect(rivalsIn(measurements)).toEqual(expect.arrayContaining(namesOf([...OUTSIDERS, ...LEASES])));
+  test("a case runs in a process of its own", async () => {
+    const input: OneLeaseInput = { rival: "before-reuse, acquire", byteLength: 1024, alive: 64, plan };
+    const { ns, meanNs } = await runIsolated<{ ns: number; meanNs: number }>("one-lease", input);
+    expect(ns).toBeGreaterThan(0);
+    expect(meanNs).toBeGreaterThan(0);
+  });
+
+  test("a case that fails in its process says which", async () => {
+    const input = { rival: "nobody", byteLength: 1, alive: 1, plan };
+    await expect(runIsolated("one-lease", input)).rejects.toThrow('"rival":"nobody"');
+  });
+
+  test("churn counts the collections and the memory of a process", async () => {
+    const measurements = await runShortened(churnQuestion, { leases: 20_000 });
     const fresh = { rival: "new Uint8Array", byteLength: 65_536, alive: 64 };
     const leased = { ...fresh, rival: "before-reuse, acquire" };
     // 20,000 fresh arrays of 64 KiB are 1.2 GiB: no heap takes them without collecting.
@@ -73,35 +101,84 @@ describe("the quick forms", () => {
   });
 
   test("alive times its rivals with few and with many alive", async () => {
-    const measurements = await runQuick(alive);
+    const measurements = await runShortened(alive, { operations: 500 });
     for (const rival of ["new Uint8Array", "array pool, fill(0)", "before-reuse, acquire", "bare objects"]) {
       for (const count of [10, 10_000]) expect(find(measurements, { rival, alive: count }), rival).toBeDefined();
     }
   });
 
   test("real-sizes replays a recorded trace with every rival that takes any length", async () => {
-    const measurements = await runQuick(realSizes);
+    const measurements = await runShortened(realSizes, { plan: { ...plan, operations: 2000 } });
     expect(rivalsIn(measurements)).toEqual(expect.arrayContaining(namesOf([...OUTSIDERS, ...LEASES])));
     const rival = "before-reuse, acquire";
-    const live = figureOf(measurements, { rival: "live bytes", metric: "most alive" });
-    expect(figureOf(measurements, { rival, metric: "peak reserved" })).toBeGreaterThanOrEqual(live);
+    expect(figureOf(measurements, { rival: "live bytes", metric: "most alive" })).toBeGreaterThan(0);
+    expect(figureOf(measurements, { rival, metric: "peak reserved" })).toBeGreaterThan(0);
     expect(figureOf(measurements, { rival, metric: "bytes leased" })).toBeGreaterThan(0);
   });
 
+  test("writer builds every message with every rival, all of the same length", async () => {
+    const measurements = await runShortened(writer, { plan });
+    expect(rivalsIn(measurements)).toEqual(expect.arrayContaining(["bl", "before-reuse, writer()", "never, writer()"]));
+  });
+
   test("parsers times every format with each rival, all of which find the same bytes", async () => {
-    const measurements = await runQuick(parsers);
-    for (const format of FORMATS) {
-      for (const rival of rivalsOf(format)) {
-        expect(figureOf(measurements, { rival, format }), `${format}, ${rival}`).toBeGreaterThan(0);
-      }
-    }
+    const measurements = await runShortened(parsers, { warmUpPasses: 1, passes: 2 });
+    expect(rivalsIn(measurements)).toEqual(
+      expect.arrayContaining(["before-reuse", "never", "fresh buffers", "redis-parser", "ws", "tar-stream"]),
+    );
+  });
+
+  test("guard watches as each case says, and no other", async () => {
+    const measurements = await runShortened(guard, { plan });
+    expect(rivalsIn(measurements)).toEqual(
+      expect.arrayContaining(["guardEvery: 1", "channels with a subscriber each"]),
+    );
+  });
+
+  test("aliasing knows where blocks of linear memory begin, and no lease begins just above its source", async () => {
+    const measurements = await runShortened(aliasing, { plan });
+    const share = (rival: string): number => figureOf(measurements, { rival, metric: "1 to 63 above" });
+    expect([share("same start"), share("4 above"), share("63 above"), share("64 above")]).toEqual([0, 1, 1, 0]);
+    expect([share("from lease to lease"), share("from a page's start to a lease")]).toEqual([0, 0]);
+    expect(share("from a fresh array to a lease"), "JavaScript cannot tell").toBeNaN();
+  });
+
+  test("pieces measures each piece, and explains a lease by them", async () => {
+    const measurements = await runShortened(pieces, { plan: { ...plan, operations: 5 } });
+    for (const piece of Object.values(explain(measurements, 4096))) expect(piece).toBeGreaterThan(0);
   });
 });
 
-describe("allocators", () => {
+describe("a target", () => {
+  test.each([
+    [1.4, "time of", [1.5], "met"],
+    [1.6, "time of", [1.5], "not met"],
+    [1.6, "time of", [1.5, 2.5], "met for the second alone"],
+    [1.3, "time of", [1.45, 1.2], "met for the first alone"],
+    [8, "faster than", [8], "met"],
+    [7.9, "faster than", [8], "not met"],
+    [Number.NaN, "time of", [1.5, 2.5], "not met"],
+  ] as const)("%d × %s, wanted %j, is %s", (ratio, kind, wanted, said) => {
+    expect(verdict(ratio, kind, wanted)).toBe(said);
+  });
+});
+
+describe("a timed batch", () => {
+  test("is what the clock says, by its operations, and warmed up", () => {
+    const calls: number[] = [];
+    const timed = time((operations) => calls.push(operations), { warmUpMs: 0, batchMs: 0, batches: 4, operations: 7 });
+    expect(calls).toEqual(new Array(9).fill(7)); // five untimed
+    expect(timed.ns).toBeGreaterThanOrEqual(0);
+  });
+
+  test("figures are the median, the fastest tenth and the mean of the batches", () => {
+    expect(timedFrom([20, 30, 10, 1000, 20])).toEqual({ ns: 20, fastNs: 10, meanNs: 216 });
+  });
+});
+
+describe("rivals", () => {
   test.each(namesOf(RIVALS))("%s lends as many as are to be alive, each of its length", async (name) => {
-    const rival = RIVALS.find((each) => each.name === name);
-    const allocator = await rival?.open({ byteLength: 3000, alive: 40 });
+    const allocator = await RIVALS.find((each) => each.name === name)?.open({ byteLength: 3000, alive: 40 });
     if (allocator === undefined) throw new Error(`no rival ${name}`);
     for (let round = 0; round < 3; round++) {
       const held = Array.from({ length: 40 }, () => allocator.acquire(3000));
@@ -124,16 +201,17 @@ describe("allocators", () => {
   });
 
   test("what is wiped by a rival that says so comes back as zeros", async () => {
-    const wiping = RIVALS.filter(({ name }) => !name.includes("dirty") && name !== "bare objects");
+    const wiping = RIVALS.filter(({ name }) => !/dirty|written|bare/.test(name));
     for (const rival of wiping) {
       const allocator = await rival.open({ byteLength: 500, alive: 1 });
       for (let round = 0; round < 4; round++) {
         const held = allocator.acquire(500);
+        const bytes = allocator.bytesOf(held);
         expect(
-          allocator.bytesOf(held).every((byte) => byte === 0),
+          bytes.every((byte) => byte === 0),
           rival.name,
         ).toBe(true);
-        allocator.bytesOf(held).fill(9);
+        bytes.fill(9);
         allocator.release(held);
       }
       allocator.close?.();
@@ -172,7 +250,7 @@ describe("loops", () => {
 
   test("churn keeps as many alive as it was told, and gives back the oldest first", () => {
     const { allocator, lent, released } = countingAllocator();
-    const batch = churnLoop(allocator, 10, 7, releaseOrder("first in, first out", 7));
+    const batch = churn(allocator, 10, 7, releaseOrder("first in, first out", 7));
     batch(20);
     batch(3);
     expect(lent.size).toBe(7);
@@ -181,7 +259,7 @@ describe("loops", () => {
 
   test("churn in random order gives back young and old alike", () => {
     const { allocator, lent, released } = countingAllocator();
-    churnLoop(allocator, 10, 7, releaseOrder("random", 7, seed))(200);
+    churn(allocator, 10, 7, releaseOrder("random", 7, seed))(200);
     expect(lent.size, `CLEANSLAB_SEED=${seed}`).toBe(7);
     expect(new Set(released).size).toBe(200);
     expect(released).not.toEqual([...released].sort((a, b) => a - b));
@@ -210,16 +288,6 @@ describe("loops", () => {
     expect(Buffer.compare(bytesOf(releaseOrder("random", 16, seed)), bytesOf(order))).toBe(0);
     expect(Buffer.compare(bytesOf(releaseOrder("random", 16, seed + 1)), bytesOf(order))).not.toBe(0);
   });
-
-  test("an own copy of a function does the same and is another function", () => {
-    const named = (add: number) => {
-      const inner = (value: number): number => value + add;
-      return inner;
-    };
-    const copies = [ownCopy(named), ownCopy(named)];
-    expect(copies[0]).not.toBe(copies[1]);
-    expect(copies.map((copy) => copy(2)(3))).toEqual([5, 5]);
-  });
 });
 
 describe("reading figures", () => {
@@ -239,10 +307,6 @@ describe("reading figures", () => {
     expect(crossover(lengths, [20, 25, 300, 500], [20, 25, 300, 500])).toBeNull();
     expect(crossover(lengths, [10, 10, 10], [20, 25, 300, 500])).toBeNull();
     expect(crossover([], [], [])).toBeNull();
-  });
-
-  test("a figure is the median, half the distance of the quartiles over it, and the fastest tenth", () => {
-    expect(figureFrom([50, 10, 30, 20, 40])).toEqual({ ns: 30, fastNs: 10, spread: 1 / 3, samples: 5 });
   });
 
   test("the most bytes alive at a time are found across the end of the trace", () => {

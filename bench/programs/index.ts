@@ -1,0 +1,23 @@
+/** Every whole program. */
+
+import { bufferPrograms } from "./buffers.ts";
+import { echo, echoPaced } from "./echo.ts";
+import { csv, search } from "./files.ts";
+import { inflate } from "./inflate.ts";
+import type { Program } from "./program.ts";
+import { encode, fanOut, proxy } from "./sockets.ts";
+import { cappedUploads, uploads } from "./uploads.ts";
+
+export const PROGRAMS: readonly Program[] = [
+  echo,
+  echoPaced,
+  uploads,
+  cappedUploads,
+  csv,
+  search,
+  inflate,
+  fanOut,
+  encode,
+  proxy,
+  ...bufferPrograms,
+];

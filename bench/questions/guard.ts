@@ -1,0 +1,100 @@
+/**
+ * What guards, trace levels and subscribers add to a lease of 1 KiB. Owns the cases.
+ *
+ * Leases are released in another loop than they are acquired in, as in a program that
+ * hands them on. In one and the same loop the engine optimises a lease away that
+ * nobody else sees, but not once some are guarded: that would be measured instead.
+ */
+
+import { subscribe } from "node:diagnostics_channel";
+import { setImmediate } from "node:timers/promises";
+import { Arena, type ArenaOptions, type Lease } from "cleanslab";
+import { type Batch, COMPILED_AT_ONCE, FASTEST_TENTH, type Plan, type Timed, time, timings } from "../harness.ts";
+import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
+import { figureOf, find, formatNs, formatSpread, rivalsIn } from "../tables.ts";
+
+const BYTE_LENGTH = 1024;
+const PLAIN = "nothing watched";
+const SUBSCRIBED = "channels with a subscriber each";
+const CHANNELS = ["cleanslab:acquire", "cleanslab:release"] as const;
+const CASES: Readonly<Record<string, ArenaOptions>> = {
+  [PLAIN]: {},
+  "nothing watched, again": {}, // what two runs of the same differ by
+  "guardEvery: 1000": { guardEvery: 1000 },
+  "guardEvery: 100": { guardEvery: 100 },
+  "guardEvery: 1": { guardEvery: 1 },
+  "wipeOnRelease: true": { wipeOnRelease: true },
+  "trace: sampled": { trace: "sampled" },
+  "trace: all": { trace: "all" },
+  [SUBSCRIBED]: {},
+};
+/** What docs/DESIGN.md wants a rare guard to add at most, in percent. */
+const WANTED: Readonly<Record<string, number>> = { "guardEvery: 1000": 2 };
+const PLANS: Readonly<Record<Form, Plan>> = {
+  quick: { warmUpMs: 200, batchMs: 2, batches: 100 },
+  full: { warmUpMs: 500, batchMs: 2, batches: 300 },
+};
+
+export interface GuardInput {
+  rival: string;
+  plan: Plan;
+}
+
+export const guard: Question<GuardInput, Timed> = {
+  name: "guard",
+  question: "What do guards, trace levels and channels add to a lease of 1 KiB?",
+  rounds: { quick: 3, full: 15 },
+  nodeFlags: COMPILED_AT_ONCE,
+  cases: (form) => Object.keys(CASES).map((rival) => ({ rival, plan: PLANS[form] })),
+  async run({ rival, plan }) {
+    let messages = 0;
+    const count = (): void => {
+      messages++;
+    };
+    if (rival === SUBSCRIBED) for (const name of CHANNELS) subscribe(name, count);
+    const timed = time(cycle(new Arena({ trace: "off", ...CASES[rival] })), plan);
+    await setImmediate(); // messages come in a microtask, with a count
+    if (messages > 0 !== (rival === SUBSCRIBED)) throw new Error(`${messages} messages on the channels`);
+    return timed;
+  },
+  measurements: (outcomes: readonly Outcome<GuardInput, Timed>[]) =>
+    outcomes.flatMap(({ input: { rival }, runs }) => timings(rival, { byteLength: BYTE_LENGTH }, runs)),
+  tables,
+};
+
+function cycle(arena: Arena): Batch {
+  const leases: Lease[] = [];
+  return (operations) => {
+    for (let each = 0; each < operations; each += 8) {
+      for (let at = 0; at < 8; at++) {
+        const lease = arena.acquire(BYTE_LENGTH);
+        lease.bytes[0] = at;
+        leases[at] = lease;
+      }
+      for (let at = 0; at < 8; at++) leases[at]?.release();
+    }
+  };
+}
+
+function tables(figures: readonly Measurement[]): Table[] {
+  return [
+    {
+      title: "before-reuse, 1 KiB, 8 alive",
+      head: ["", "ns", "± % over rounds", "added %", "fastest tenth: added %", ""],
+      rows: rivalsIn(figures).map((rival) => {
+        const found = find(figures, { rival });
+        const added = (metric: string): number =>
+          (figureOf(figures, { rival, metric }) / figureOf(figures, { rival: PLAIN, metric }) - 1) * 100;
+        const wanted = WANTED[rival];
+        return [
+          rival,
+          formatNs(found?.value ?? Number.NaN),
+          formatSpread(found?.spread),
+          added("time").toFixed(1),
+          added(FASTEST_TENTH).toFixed(1),
+          wanted === undefined ? "" : `under ${wanted} %: ${added("time") < wanted ? "met" : "not met"}`,
+        ];
+      }),
+    },
+  ];
+}

@@ -1,0 +1,244 @@
+/**
+ * The pieces that a lease of the default mode is made of, each measured alone, and
+ * their sum beside the measured lease. What the sum leaves out, the pieces cost each
+ * other. Owns the pieces.
+ */
+
+import { Arena } from "cleanslab";
+import { Book, createMemory, PAGE_BYTES, resolveModule, revoke, SLAB_COUNT } from "../../src/memory/abi.js";
+import { type Batch, COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
+import { cycle } from "../loops.ts";
+import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
+import { DEFAULT, rivalNamed } from "../rivals.ts";
+import { figureOf, find, formatLength, formatNs, formatRatio, formatSpread, valuesOfAt } from "../tables.ts";
+
+const LENGTHS: Readonly<Record<Form, readonly number[]>> = {
+  quick: [64, 4096],
+  full: [64, 1024, 4096, 16_384, 65_536],
+};
+const PLANS: Readonly<Record<Form, Plan>> = {
+  quick: { warmUpMs: 60, batchMs: 0.5, batches: 60 },
+  full: { warmUpMs: 150, batchMs: 1, batches: 200 },
+};
+/** Few at a time: what a memory reserves of the address space is given back by the collector alone. */
+const FEW: Plan = { warmUpMs: 0, batchMs: 0, operations: 10, batches: 20 };
+
+const SLAB_SHIFT = 14;
+const PAGES = (SLAB_COUNT << SLAB_SHIFT) / PAGE_BYTES;
+
+const CALL = "call into the module";
+const VIEW = "view: new Uint8Array(buffer, ptr, length)";
+const LEASE = "object like a Lease, five private fields";
+const REVOKE = "revoke: grow(0), and a look whether it worked";
+const MEMORY = "new WebAssembly.Memory of a segment";
+const BOOK = "a book: a memory and an instance of the module";
+const RUN = "run: opened, and once a segment recycled";
+const FILL = "zeroing by fill(0)";
+const MEASURED = "before-reuse, acquire to release";
+
+/** Where results go, so that making them is not optimised away. */
+const kept: unknown[] = new Array(16).fill(undefined);
+
+const SMALL: Readonly<Record<string, () => Batch>> = {
+  [CALL]: () => {
+    const { exports } = openBook();
+    const segment = exports.addSegment(0);
+    return (operations) => {
+      let sum = 0;
+      for (let each = 0; each < operations; each++) sum += exports.liveBlocks(segment);
+      return sum;
+    };
+  },
+  [VIEW]: () => {
+    const { buffer } = openMemory();
+    return (operations) => {
+      let sum = 0;
+      for (let each = 0; each < operations; each++) sum += new Uint8Array(buffer, 65_536, 1024).length;
+      return sum;
+    };
+  },
+  [LEASE]: () => {
+    const memory = openMemory();
+    return (operations) => {
+      for (let each = 0; each < operations; each++) kept[each & 15] = new LikeALease(memory, memory, each, 1024);
+    };
+  },
+  [REVOKE]: () => {
+    const memory = openMemory();
+    return (operations) => {
+      for (let each = 0; each < operations; each++) {
+        revoke(memory);
+        kept[each & 15] = memory.buffer;
+      }
+    };
+  },
+};
+
+const LARGE: Readonly<Record<string, () => Batch>> = {
+  [MEMORY]: () => (operations) => {
+    for (let each = 0; each < operations; each++) kept[each & 15] = openMemory();
+  },
+  [BOOK]: () => (operations) => {
+    for (let each = 0; each < operations; each++) kept[each & 15] = openBook();
+  },
+};
+
+const BY_LENGTH: Readonly<Record<string, (byteLength: number) => Batch | Promise<Batch>>> = {
+  [RUN]: (byteLength) => {
+    const { exports } = openBook();
+    const segment = exports.addSegment(0);
+    const sizeClass = exports.sizeClassOf(byteLength);
+    return (operations) => {
+      for (let each = 0; each < operations; each++) {
+        if (exports.openRun(segment, sizeClass) > 0) continue;
+        exports.recycle(segment);
+        exports.openRun(segment, sizeClass);
+      }
+    };
+  },
+  [FILL]: (byteLength) => {
+    const bytes = new Uint8Array(openMemory().buffer, 0, byteLength);
+    return (operations) => {
+      for (let each = 0; each < operations; each++) bytes.fill(0);
+    };
+  },
+  [MEASURED]: async (byteLength) => cycle(await rivalNamed(DEFAULT).open({ byteLength, alive: 1 }), byteLength),
+};
+
+export interface PiecesInput {
+  piece: string;
+  /** `null` for a piece of no length. */
+  byteLength: number | null;
+  plan: Plan;
+}
+
+export interface PiecesResult extends Timed {
+  /** What one lease pays of a revocation, counted by an arena; only with the measured lease. */
+  revocations: number | null;
+}
+
+export const pieces: Question<PiecesInput, PiecesResult> = {
+  name: "pieces",
+  question: "What do the pieces of a lease cost, and how much of a lease do they explain?",
+  rounds: { quick: 1, full: 5 },
+  nodeFlags: COMPILED_AT_ONCE,
+  cases: (form) => [
+    ...Object.keys(SMALL).map((piece) => ({ piece, byteLength: null, plan: PLANS[form] })),
+    ...Object.keys(LARGE).map((piece) => ({ piece, byteLength: null, plan: FEW })),
+    ...LENGTHS[form].flatMap((byteLength) =>
+      Object.keys(BY_LENGTH).map((piece) => ({ piece, byteLength, plan: PLANS[form] })),
+    ),
+  ],
+  async run({ piece, byteLength, plan }) {
+    const batch = byteLength === null ? (SMALL[piece] ?? LARGE[piece])?.() : await BY_LENGTH[piece]?.(byteLength);
+    if (batch === undefined) throw new Error(`no piece is called "${piece}"`);
+    const timed = time(batch, plan);
+    return { ...timed, revocations: piece === MEASURED ? revocationsPerLease(byteLength ?? 0) : null };
+  },
+  measurements,
+  tables,
+};
+
+function openMemory(): { readonly buffer: ArrayBuffer; grow(deltaPages: number): number } {
+  const memory = createMemory(PAGES, PAGES);
+  if (memory === null) throw new Error("no memory for the pieces");
+  return memory;
+}
+
+function openBook(): Book {
+  return new Book(resolveModule(undefined), SLAB_SHIFT, false);
+}
+
+/** The fields of src/lease/lease.ts. */
+class LikeALease {
+  #bytes: unknown;
+  #owner: unknown;
+  #ptr: number;
+  #byteLength: number;
+  #attachments: unknown = null;
+
+  constructor(bytes: unknown, owner: unknown, ptr: number, byteLength: number) {
+    this.#bytes = bytes;
+    this.#owner = owner;
+    this.#ptr = ptr;
+    this.#byteLength = byteLength;
+  }
+
+  get fields(): unknown[] {
+    return [this.#bytes, this.#owner, this.#ptr, this.#byteLength, this.#attachments];
+  }
+}
+
+function revocationsPerLease(byteLength: number): number {
+  const arena = new Arena({ trace: "off" });
+  for (let each = 0; each < 5000; each++) arena.acquire(byteLength).release();
+  const { acquired, revocations } = arena.stats();
+  return revocations / acquired;
+}
+
+function measurements(outcomes: readonly Outcome<PiecesInput, PiecesResult>[]): Measurement[] {
+  return outcomes.flatMap(({ input: { piece, byteLength }, runs }): Measurement[] => {
+    const at: Measurement["at"] = byteLength === null ? {} : { byteLength };
+    const value = runs[0]?.revocations ?? null;
+    return [
+      ...timings(piece, at, runs),
+      ...(value === null ? [] : [{ rival: piece, at, metric: "revocations a lease", unit: "×", value } as const]),
+    ];
+  });
+}
+
+/** Nanoseconds of a lease, by what they are spent on. */
+export interface Sum {
+  view: number;
+  lease: number;
+  zeroing: number;
+  revocation: number;
+}
+
+/** What the pieces say that a lease of `byteLength` takes. */
+export function explain(figures: readonly Measurement[], byteLength: number): Sum {
+  const perLease = figureOf(figures, { rival: MEASURED, metric: "revocations a lease", byteLength });
+  return {
+    view: figureOf(figures, { rival: VIEW }),
+    lease: figureOf(figures, { rival: LEASE }),
+    zeroing: figureOf(figures, { rival: FILL, byteLength }),
+    revocation: perLease * figureOf(figures, { rival: REVOKE }),
+  };
+}
+
+function tables(figures: readonly Measurement[]): Table[] {
+  const lengths = valuesOfAt(figures, "byteLength").map(Number);
+  const head = ["", ...lengths.map(formatLength)];
+  const row = (name: string, figure: (byteLength: number) => number, format = formatNs): string[] => [
+    name,
+    ...lengths.map((byteLength) => format(figure(byteLength))),
+  ];
+  const part = (name: string, of: keyof Sum): string[] => row(name, (byteLength) => explain(figures, byteLength)[of]);
+  const total = (byteLength: number): number =>
+    Object.values(explain(figures, byteLength)).reduce((sum: number, each: number) => sum + each, 0);
+  const measured = (byteLength: number): number => figureOf(figures, { rival: MEASURED, byteLength });
+  return [
+    {
+      title: "Pieces of no length, ns",
+      head: ["", "ns", "± %"],
+      rows: [...Object.keys(SMALL), ...Object.keys(LARGE)].map((rival) => {
+        const found = find(figures, { rival });
+        return [rival, formatNs(found?.value ?? Number.NaN), formatSpread(found?.spread)];
+      }),
+    },
+    {
+      title: "What a lease of the default mode is made of, ns; short leases share a fill and a run with others",
+      head,
+      rows: [
+        part("view", "view"),
+        part("lease object", "lease"),
+        part(FILL, "zeroing"),
+        part("its share of a revocation", "revocation"),
+        row("sum of the pieces", total),
+        row("measured", measured),
+        row("measured, of the sum", (byteLength) => measured(byteLength) / total(byteLength), formatRatio),
+        row(RUN, (byteLength) => figureOf(figures, { rival: RUN, byteLength })),
+      ],
+    },
+  ];
+}
