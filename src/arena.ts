@@ -142,7 +142,7 @@ export class Arena extends ArenaEventTarget {
       source: this.#source,
       policy: this.#policy,
       roomMade: () => {
-        if (this.#queue.isNeeded) this.#notices.wake();
+        if (this.#queue.waiters > 0) this.#notices.wake();
       },
       dirty: (account: Account, byteOffset: number) => {
         this.#dirtyBlocks++;
@@ -360,7 +360,7 @@ export class Arena extends ArenaEventTarget {
     const { budget } = this.#table;
     const before = budget.reservedBytes;
     for (const store of this.#stores.all) store.trim();
-    if (this.#queue.isNeeded) this.#notices.wake();
+    if (this.#queue.waiters > 0) this.#notices.wake();
     return before - budget.reservedBytes;
   }
 
@@ -544,7 +544,7 @@ export class Arena extends ArenaEventTarget {
       const sites = this.#tracer.writeOff(account);
       this.#notices.leak({ leases: account.live, byteLength: account.liveBytes, sites });
     }
-    if (this.#queue.isNeeded) this.#notices.wake();
+    if (this.#queue.waiters > 0) this.#notices.wake();
   }
 
   #applyTrace(): void {

@@ -103,10 +103,8 @@ export class WaitQueue {
     return this.#queue.size;
   }
 
-  /** Whether anyone waits for anything. */
-  get isNeeded(): boolean {
-    return this.#queue.size > 0 || this.#drainers.size > 0;
-  }
+  /** Callers waiting for anything, room or drain. A plain field: asked at each release that may have made room. */
+  waiters = 0;
 
   waitForRoom(wish: Wish, signal: AbortSignalLike | undefined): Promise<Lease[]> {
     return this.#enter(this.#queue, new RoomWaiter(wish, signal));
@@ -154,6 +152,7 @@ export class WaitQueue {
 
   #enter<T, W extends Waiter<T>>(queue: Set<W>, waiter: W): Promise<T> {
     queue.add(waiter);
+    this.waiters++;
     try {
       waiter.listen(() => {
         this.#reject(queue, waiter, waiter.signal?.reason);
@@ -170,12 +169,14 @@ export class WaitQueue {
     if (this.#drainers.size === 0 || this.#room.liveLeases() > 0) return;
     for (const waiter of this.#drainers) {
       this.#drainers.delete(waiter);
+      this.waiters--;
       if (this.#leave(waiter)) waiter.resolve();
     }
   }
 
   #resolve(waiter: RoomWaiter, leases: Lease[]): void {
     this.#queue.delete(waiter);
+    this.waiters--;
     const waitedMs = performance.now() - waiter.since;
     this.counts.count++;
     this.counts.totalMs += waitedMs;
@@ -186,6 +187,7 @@ export class WaitQueue {
 
   #reject<W extends { leave(): void; reject(reason: unknown): void }>(queue: Set<W>, waiter: W, reason: unknown): void {
     if (!queue.delete(waiter)) return;
+    this.waiters--;
     if (this.#leave(waiter)) waiter.reject(reason);
   }
 

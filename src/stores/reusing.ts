@@ -112,50 +112,50 @@ class Block implements BlockOwner {
 export class ReusingStore implements Store {
   readonly longest: number;
   readonly host: StoreHost;
-  readonly #table: AccountTable;
-  readonly #module: object;
-  readonly #slabShift: number;
-  readonly #classes: SizeClasses;
-  readonly #classByGrain: Uint8Array;
-  readonly #stacks: readonly Stack[];
-  readonly #segments = new Map<number, Segment>();
-  #book: Book;
+  private readonly table: AccountTable;
+  private readonly module: object;
+  private readonly slabShift: number;
+  private readonly classes: SizeClasses;
+  private readonly classByGrain: Uint8Array;
+  private readonly stacks: readonly Stack[];
+  private readonly segments = new Map<number, Segment>();
+  private book: Book;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
-    this.#table = table;
+    this.table = table;
     this.host = host;
-    this.#module = module;
-    this.#slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.#book = new Book(module, this.#slabShift, true);
-    this.#classes = sizeClassesOf(this.#book, this.#slabShift);
-    this.#classByGrain = this.#classes.byGrain;
-    this.#stacks = this.#classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
+    this.module = module;
+    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
+    this.book = new Book(module, this.slabShift, true);
+    this.classes = sizeClassesOf(this.book, this.slabShift);
+    this.classByGrain = this.classes.byGrain;
+    this.stacks = this.classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
     this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
   }
 
   /** Bytes of the book. */
   get bookBytes(): number {
-    return this.#book.byteLength;
+    return this.book.byteLength;
   }
 
   acquire(byteLength: number): Lease | null {
-    const stack = this.#stacks[this.#classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
-    const block = stack.blocks.pop() ?? this.#fill(stack);
+    const stack = this.stacks[this.classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
+    const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    if (bytes.length !== byteLength) bytes = block.bytes = this.#viewOf(block, byteLength);
-    if (block.cleanEpoch >= 0) this.#lookForDirty(block);
+    if (bytes.length !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    if (block.cleanEpoch >= 0) this.lookForDirty(block);
     fillBytes(bytes, 0);
-    return this.#lease(block, bytes, byteLength);
+    return this.lease(block, bytes, byteLength);
   }
 
   acquireUnzeroed(byteLength: number): Lease | null {
-    const stack = this.#stacks[this.#classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
-    const block = stack.blocks.pop() ?? this.#fill(stack);
+    const stack = this.stacks[this.classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
+    const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    if (bytes.length !== byteLength) bytes = block.bytes = this.#viewOf(block, byteLength);
-    return this.#lease(block, bytes, byteLength);
+    if (bytes.length !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    return this.lease(block, bytes, byteLength);
   }
 
   takeBack(block: Block): void {
@@ -166,7 +166,7 @@ export class ReusingStore implements Store {
       block.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
     }
     stack.blocks.push(block);
-    if (stack.blocks.length > stack.keepAtMost) this.#spill(stack, stack.keepAtMost >> 1);
+    if (stack.blocks.length > stack.keepAtMost) this.spill(stack, stack.keepAtMost >> 1);
     this.host.roomMade();
   }
 
@@ -177,43 +177,43 @@ export class ReusingStore implements Store {
 
   yieldMemory(): boolean {
     let made = false;
-    for (const stack of this.#stacks) {
+    for (const stack of this.stacks) {
       made ||= stack.blocks.length > 0;
-      this.#spill(stack, 0);
+      this.spill(stack, 0);
     }
-    for (const segment of [...this.#segments.values()]) made = this.#dropIfFree(segment) || made;
+    for (const segment of [...this.segments.values()]) made = this.dropIfFree(segment) || made;
     return made;
   }
 
   trim(): void {
-    for (const segment of this.#segments.values()) this.lookAtTrap(segment);
+    for (const segment of this.segments.values()) this.lookAtTrap(segment);
     this.yieldMemory();
   }
 
   countAcquired(add: CountRow): void {
-    for (const { acquired, blockBytes } of this.#stacks) if (acquired > 0) add(blockBytes, acquired, true);
+    for (const { acquired, blockBytes } of this.stacks) if (acquired > 0) add(blockBytes, acquired, true);
   }
 
   audit(problems: string[]): number {
-    const found = this.#book.exports.audit();
+    const found = this.book.exports.audit();
     if (found !== 0) problems.push(`the book: ${describeAudit(found)}`);
     const kept = new Map<Segment, number>();
-    for (const { blocks } of this.#stacks) {
+    for (const { blocks } of this.stacks) {
       for (const { segment } of blocks) kept.set(segment, (kept.get(segment) ?? 0) + 1);
     }
-    for (const [number, segment] of this.#segments) {
+    for (const [number, segment] of this.segments) {
       this.lookAtTrap(segment);
-      const out = this.#book.exports.liveBlocks(number) - (kept.get(segment) ?? 0);
+      const out = this.book.exports.liveBlocks(number) - (kept.get(segment) ?? 0);
       if (out < segment.account.live) {
         problems.push(`R1: segment ${number} has ${segment.account.live} leases in ${out} blocks`);
       }
     }
-    return this.#segments.size;
+    return this.segments.size;
   }
 
   dispose(): void {
-    for (const stack of this.#stacks) stack.blocks.length = 0;
-    this.#segments.clear();
+    for (const stack of this.stacks) stack.blocks.length = 0;
+    this.segments.clear();
   }
 
   lookAtTrap(segment: Segment): void {
@@ -221,7 +221,7 @@ export class ReusingStore implements Store {
     if (at >= 0) this.host.strayWrite(segment.account, at);
   }
 
-  #lease(block: Block, bytes: Uint8Array<ArrayBuffer>, byteLength: number): Lease {
+  private lease(block: Block, bytes: Uint8Array<ArrayBuffer>, byteLength: number): Lease {
     const lease = new Lease(bytes, block, block.ptr, byteLength);
     const { account } = block;
     block.stack.acquired++;
@@ -230,7 +230,7 @@ export class ReusingStore implements Store {
     return lease;
   }
 
-  #viewOf(block: Block, byteLength: number): Uint8Array<ArrayBuffer> {
+  private viewOf(block: Block, byteLength: number): Uint8Array<ArrayBuffer> {
     try {
       return new Bytes(block.segment.buffer, block.ptr, byteLength);
     } catch {
@@ -239,22 +239,22 @@ export class ReusingStore implements Store {
   }
 
   /** One block, and more for the stack; `null` if there is no room. */
-  #fill(stack: Stack): Block | null {
+  private fill(stack: Stack): Block | null {
     for (;;) {
-      const { exports } = this.#book;
+      const { exports } = this.book;
       const count = exports.takeBlocks(stack.sizeClass, stack.fillWith);
-      if (count > 0) return this.#take(stack, count);
-      if (exports.isBusy() !== 0) this.#abandonBook();
-      else if (count !== Status.NO_ROOM || !this.#openSegment()) return null;
+      if (count > 0) return this.take(stack, count);
+      if (exports.isBusy() !== 0) this.abandonBook();
+      else if (count !== Status.NO_ROOM || !this.openSegment()) return null;
     }
   }
 
   /** The exchange's blocks: the first one, the others on the stack. */
-  #take(stack: Stack, count: number): Block | null {
-    const { exchange } = this.#book;
+  private take(stack: Stack, count: number): Block | null {
+    const { exchange } = this.book;
     let first: Block | null = null;
     for (let each = 0; each < count; each++) {
-      const segment = this.#segments.get(exchange[2 * each] as number);
+      const segment = this.segments.get(exchange[2 * each] as number);
       if (segment === undefined) continue;
       const block = new Block(segment, exchange[2 * each + 1] as number, stack, this);
       if (first === null) first = block;
@@ -263,26 +263,26 @@ export class ReusingStore implements Store {
     return first;
   }
 
-  #openSegment(): boolean {
-    const slabBytes = 1 << this.#slabShift;
-    const segment = createSegment(this.#table, slabBytes, (memory) => new Segment(memory, slabBytes, this.#table));
+  private openSegment(): boolean {
+    const slabBytes = 1 << this.slabShift;
+    const segment = createSegment(this.table, slabBytes, (memory) => new Segment(memory, slabBytes, this.table));
     if (segment === null) return false;
-    const number = segment.numberIn(this.#book);
+    const number = segment.numberIn(this.book);
     if (number < 0) {
       segment.drop();
       return false;
     }
-    this.#segments.set(number, segment);
-    this.#table.budget.turnOver(segment.reservedBytes);
+    this.segments.set(number, segment);
+    this.table.budget.turnOver(segment.reservedBytes);
     return true;
   }
 
   /** Gives all but the `keep` blocks released last back to the book. */
-  #spill(stack: Stack, keep: number): void {
+  private spill(stack: Stack, keep: number): void {
     const { blocks } = stack;
-    const { exports } = this.#book;
+    const { exports } = this.book;
     while (blocks.length > keep) {
-      const { exchange } = this.#book;
+      const { exchange } = this.book;
       const given = blocks.splice(0, Math.min(EXCHANGE_CAPACITY, blocks.length - keep));
       given.forEach(({ account, ptr }, each) => {
         exchange[2 * each] = account.entry?.number ?? -1;
@@ -292,18 +292,18 @@ export class ReusingStore implements Store {
     }
   }
 
-  #dropIfFree(segment: Segment): boolean {
+  private dropIfFree(segment: Segment): boolean {
     const { entry } = segment.account;
-    if (entry === undefined || this.#book.exports.liveBlocks(entry.number) !== 0) return false;
-    this.#segments.delete(entry.number);
+    if (entry === undefined || this.book.exports.liveBlocks(entry.number) !== 0) return false;
+    this.segments.delete(entry.number);
     segment.drop();
     return true;
   }
 
   /** A byte of an idle block that was wiped is not zero: somebody wrote after release. */
-  #lookForDirty(block: Block): void {
+  private lookForDirty(block: Block): void {
     if (block.cleanEpoch !== this.host.policy.epoch) return;
-    const at = this.#viewOf(block, block.stack.blockBytes).findIndex((byte) => byte !== 0);
+    const at = this.viewOf(block, block.stack.blockBytes).findIndex((byte) => byte !== 0);
     if (at >= 0) this.host.dirty(block.account, block.ptr + at);
   }
 
@@ -311,10 +311,10 @@ export class ReusingStore implements Store {
    * A `vm` timeout stopped the book half way. Its segments are held by their leases
    * alone from now on, and a new book starts.
    */
-  #abandonBook(): void {
-    for (const stack of this.#stacks) stack.blocks.length = 0;
-    for (const segment of this.#segments.values()) transition(segment.account, "retired");
-    this.#segments.clear();
-    this.#book = new Book(this.#module, this.#slabShift, true);
+  private abandonBook(): void {
+    for (const stack of this.stacks) stack.blocks.length = 0;
+    for (const segment of this.segments.values()) transition(segment.account, "retired");
+    this.segments.clear();
+    this.book = new Book(this.module, this.slabShift, true);
   }
 }
