@@ -1,4 +1,4 @@
-/** `npm run bench -- programs [NAME …] [--node PATH] [--rounds N]`, until a table stands here. */
+/** `npm run bench -- programs [NAME …] [--node PATH] [--rounds N] [--json]`: runs programs, and prints a table for each. */
 
 import { parseArgs } from "node:util";
 import { PROGRAMS } from "./index.ts";
