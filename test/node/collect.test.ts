@@ -232,7 +232,7 @@ describe("collect", () => {
     await settle();
     growUnder(neighbour, 0);
     stream.end();
-    expectArenaError(await collected, "ERR_ARENA_CORRUPT", "revoked or transferred");
+    expectArenaError(await collected, "ERR_LEASE_DETACHED", "revoked or transferred");
     neighbour.release();
     arena.assertDrained();
   });

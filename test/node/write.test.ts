@@ -213,7 +213,7 @@ describe.each(MODES)("revoke: %s, writeAndRelease", (revoke) => {
     const lease = arena.acquire(10);
     growUnder(lease, 0);
     const stream = new PassThrough();
-    expectArenaError(await rejectionOf(writeAndRelease(stream, lease)), "ERR_ARENA_CORRUPT");
+    expectArenaError(await rejectionOf(writeAndRelease(stream, lease)), "ERR_LEASE_DETACHED");
     expect([stream.readableLength, lease.released]).toEqual([0, true]);
     arena.assertDrained();
   });

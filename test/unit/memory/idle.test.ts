@@ -1,9 +1,10 @@
-/** The low-water decay of a stack of idle things, with plain objects for memories. */
+/** The low-water decay of a stack of idle memories, with plain objects for memories. */
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { IDLE_ROUNDS, IdleStack } from "../../src/idle.ts";
+import { Budget } from "../../../src/memory/budget.ts";
+import { type IdleMemory, IdleStack } from "../../../src/memory/idle.ts";
 
-interface Item {
+interface Item extends IdleMemory {
   readonly name: number;
 }
 
@@ -13,42 +14,41 @@ describe("an idle stack", () => {
 
   beforeEach(() => {
     dropped = [];
-    stack = new IdleStack(({ name }) => dropped.push(name));
+    stack = new IdleStack(new Budget(1000));
   });
 
-  function pushItems(count: number): void {
-    for (let name = 0; name < count; name++) stack.push({ name });
+  function item(name: number): Item {
+    return { name, reservedBytes: 10, idleSince: 0, drop: () => dropped.push(name) };
   }
 
-  /** As many rounds as something must lie unused. */
-  function endRounds(): void {
-    for (let round = 0; round < IDLE_ROUNDS; round++) stack.shrink();
+  function pushItems(count: number): void {
+    for (let name = 0; name < count; name++) stack.push(item(name));
   }
 
   /** A load that has `depth` things out at once, and puts them back in the order they lay. */
   function cycle(depth: number): void {
     const out: Item[] = [];
     for (let each = 0; each < depth; each++) {
-      const item = stack.pop();
-      if (item !== undefined) out.push(item);
+      const popped = stack.pop();
+      if (popped !== undefined) out.push(popped);
     }
-    for (const item of out.reverse()) stack.push(item);
+    for (const each of out.reverse()) stack.push(each);
   }
 
   /** Such a load, for `times` as many rounds. */
   function work(depth: number, times: number): void {
     for (let time = 0; time < times; time++) {
       for (let each = 0; each < 3; each++) cycle(depth);
-      endRounds();
+      stack.shrink();
     }
   }
 
   test("pops what was pushed last, and then nothing", () => {
     pushItems(3);
-    expect(stack.length).toBe(3);
+    expect([stack.length, stack.byteLength]).toEqual([3, 30]);
     expect([stack.pop()?.name, stack.pop()?.name, stack.pop()?.name]).toEqual([2, 1, 0]);
     expect(stack.pop()).toBeUndefined();
-    expect(stack.length).toBe(0);
+    expect([stack.length, stack.byteLength]).toEqual([0, 0]);
     expect(dropped).toEqual([]);
   });
 
@@ -57,66 +57,63 @@ describe("an idle stack", () => {
     expect(stack.dropColdest()).toBe(true);
     expect(stack.dropColdest()).toBe(true);
     expect(dropped).toEqual([0, 1]);
-    expect(stack.length).toBe(1);
     expect(stack.dropColdest()).toBe(true);
     expect(stack.dropColdest()).toBe(false);
     expect(dropped).toEqual([0, 1, 2]);
   });
 
-  test("forgets all of them without dropping one", () => {
-    pushItems(4);
-    endRounds();
-    stack.clear();
-    expect(stack.length).toBe(0);
-    expect(stack.pop()).toBeUndefined();
-    endRounds();
-    expect(dropped).toEqual([]);
+  test("is known to its budget, which compares it with others by when things became idle", () => {
+    const budget = new Budget(1000);
+    const stacks = [new IdleStack<Item>(budget), new IdleStack<Item>(budget)];
+    expect(stacks[0]?.coldestSince).toBe(Number.POSITIVE_INFINITY);
+    for (let name = 0; name < 4; name++) stacks[name % 2]?.push(item(name));
+    expect(budget.idleBytes).toBe(40);
+    while (budget.dropColdest());
+    expect(dropped).toEqual([0, 1, 2, 3]);
   });
 
-  test("does not hold what was forgotten against what comes later", () => {
-    pushItems(10);
-    endRounds();
-    stack.clear();
-    pushItems(10);
-    endRounds();
-    expect(dropped).toEqual([]);
+  test("trims everything, coldest first", () => {
+    pushItems(3);
+    stack.trim();
+    expect(dropped).toEqual([0, 1, 2]);
+    expect(stack.length).toBe(0);
   });
 
   test("drops nothing at the end of the rounds in which it came, for it cannot know what is needed", () => {
     pushItems(10);
-    endRounds();
+    stack.shrink();
     expect(dropped).toEqual([]);
     expect(stack.length).toBe(10);
   });
 
   test("drops half of what lay unused for all the rounds, rounded up, coldest first", () => {
     pushItems(10);
-    endRounds();
+    stack.shrink();
     cycle(1);
     // Nine were never taken: five of them go.
-    endRounds();
+    stack.shrink();
     expect(dropped).toEqual([0, 1, 2, 3, 4]);
     // Five lay there for all of the next ones.
-    endRounds();
+    stack.shrink();
     expect(dropped).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(stack.length).toBe(2);
   });
 
   test("does not count what was pushed during the rounds as unused", () => {
     pushItems(2);
-    endRounds();
+    stack.shrink();
     pushItems(100);
-    endRounds();
+    stack.shrink();
     expect(dropped).toEqual([0]);
     expect(stack.length).toBe(101);
   });
 
   test("goes by the lowest point of the rounds, not by how they end", () => {
     pushItems(10);
-    endRounds();
+    stack.shrink();
     cycle(8);
     cycle(1);
-    endRounds();
+    stack.shrink();
     // Two were never taken.
     expect(dropped).toEqual([0]);
   });
@@ -132,18 +129,9 @@ describe("an idle stack", () => {
 
   test("shrinks to nothing when nobody takes anything", () => {
     pushItems(50);
-    for (let round = 0; round < 20; round++) endRounds();
+    for (let round = 0; round < 20; round++) stack.shrink();
     expect(stack.length).toBe(0);
     expect(dropped).toHaveLength(50);
-  });
-
-  test("drops nothing under a load that needs all of them once in as many rounds", () => {
-    pushItems(20);
-    for (let round = 0; round < 10 * IDLE_ROUNDS; round++) {
-      cycle(round % IDLE_ROUNDS === 5 ? 20 : 1);
-      stack.shrink();
-    }
-    expect(dropped).toEqual([]);
   });
 
   test("drops nothing under a load that needs all of them once in every round", () => {
@@ -152,7 +140,7 @@ describe("an idle stack", () => {
       cycle(1);
       cycle(20);
       cycle(2);
-      endRounds();
+      stack.shrink();
     }
     expect(dropped).toEqual([]);
     expect(stack.length).toBe(20);
@@ -160,10 +148,10 @@ describe("an idle stack", () => {
 
   test("has fewer unused when some were dropped on demand", () => {
     pushItems(10);
-    endRounds();
+    stack.shrink();
     for (let each = 0; each < 9; each++) stack.dropColdest();
     pushItems(100);
-    endRounds();
+    stack.shrink();
     // One lay there all the while.
     expect(dropped).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });

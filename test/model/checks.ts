@@ -1,0 +1,182 @@
+/**
+ * What must hold, and how it is looked for. A finding carries a line of code that fails
+ * in the printed program.
+ */
+
+import { type Arena, ArenaError, type ArenaErrorCode } from "cleanslab";
+import { type Block, bufferOf, type Model, type View } from "./model.js";
+import type { Settings } from "./settings.js";
+
+/** The arena did what the model does not. */
+export class Finding extends Error {
+  constructor(
+    message: string,
+    /** A line that fails where the finding was made; if the check can be said in one. */
+    readonly assertion?: string,
+  ) {
+    super(message);
+  }
+}
+
+let zeros = new Uint8Array(4 * 1024 * 1024);
+
+/** So many zeros. */
+export function zeroBytes(byteLength: number): Uint8Array {
+  if (byteLength > zeros.length) zeros = new Uint8Array(byteLength);
+  return zeros.subarray(0, byteLength);
+}
+
+/** Offset of the first byte that is not as expected; -1 if all are. */
+export function firstOther(bytes: Uint8Array, expected: Uint8Array): number {
+  if (Buffer.compare(bytes, expected) === 0) return -1;
+  return bytes.findIndex((byte, at) => byte !== expected[at]);
+}
+
+function byteIs({ name, bytes }: { name: string; bytes: Uint8Array }, at: number, wanted: number | undefined): Finding {
+  return new Finding(`${name}[${at}] is ${bytes[at]}, not ${wanted}`, `assert.equal(${name}[${at}], ${wanted});`);
+}
+
+/** `bytes` were handed out just now. @param expected what they must be; zeros if it is `null`. */
+export function expectNew(model: Model, block: Block, expected: Uint8Array | null): void {
+  const { name, bytes, byteLength, byteOffset } = block;
+  if (bytes.length !== byteLength) {
+    throw new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
+  }
+  if (byteOffset % 16 !== 0 || bytes.byteOffset !== byteOffset) {
+    throw new Finding(`${name} is at ${bytes.byteOffset}`, `assert.equal(${name}.byteOffset % 16, 0);`);
+  }
+  const other = firstOther(bytes, expected ?? zeroBytes(byteLength));
+  if (other >= 0 && !(expected === null && isExplained(model, block))) {
+    throw byteIs(block, other, expected?.[other] ?? 0);
+  }
+  if (byteLength > 0) expectApart(model, block);
+}
+
+/** Whether every byte is zero or was written outside every lease: `.buffer` is not covered by the promise. */
+function isExplained({ strayed }: Model, { bytes, byteOffset, memory }: Block): boolean {
+  // Bytes that came without a lease may be in any memory.
+  if (memory === undefined) return strayed.size > 0;
+  const strays = strayed.get(memory)?.writes ?? [];
+  return bytes.every((byte, at) => {
+    const place = byteOffset + at;
+    return byte === 0 || strays.some(({ from, to, value }) => value === byte && from <= place && place < to);
+  });
+}
+
+/** No other live block has any of these bytes, and no view of a released lease shows them. */
+function expectApart(model: Model, block: Block): void {
+  const buffer = bufferOf(block);
+  const start = block.byteOffset;
+  const end = start + block.byteLength;
+  for (const other of model.blocks) {
+    if (other === block || other.byteOffset >= end || other.byteOffset + other.byteLength <= start) continue;
+    if (bufferOf(other) !== buffer) continue;
+    throw new Finding(
+      `${block.name} and ${other.name} share bytes`,
+      `${block.name}.fill(1); ${other.name}.fill(2); assert.equal(${block.name}.indexOf(2), -1);`,
+    );
+  }
+  for (const { name, bytes, byteLength } of model.writers) {
+    if (bytes.buffer !== buffer || bytes.byteOffset >= end || bytes.byteOffset + byteLength <= start) continue;
+    throw new Finding(`${block.name} has bytes of ${name}`, `${block.name}.fill(1);`);
+  }
+  if (!model.revokes) return;
+  for (const { name, bytes } of model.stale) {
+    if (bytes.length === 0 || bytes.byteOffset >= end || bytes.byteOffset + bytes.length <= start) continue;
+    if (bytes.buffer === buffer) {
+      throw new Finding(`${name}, which is stale, shows ${block.name}`, `assert.equal(${name}.length, 0);`);
+    }
+  }
+}
+
+/** The first byte, the last, and one between. Cheap enough for every block after every command. */
+export function expectSampled(block: Block, tick: number): void {
+  const { bytes, byteLength, expected } = block;
+  if (block.isDetached || byteLength === 0) return;
+  if (bytes.length !== byteLength) throw dead(block);
+  const last = byteLength - 1;
+  const between = (tick * 7919) % byteLength;
+  if (bytes[0] !== expected[0]) throw byteIs(block, 0, expected[0]);
+  if (bytes[last] !== expected[last]) throw byteIs(block, last, expected[last]);
+  if (bytes[between] !== expected[between]) throw byteIs(block, between, expected[between]);
+}
+
+/** Every byte; of a memory that a stranger revoked, too. */
+export function expectWhole(block: Block): void {
+  const { byteLength, byteOffset, memory, isDetached, expected } = block;
+  if (isDetached && memory === undefined) return;
+  const bytes = isDetached ? new Uint8Array(bufferOf(block), byteOffset, byteLength) : block.bytes;
+  if (bytes.length !== byteLength) throw dead(block);
+  const other = firstOther(bytes, expected.subarray(0, byteLength));
+  if (other >= 0) throw byteIs(block, other, expected[other]);
+}
+
+function dead({ name, bytes, byteLength }: Block): Finding {
+  return new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
+}
+
+/** A view of a released lease shows what its own lease left, or nothing. */
+export function expectStale(view: View, isWhole: boolean): void {
+  const { bytes, expected } = view;
+  if (bytes.length === 0) return;
+  const last = bytes.length - 1;
+  const other = isWhole
+    ? firstOther(bytes, expected)
+    : bytes[0] !== expected[0]
+      ? 0
+      : bytes[last] !== expected[last]
+        ? last
+        : -1;
+  if (other >= 0) throw byteIs(view, other, expected[other]);
+}
+
+export function expectCounts(model: Model, arena: Arena): void {
+  const stats = arena.stats();
+  const { liveLeases, liveBytes } = model;
+  const wrong = (what: string, actual: number, wanted: number): Finding =>
+    new Finding(`stats().${what} is ${actual}, not ${wanted}`, `assert.equal(arena.stats().${what}, ${wanted});`);
+  if (stats.liveLeases !== liveLeases) throw wrong("liveLeases", stats.liveLeases, liveLeases);
+  if (stats.liveBytes !== liveBytes) throw wrong("liveBytes", stats.liveBytes, liveBytes);
+  if (stats.waiting !== model.waiting.length) throw wrong("waiting", stats.waiting, model.waiting.length);
+  if (stats.leakedLeases !== 0) throw wrong("leakedLeases", stats.leakedLeases, 0);
+  if (stats.dirtyBlocks > 0 && !model.wroteWrongly) throw wrong("dirtyBlocks", stats.dirtyBlocks, 0);
+  if (stats.strayWrites > 0 && !model.hasStrayed) throw wrong("strayWrites", stats.strayWrites, 0);
+  // The peak: at no moment was it more.
+  if (stats.peakReservedBytes > stats.maxBytes || stats.reservedBytes > stats.maxBytes || stats.reservedBytes < 0) {
+    throw new Finding(
+      `${stats.reservedBytes} bytes are reserved, at most ${stats.peakReservedBytes}, under a cap of ${stats.maxBytes}`,
+      "{ const { peakReservedBytes, maxBytes } = arena.stats(); assert(peakReservedBytes <= maxBytes); }",
+    );
+  }
+}
+
+/** Every invariant of the book and the budget; and the memories that leases lie in are charged. */
+export function expectAudit(model: Model, arena: Arena): void {
+  const { problems } = arena.audit();
+  if (problems.length > 0) throw new Finding(problems.join("; "), "assert.deepEqual(arena.audit().problems, []);");
+  const buffers = new Set<ArrayBuffer>();
+  for (const { memory } of model.blocks) if (memory !== undefined) buffers.add(memory.buffer);
+  let inUse = 0;
+  for (const { byteLength } of buffers) inUse += byteLength;
+  const { reservedBytes } = arena.stats();
+  if (inUse <= reservedBytes) return;
+  throw new Finding(
+    `${reservedBytes} bytes are reserved, and leases lie in ${inUse}`,
+    `assert(arena.stats().reservedBytes >= ${inUse});`,
+  );
+}
+
+/** `error` is the library's. */
+export function expectCode(error: unknown, ...codes: ArenaErrorCode[]): void {
+  if (error instanceof Finding) throw error;
+  if (error instanceof ArenaError && codes.includes(error.code)) return;
+  throw new Finding(`${String(error)} was thrown instead of ${codes.join(" or ")}`);
+}
+
+/** There was no room for these lengths at once. Whether there may have been none. */
+export function expectNoRoom(model: Model, settings: Settings, byteLengths: readonly number[], error: unknown): void {
+  expectCode(error, "ERR_ARENA_EXHAUSTED");
+  const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+  if (total > settings.maxBytes || (settings.onExhausted === "throw" && model.liveLeases > 0)) return;
+  throw new Finding(`no room for ${total} bytes, with ${model.liveLeases} leases out: ${(error as Error).message}`);
+}

@@ -1,0 +1,382 @@
+/**
+ * An arena and its model, kept in step: how a lease begins, moves and ends, and what
+ * those get who waited. Which calls are made is the business of commands/; what must
+ * hold is that of checks.ts. Writes down every call, as code that runs by itself.
+ */
+
+import { Arena, type ArenaErrorCode, type Lease } from "cleanslab";
+import {
+  expectAudit,
+  expectCode,
+  expectCounts,
+  expectNew,
+  expectNoRoom,
+  expectSampled,
+  expectStale,
+  expectWhole,
+  Finding,
+  firstOther,
+  zeroBytes,
+} from "./checks.js";
+import { type Block, bufferOf, type Held, Model, type OpenScope, type Outcome, removeFrom } from "./model.js";
+import { LONGEST_SHORT_BYTES, type Settings } from "./settings.js";
+
+/** Commands between two audits. */
+const AUDIT_EVERY = 100;
+/** Longer than the longest chain of promises from a release to the caller of `scope.acquireAsync`. */
+const MICROTASKS = 20;
+
+export type CreateArena = (options: Settings) => Arena;
+
+export class World {
+  readonly settings: Settings;
+  model: Model;
+  arena: Arena;
+  trace: Settings["trace"];
+  /** The calls of the command that runs now, as code. */
+  lines: string[] = [];
+  readonly #create: CreateArena;
+  #serial = 0;
+  #mark = 0;
+  #tick = 0;
+
+  constructor(settings: Settings, create: CreateArena = (options) => new Arena(options)) {
+    this.settings = settings;
+    this.#create = create;
+    this.model = new Model(settings.revoke !== "never");
+    this.trace = settings.trace;
+    this.arena = create(settings);
+  }
+
+  say(line: string): void {
+    this.lines.push(line);
+  }
+
+  /** A number for names in the printed program. */
+  next(): number {
+    return ++this.#serial;
+  }
+
+  /** A byte to fill with: 1 to 250, and never the same twice in a row. */
+  mark(): number {
+    this.#mark = (this.#mark % 250) + 1;
+    return this.#mark;
+  }
+
+  /** Whether bytes are zero the moment their lease was returned. */
+  get wipes(): boolean {
+    return this.settings.wipeOnRelease || this.settings.revoke === "on-release" || this.trace === "all";
+  }
+
+  /** A call that must throw `code`. */
+  refused(expression: string, call: () => unknown, code: ArenaErrorCode): void {
+    const assertion = `assert.throws(() => ${expression}, { code: "${code}" });`;
+    let result: unknown;
+    try {
+      result = call();
+    } catch (error) {
+      expectCode(error, code);
+      this.say(assertion);
+      return;
+    }
+    throw new Finding(`${expression} gave ${String(result)} instead of ${code}`, assertion);
+  }
+
+  /**
+   * Runs a call that makes a lease; `undefined` if there may be no room, and was none.
+   *
+   * @param content what its bytes must be; zeros if it is `null`.
+   */
+  obtain(
+    expression: string,
+    byteLength: number,
+    acquire: () => Lease,
+    content: Uint8Array | null = null,
+  ): Held | undefined {
+    const serial = this.next();
+    let lease: Lease;
+    const wasFull = this.model.liveLeases > 0;
+    try {
+      lease = acquire();
+    } catch (error) {
+      this.say(`assert.throws(() => ${expression});`);
+      expectNoRoom(this.model, this.settings, [byteLength], error);
+      return undefined;
+    }
+    this.say(`const lease${serial} = ${expression};`);
+    if (byteLength > this.settings.maxBytes) throw new Finding(`a lease of ${byteLength} bytes, above the cap`);
+    if (lease.origin === "heap" && !wasFull) {
+      throw new Finding(`a heap lease with nothing out`, `assert.equal(lease${serial}.origin, "arena");`);
+    }
+    this.#expectNobodyWaitsFor(byteLength, lease);
+    return this.adopt(serial, lease, byteLength, content);
+  }
+
+  /** `lease` was handed out: checks its bytes and marks those that were zero. */
+  adopt(serial: number, lease: Lease, byteLength: number, content: Uint8Array | null): Held {
+    const held = this.#heldOf(serial, lease, byteLength, content);
+    this.#forgetStrays(held);
+    this.say(`const ${held.name} = ${held.leaseName}.bytes;`);
+    expectNew(this.model, held, content);
+    if (content === null && byteLength > 0) {
+      const mark = this.mark();
+      held.bytes.fill(mark);
+      held.expected.fill(mark);
+      this.say(`${held.name}.fill(${mark});`);
+    }
+    this.model.blocks.push(held);
+    this.model.held.push(held);
+    return held;
+  }
+
+  /** The caller ends the lease: it is returned now, or after its last pin. */
+  ended(held: Held): void {
+    removeFrom(this.model.held, held);
+    this.model.addEnded(held.leaseName, held.lease);
+    if (!held.lease.released) throw new Finding(`${held.leaseName} is not released`);
+    if (held.pins === 0) this.returned(held);
+  }
+
+  /** The block went back. */
+  returned(held: Held): void {
+    const { model } = this;
+    const { name, bytes, older, expected } = held;
+    model.remove(held);
+    if (this.wipes) {
+      expected.fill(0);
+      this.#expectWiped(held);
+    }
+    const diesAtOnce = this.settings.revoke === "on-release" || held.origin === "guard";
+    for (const view of [...older, { name, bytes, expected: expected.subarray(0, held.byteLength) }]) {
+      if (diesAtOnce && view.bytes.length > 0) {
+        throw new Finding(`${view.name} is alive after release`, `assert.equal(${view.name}.length, 0);`);
+      }
+      model.addStale(view);
+    }
+  }
+
+  /** `held` has another length now, and perhaps another block. */
+  resized(held: Held, byteLength: number): void {
+    const { bytes: old, byteOffset, name, lease } = held;
+    const before = held.expected;
+    const kept = Math.min(byteLength, held.byteLength);
+    const oldView = { name, bytes: old, expected: before.subarray(0, held.byteLength) };
+    const { bytes } = lease;
+    const isSame = bytes.byteOffset === byteOffset && bytes.buffer === old.buffer && old.length === held.byteLength;
+    const expected = new Uint8Array(isSame ? Math.max(byteLength, before.length) : byteLength);
+    if (isSame) expected.set(before);
+    expected.set(before.subarray(0, kept));
+    expected.fill(0, kept, byteLength);
+    // The same objects go on in a new state: one lease, renewed views.
+    removeFrom(this.model.blocks, held);
+    removeFrom(this.model.held, held);
+    const serial = this.next();
+    const renewed: Held = {
+      ...held,
+      name: `bytes${serial}`,
+      bytes,
+      byteLength,
+      byteOffset: lease.byteOffset,
+      expected,
+      memory: lease.memory,
+      origin: lease.origin,
+      older: [],
+      isInSegment: isSame ? held.isInSegment : this.#liesInSegment(lease, byteLength),
+    };
+    const all = [...held.older, oldView];
+    if (isSame) {
+      for (const view of all) renewed.older.push({ ...view, expected: expected.subarray(0, view.bytes.length) });
+    } else {
+      if (this.wipes) for (const view of all) view.expected.fill(0);
+      for (const view of all) this.model.addStale(view);
+    }
+    this.say(`const ${renewed.name} = ${held.leaseName}.bytes;`);
+    this.#forgetStrays(renewed);
+    expectNew(this.model, renewed, expected.subarray(0, byteLength));
+    this.model.blocks.push(renewed);
+    this.model.held.push(renewed);
+    for (const { leases } of this.model.scopes) {
+      const at = leases.indexOf(held);
+      if (at >= 0) leases[at] = renewed;
+    }
+  }
+
+  /** Follows a promise of the library's. */
+  follow<T>(promise: Promise<T>): Outcome<T> {
+    const outcome: Outcome<T> = { state: "pending" };
+    promise.then(
+      (value) => Object.assign(outcome, { state: "fulfilled", value }),
+      (reason: unknown) => Object.assign(outcome, { state: "rejected", reason }),
+    );
+    return outcome;
+  }
+
+  /** What is due in microtasks has run. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < MICROTASKS; turn++) await null;
+  }
+
+  /** After each command. */
+  async check(): Promise<void> {
+    const { model } = this;
+    if (model.waiting.length > 0 || model.drains.length > 0) {
+      await this.settle();
+      this.#collectServed();
+    }
+    model.wasDrained = model.liveLeases === 0;
+    this.#tick++;
+    for (const block of model.blocks) expectSampled(block, this.#tick);
+    for (const block of model.writers) expectSampled(block, this.#tick);
+    const { [this.#tick % model.blocks.length]: block, length } = model.blocks;
+    if (length > 0 && block !== undefined) this.#expectAsIs(block);
+    if (model.revokes) {
+      for (const view of model.stale) expectStale(view, false);
+      const view = model.stale[this.#tick % model.stale.length];
+      if (view !== undefined) expectStale(view, true);
+    }
+    expectCounts(model, this.arena);
+    if (this.#tick % AUDIT_EVERY === 0) this.audit();
+  }
+
+  /** Everything at once. */
+  audit(): void {
+    expectAudit(this.model, this.arena);
+    for (const block of this.model.blocks) expectWhole(block);
+    if (this.model.revokes) for (const view of this.model.stale) expectStale(view, true);
+  }
+
+  /** Fills [from, to) of a buffer, in the arena and in the model. */
+  write(view: Uint8Array<ArrayBuffer>, name: string, from: number, to: number, value: number): void {
+    this.say(`${name}.fill(${value}, ${from}, ${to});`);
+    view.fill(value, from, to);
+    if (view.length === 0) return;
+    const start = view.byteOffset;
+    this.model.noteWrite(view.buffer, start + Math.min(from, view.length), start + Math.min(to, view.length), value);
+  }
+
+  #heldOf(serial: number, lease: Lease, byteLength: number, content: Uint8Array | null): Held {
+    if (lease.released) throw new Finding("a lease is handed out and has ended");
+    if (lease.byteLength !== byteLength) {
+      throw new Finding(
+        `lease${serial} has ${lease.byteLength} bytes`,
+        `assert.equal(lease${serial}.byteLength, ${byteLength});`,
+      );
+    }
+    return {
+      name: `bytes${serial}`,
+      leaseName: `lease${serial}`,
+      lease,
+      bytes: lease.bytes,
+      byteLength,
+      byteOffset: lease.byteOffset,
+      expected: content === null ? new Uint8Array(byteLength) : new Uint8Array(content),
+      memory: lease.memory,
+      isDetached: false,
+      origin: lease.origin,
+      older: [],
+      pins: 0,
+      isInSegment: this.#liesInSegment(lease, byteLength),
+    };
+  }
+
+  #liesInSegment(lease: Lease, byteLength: number): boolean {
+    return this.settings.revoke !== "on-release" && lease.origin === "arena" && byteLength <= LONGEST_SHORT_BYTES;
+  }
+
+  /** A memory that was revoked and zeroed since somebody wrote outside every lease is as good as new. */
+  #forgetStrays({ memory }: Held): void {
+    if (memory === undefined) return;
+    const strayed = this.model.strayed.get(memory);
+    if (strayed?.isNoticed && strayed.buffer !== memory.buffer) this.model.strayed.delete(memory);
+  }
+
+  #expectWiped({ name, bytes, byteOffset, expected, memory }: Held): void {
+    const now = memory === undefined ? bytes : new Uint8Array(memory.buffer, byteOffset, expected.length);
+    const other = now.length === 0 ? -1 : firstOther(now, zeroBytes(now.length));
+    if (other >= 0) throw new Finding(`${name}[${other}] is ${now[other]} after release`);
+  }
+
+  /** What a lease says of itself. */
+  #expectAsIs(block: Block): void {
+    expectWhole(block);
+    const { lease, leaseName } = block as Partial<Held>;
+    if (lease === undefined || lease.released || block.isDetached) return;
+    if (lease.bytes !== block.bytes) throw new Finding(`${leaseName}.bytes is another object`);
+    if (lease.byteLength !== block.byteLength || lease.byteOffset !== block.byteOffset) {
+      throw new Finding(`${leaseName} has moved to ${lease.byteOffset}`);
+    }
+    if (block.memory !== undefined && bufferOf(block) !== block.bytes.buffer) {
+      throw new Finding(`${leaseName}.memory is not where its bytes are`);
+    }
+  }
+
+  /** The head of the queue was served when there was room, before this call. */
+  #expectNobodyWaitsFor(byteLength: number, lease: Lease): void {
+    const head = this.model.waiting[0];
+    if (lease.origin !== "arena" || head?.byteLengths.length !== 1 || head.byteLengths[0] !== byteLength) return;
+    throw new Finding(`${head.name} waits for ${byteLength} bytes, for which there was room`);
+  }
+
+  /** First come, first served; nobody waits once no lease is out. */
+  #collectServed(): void {
+    const { model } = this;
+    let passedOver: string | undefined;
+    for (const waiting of [...model.waiting]) {
+      const { name, outcome, byteLengths } = waiting;
+      if (outcome.state === "pending") {
+        passedOver ??= name;
+        continue;
+      }
+      removeFrom(model.waiting, waiting);
+      if (outcome.state === "rejected") {
+        this.#expectRejection(waiting, outcome.reason);
+        continue;
+      }
+      if (passedOver !== undefined) throw new Finding(`${name} was served before ${passedOver}`);
+      this.served(outcome.value ?? [], byteLengths, `await ${name}`, waiting.isList, waiting.scope);
+    }
+    const first = model.waiting[0];
+    if (model.liveLeases === 0 && first !== undefined) throw new Finding(`${first.name} waits, and no lease is out`);
+    for (const drain of [...model.drains]) {
+      const { state } = drain.outcome;
+      if (state === "pending") {
+        if (model.liveLeases > 0) continue;
+        throw new Finding(`${drain.name} waits, and no lease is out`);
+      }
+      removeFrom(model.drains, drain);
+      if (state === "rejected") throw new Finding(`${drain.name} was rejected`);
+      if (!model.wasDrained) throw new Finding(`${drain.name} is fulfilled while ${model.liveLeases} leases are out`);
+    }
+  }
+
+  /** Leases that somebody waited for. */
+  served(
+    leases: readonly Lease[],
+    byteLengths: readonly number[],
+    expression: string,
+    isList: boolean,
+    scope: OpenScope | undefined,
+  ): void {
+    if (leases.length !== byteLengths.length) throw new Finding(`${leases.length} leases came of ${expression}`);
+    const serials = leases.map(() => this.next());
+    const names = serials.map((serial) => `lease${serial}`);
+    this.say(`const ${isList ? `[${names.join(", ")}]` : names[0]} = ${expression};`);
+    leases.forEach((lease, each) => {
+      const held = this.adopt(serials[each] ?? 0, lease, byteLengths[each] ?? 0, null);
+      scope?.leases.push(held);
+    });
+  }
+
+  #expectRejection({ name, scope, byteLengths, controller }: Model["waiting"][number], reason: unknown): void {
+    this.say(`await assert.rejects(${name});`);
+    if (controller?.signal.aborted && reason === controller.signal.reason) return;
+    if (scope?.ended) {
+      expectCode(reason, "ERR_LEASE_RELEASED", "ERR_ARENA_EXHAUSTED");
+      return;
+    }
+    expectCode(reason, "ERR_ARENA_EXHAUSTED");
+    // Several lengths may not go together though each of them would.
+    if (this.model.wasDrained && (byteLengths.length > 1 || this.model.liveLeases > 0)) return;
+    throw new Finding(`${name} was refused with ${this.model.liveLeases} leases out: ${(reason as Error).message}`);
+  }
+}

@@ -1,0 +1,161 @@
+/** Leases written in loops: when their blocks come back, and every way in which a stream may not say so. */
+
+import { once } from "node:events";
+import http from "node:http";
+import net from "node:net";
+import { PassThrough, Writable } from "node:stream";
+import { Arena } from "cleanslab";
+import { LeaseSink, writeAndRelease } from "cleanslab/node";
+import { describe, expect, test } from "vitest";
+import { expectThrow, settle, wrong } from "../helpers.ts";
+import { expectDrained, listen, pattern, serveTcp } from "./helpers.ts";
+
+/** A stream that keeps what it is given and calls back when told to. */
+class Slow extends Writable {
+  readonly chunks: Buffer[] = [];
+  readonly callbacks: ((error?: Error) => void)[] = [];
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    this.chunks.push(chunk);
+    this.callbacks.push(done);
+  }
+}
+
+describe("LeaseSink", () => {
+  test("ends the lease at once, and returns its block when the stream is done with it", async () => {
+    const arena = new Arena();
+    const stream = new Slow();
+    const released: number[] = [];
+    const sink = new LeaseSink(stream, { onReleased: (each) => released.push(each.pending) });
+    const lease = arena.copyOf(pattern(1000));
+    sink.write(lease);
+    expect(lease.released).toBe(true);
+    expect(sink.pending).toBe(1);
+    expect(arena.stats().liveLeases).toBe(1);
+    expect(Buffer.compare(stream.chunks[0] as Buffer, pattern(1000))).toBe(0);
+    stream.callbacks[0]?.();
+    await settle();
+    expect(released).toEqual([0]);
+    expect(sink.pending).toBe(0);
+    expectDrained(arena);
+  });
+
+  test("sends thousands of leases over a real connection, in order and intact", async () => {
+    const arena = new Arena({ maxBytes: 4 << 20 });
+    const all: Buffer[] = [];
+    const server = await serveTcp((socket) => socket.on("data", (chunk) => all.push(chunk)));
+    const socket = net.connect(server.port, "127.0.0.1");
+    await once(socket, "connect");
+    const sink = new LeaseSink(socket);
+    const expected: Buffer[] = [];
+    for (let each = 0; each < 2000; each++) {
+      const message = pattern(1 + ((each * 37) % 3000), each);
+      expected.push(message);
+      if (!sink.write(arena.copyOf(message))) await once(socket, "drain");
+    }
+    socket.end();
+    await once(socket, "close");
+    expect(sink.pending).toBe(0);
+    expect(Buffer.compare(Buffer.concat(all), Buffer.concat(expected))).toBe(0);
+    expectDrained(arena);
+    await server.close();
+  });
+
+  test("returns every block when the stream is destroyed", async () => {
+    const arena = new Arena();
+    const stream = new Slow();
+    stream.on("error", () => {});
+    const sink = new LeaseSink(stream);
+    for (let each = 0; each < 100; each++) sink.write(arena.copyOf(pattern(1000)));
+    expect(arena.stats().liveLeases).toBe(100);
+    stream.destroy(new Error("gone"));
+    await settle();
+    expect(sink.pending).toBe(0);
+    expectDrained(arena);
+  });
+
+  test("gives a copy to a stream that is closed, and keeps nothing", async () => {
+    const arena = new Arena();
+    const stream = new PassThrough();
+    stream.on("error", () => {});
+    stream.destroy();
+    await settle();
+    const sink = new LeaseSink(stream);
+    sink.write(arena.copyOf(pattern(10)));
+    expectDrained(arena);
+    await settle();
+  });
+
+  test("returns the block if the stream's write throws", () => {
+    const arena = new Arena();
+    class Throwing extends Writable {
+      override write(): boolean {
+        throw new Error("no");
+      }
+    }
+    const sink = new LeaseSink(new Throwing());
+    expect(() => sink.write(arena.copyOf(pattern(10)))).toThrow("no");
+    expect(sink.pending).toBe(0);
+    expectDrained(arena);
+  });
+
+  test.each([
+    ["no stream", 1],
+    ["a stream without once", { write() {} }],
+  ])("refuses %s", (_, stream) => {
+    expectThrow(() => new LeaseSink(wrong(stream)), "ERR_INVALID_ARGUMENT", "stream");
+  });
+
+  test("refuses what is no lease, and options that are none", () => {
+    const sink = new LeaseSink(new PassThrough());
+    expectThrow(() => sink.write(wrong({})), "ERR_INVALID_ARGUMENT", "lease");
+    expectThrow(() => new LeaseSink(new PassThrough(), wrong(null)), "ERR_INVALID_ARGUMENT", "options");
+    expectThrow(() => new LeaseSink(new PassThrough(), { onReleased: wrong(1) }), "ERR_INVALID_ARGUMENT", "onReleased");
+  });
+});
+
+/** Streams whose word on a write is worth nothing, each made with a server if it needs one. */
+const untrusted: Record<string, (port: number) => Writable> = {
+  "a stream whose write was replaced and drops the callback"() {
+    const stream = new PassThrough();
+    const { write } = stream;
+    stream.write = ((chunk: unknown) => write.call(stream, chunk as never, undefined as never)) as never;
+    return stream.resume();
+  },
+  "a request that waits in its agent's queue"(port) {
+    const agent = new http.Agent({ maxSockets: 1 });
+    const first = http.request({ port, agent, method: "POST" });
+    first.on("error", () => {});
+    first.write("x");
+    const queued = http.request({ port, agent, method: "POST" });
+    queued.on("error", () => {});
+    return queued;
+  },
+};
+
+describe.each(Object.entries(untrusted))("%s", (_, make) => {
+  test("gets a copy, and the blocks come back at once", async () => {
+    const server = await listen(net.createServer(() => {}));
+    const arena = new Arena();
+    const stream = make(server.port);
+    await settle();
+    await writeAndRelease(stream, arena.copyOf(pattern(100_000)));
+    expectDrained(arena);
+    new LeaseSink(stream).write(arena.copyOf(pattern(100_000)));
+    expectDrained(arena);
+    stream.destroy();
+    await server.close();
+  });
+
+  test("rejects once it is destroyed, and keeps nothing", async () => {
+    const server = await listen(net.createServer(() => {}));
+    const arena = new Arena();
+    const stream = make(server.port);
+    stream.on("error", () => {});
+    stream.destroy();
+    await settle();
+    await expect(writeAndRelease(stream, arena.copyOf(pattern(100)))).rejects.toThrow();
+    expectDrained(arena);
+    await server.close();
+  });
+});

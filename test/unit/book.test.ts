@@ -1,0 +1,804 @@
+/**
+ * The book through its exports. The debug build is loaded by AssemblyScript's loader,
+ * which makes a failed assert readable, and lays the layout open for the tests that
+ * damage it. What users get is the release build, so both run the same tests where
+ * that is possible. Random programs are in test/model/book.test.ts.
+ */
+
+import { runInNewContext } from "node:vm";
+import { instantiateSync } from "@assemblyscript/loader";
+import { describe, expect, test } from "vitest";
+import {
+  BOOK_BUILDS,
+  type Book,
+  blocksThatFit,
+  type DebugBook,
+  debugModule,
+  EXCHANGE_CAPACITY,
+  openBook,
+  PAGE_BYTES,
+  type Pair,
+  RUNS,
+  releaseModule,
+  SINGLE_BLOCKS,
+  SLAB_COUNT,
+  Status,
+} from "../book.js";
+
+const shifts = [12, 13, 14, 15, 16, 17, 18];
+const slabShift = 12;
+const slabBytes = 1 << slabShift;
+const MAX_SEGMENTS = 65536;
+
+function openDebug(mode: 0 | 1, shift = slabShift) {
+  const book = openBook("debug", mode, shift);
+  return { ...book, exports: book.exports as DebugBook };
+}
+
+describe("the release module", () => {
+  const sections = sectionsOf(releaseModule);
+
+  test("is under 4 KiB", () => {
+    expect(releaseModule.length).toBeLessThan(4096);
+  });
+
+  test("has no data segments, which would be written into the memory at instantiation, and no start function", () => {
+    expect(sections).toContain(10);
+    expect(sections).not.toContain(11);
+    expect(sections).not.toContain(12);
+    expect(sections).not.toContain(8);
+  });
+
+  test("imports nothing but the memory", () => {
+    const module = new WebAssembly.Module(releaseModule);
+    expect(WebAssembly.Module.imports(module)).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
+    expect(WebAssembly.Module.exports(module).every(({ kind }) => kind === "function")).toBe(true);
+  });
+});
+
+describe.each(BOOK_BUILDS)("size classes of the %s build", (build) => {
+  test.each(shifts)("waste less than 25 %% above 64 bytes, slabs of 1 << %i", (shift) => {
+    const { exports } = openBook(build, RUNS, shift);
+    const longest = (SLAB_COUNT - 1) << shift;
+    const count = exports.classCount();
+    expect(exports.blockBytes(0)).toBe(64);
+    for (let sizeClass = 0; sizeClass < count; sizeClass++) {
+      const block = exports.blockBytes(sizeClass);
+      const shortest = sizeClass === 0 ? 0 : exports.blockBytes(sizeClass - 1) + 1;
+      expect(exports.sizeClassOf(block)).toBe(sizeClass);
+      expect(exports.sizeClassOf(shortest)).toBe(sizeClass);
+      expect(block % 16).toBe(0);
+      if (sizeClass > 0) expect(block).toBeLessThan(shortest * 1.25);
+    }
+    expect(exports.blockBytes(count - 1)).toBe(longest);
+    for (const tooLong of [longest + 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) {
+      expect(exports.sizeClassOf(tooLong)).toBe(count);
+    }
+  });
+
+  test.each(shifts)("leave at most an eighth of a span unused, slabs of 1 << %i", (shift) => {
+    const { exports } = openBook(build, RUNS, shift);
+    for (let sizeClass = 0; sizeClass < exports.classCount(); sizeClass++) {
+      const span = exports.spanSlabs(sizeClass) << shift;
+      const block = exports.blockBytes(sizeClass);
+      expect(span).toBeGreaterThanOrEqual(block);
+      expect(span % block).toBeLessThanOrEqual(span / 8);
+      expect(span / block).toBeLessThanOrEqual(4096);
+    }
+  });
+
+  test("are 0 in number before init", () => {
+    const { exports } = openBook(build, RUNS, null);
+    expect(exports.classCount()).toBe(0);
+    expect(exports.sizeClassOf(1)).toBe(0);
+    expect(exports.blockBytes(0)).toBe(Status.BAD_CLASS);
+    expect(exports.spanSlabs(0)).toBe(Status.BAD_CLASS);
+  });
+
+  test("out of range are BAD_CLASS", () => {
+    const { exports } = openBook(build, RUNS);
+    for (const sizeClass of [-1, exports.classCount(), 2 ** 31 - 1, -(2 ** 31)]) {
+      expect(exports.blockBytes(sizeClass)).toBe(Status.BAD_CLASS);
+      expect(exports.spanSlabs(sizeClass)).toBe(Status.BAD_CLASS);
+    }
+  });
+});
+
+describe.each(BOOK_BUILDS)("segments of the %s build", (build) => {
+  test("init accepts slabs of 4 to 256 KiB, once", () => {
+    for (const shift of [-1, 0, 11, 19, 31, 32, 44, 2 ** 31 - 1]) {
+      const { exports } = openBook(build, RUNS, null);
+      expect(exports.init(shift, 0)).toBe(Status.BAD_LAYOUT);
+      expect(exports.init(12, 2)).toBe(Status.BAD_LAYOUT);
+      expect(exports.init(12, -1)).toBe(Status.BAD_LAYOUT);
+      expect(exports.init(12, 1)).toBe(Status.OK);
+      expect(exports.init(12, 1)).toBe(Status.BAD_LAYOUT);
+    }
+  });
+
+  test("nothing works before init, and nothing traps", () => {
+    const { exports } = openBook(build, RUNS, null);
+    expect(exports.addSegment(0)).toBe(Status.BAD_LAYOUT);
+    expect(exports.openRun(0, 0)).toBe(Status.BAD_SEGMENT);
+    expect(exports.takeBlocks(0, 1)).toBe(Status.WRONG_MODE);
+    expect(exports.recycle(0)).toBe(Status.BAD_SEGMENT);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("a base is a multiple of 64 from -4032 to 0", () => {
+    const { exports } = openBook(build, RUNS);
+    for (const base of [64, 1, -1, -63, -4096, -8192, 2 ** 31 - 64, -(2 ** 31)]) {
+      expect(exports.addSegment(base)).toBe(Status.BAD_LAYOUT);
+    }
+    for (let base = -4032; base <= 0; base += 64) {
+      const segment = exports.addSegment(base);
+      expect(exports.openRun(segment, 0)).toBe(base + slabBytes);
+    }
+    expect(exports.audit()).toBe(0);
+  });
+
+  test.each([
+    ["runs", RUNS],
+    ["single blocks", SINGLE_BLOCKS],
+  ] as const)("the lowest dropped number is used first, in a book of %s", (_mode, mode) => {
+    const { exports } = openBook(build, mode);
+    expect([0, 1, 2, 3].map(() => exports.addSegment(-64))).toEqual([0, 1, 2, 3]);
+    for (const segment of [2, 0]) expect(exports.dropSegment(segment)).toBe(Status.OK);
+    expect(exports.audit()).toBe(0);
+    expect(exports.dropSegment(2)).toBe(Status.BAD_SEGMENT);
+    expect([0, 1, 2].map(() => exports.addSegment(-128))).toEqual([0, 2, 4]);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("a number that is not in use is BAD_SEGMENT everywhere", () => {
+    for (const mode of [RUNS, SINGLE_BLOCKS] as const) {
+      const { exports, exchange } = openBook(build, mode);
+      exports.addSegment(0);
+      exports.addSegment(0);
+      exports.dropSegment(0);
+      for (const segment of [0, 2, -1, 65536, 2 ** 31 - 1, -(2 ** 31)]) {
+        expect(exports.dropSegment(segment)).toBe(Status.BAD_SEGMENT);
+        expect(exports.recycle(segment)).toBe(Status.BAD_SEGMENT);
+        expect(exports.freeSlabs(segment)).toBe(Status.BAD_SEGMENT);
+        expect(exports.classAt(segment, slabBytes)).toBe(Status.BAD_SEGMENT);
+        expect(exports.spanAt(segment, 1)).toBe(Status.BAD_SEGMENT);
+        if (mode === RUNS) expect(exports.openRun(segment, 0)).toBe(Status.BAD_SEGMENT);
+        else {
+          expect(exports.liveBlocks(segment)).toBe(Status.BAD_SEGMENT);
+          exchange().set([segment, slabBytes]);
+          expect(exports.giveBlocks(1)).toBe(Status.BAD_SEGMENT);
+        }
+      }
+    }
+  });
+
+  test("the book answers NO_BOOK_MEMORY when it cannot grow, and goes on", () => {
+    const { exports } = openBook(build, SINGLE_BLOCKS, 18, 8);
+    expect(exports.addSegment(0)).toBe(Status.NO_BOOK_MEMORY);
+    expect(exports.isBusy()).toBe(0);
+    const larger = openBook(build, SINGLE_BLOCKS, 18, 9);
+    expect(larger.exports.addSegment(0)).toBe(0);
+    expect(larger.exports.addSegment(0)).toBe(Status.NO_BOOK_MEMORY);
+    expect(larger.exports.dropSegment(0)).toBe(Status.OK);
+    expect(larger.exports.addSegment(-64)).toBe(0);
+    expect(larger.exports.audit()).toBe(0);
+  });
+
+  test("a book of runs holds 500 segments in its first page, and 65,536 at most", () => {
+    const { exports, memory } = openBook(build, RUNS);
+    for (let segment = 0; segment < 500; segment++) expect(exports.addSegment(0)).toBe(segment);
+    expect(memory.buffer.byteLength).toBe(PAGE_BYTES);
+    for (let segment = 500; segment < MAX_SEGMENTS; segment++) exports.addSegment(0);
+    expect(exports.addSegment(0)).toBe(Status.NO_BOOK_MEMORY);
+    expect(exports.openRun(MAX_SEGMENTS - 1, 0)).toBe(slabBytes);
+    expect(exports.audit()).toBe(0);
+  });
+});
+
+describe.each(BOOK_BUILDS)("runs of the %s build", (build) => {
+  test("fill a segment from slab 1 up, and never overlap the trap", () => {
+    for (const slabs of [1, 2, 3, 5, 16, 31, 32, 63]) {
+      const { exports } = openBook(build, RUNS);
+      const segment = exports.addSegment(-64);
+      const sizeClass = exports.sizeClassOf(slabs * slabBytes);
+      for (let slab = 1; slab + slabs <= SLAB_COUNT; slab += slabs) {
+        expect(exports.openRun(segment, sizeClass)).toBe(slab * slabBytes - 64);
+        expect(exports.audit()).toBe(0);
+      }
+      expect(exports.openRun(segment, sizeClass)).toBe(Status.NO_ROOM);
+      expect(exports.freeSlabs(segment)).toBe((SLAB_COUNT - 1) % slabs);
+    }
+  });
+
+  test("start again from slab 1 after recycle, whatever was handed out", () => {
+    const { exports } = openBook(build, RUNS);
+    const [segment, other] = [exports.addSegment(-64), exports.addSegment(-128)];
+    for (const sizeClass of [0, 9, 30, 2]) exports.openRun(segment, sizeClass);
+    exports.openRun(other, 0);
+    expect(exports.recycle(segment)).toBe(Status.OK);
+    expect(exports.freeSlabs(segment)).toBe(SLAB_COUNT - 1);
+    expect(exports.freeSlabs(other)).toBe(SLAB_COUNT - 2);
+    for (let slab = 0; slab < SLAB_COUNT; slab++) expect(exports.spanAt(segment, slab)).toBe(-1);
+    expect(exports.openRun(segment, 3)).toBe(slabBytes - 64);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("have a class at the start of each block and nowhere else", () => {
+    const { exports } = openBook(build, RUNS);
+    const segment = exports.addSegment(-192);
+    const classes = new Map<number, number>();
+    for (const sizeClass of [0, 5, 23, 24, exports.sizeClassOf(5 * slabBytes)]) {
+      const ptr = exports.openRun(segment, sizeClass);
+      const blocks = blocksThatFit(exports, sizeClass, slabShift);
+      expect(exports.spanAt(segment, (ptr + 192) / slabBytes)).toBe((sizeClass << 16) | blocks);
+      for (let each = 0; each < blocks; each++) classes.set(ptr + each * exports.blockBytes(sizeClass), sizeClass);
+    }
+    const end = (SLAB_COUNT + 1) * slabBytes;
+    for (let ptr = -slabBytes; ptr < end; ptr++) {
+      const expected = classes.get(ptr);
+      const found = exports.classAt(segment, ptr);
+      if (expected === undefined ? found >= 0 : found !== expected) expect.fail(`class ${found} at ${ptr}`);
+    }
+    expect(exports.classAt(segment, 16)).toBe(Status.BAD_ADDRESS);
+    expect(exports.classAt(segment, slabBytes - 192 + 8)).toBe(Status.BAD_ADDRESS);
+    expect(exports.classAt(segment, slabBytes - 192 + 16)).toBe(Status.NOT_LIVE);
+    expect(exports.classAt(segment, 63 * slabBytes)).toBe(Status.NOT_LIVE);
+    expect(exports.classAt(segment, 64 * slabBytes)).toBe(Status.BAD_ADDRESS);
+  });
+
+  test("are refused for a class out of range", () => {
+    const { exports } = openBook(build, RUNS);
+    exports.addSegment(0);
+    for (const sizeClass of [-1, exports.classCount(), 2 ** 31 - 1]) {
+      expect(exports.openRun(0, sizeClass)).toBe(Status.BAD_CLASS);
+    }
+    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
+  });
+
+  test("are refused in a book of single blocks, and single blocks in a book of runs", () => {
+    const blocks = openBook(build, SINGLE_BLOCKS).exports;
+    blocks.addSegment(0);
+    expect(blocks.openRun(0, 0)).toBe(Status.WRONG_MODE);
+    const runs = openBook(build, RUNS).exports;
+    runs.addSegment(0);
+    expect(runs.takeBlocks(0, 1)).toBe(Status.WRONG_MODE);
+    expect(runs.giveBlocks(1)).toBe(Status.WRONG_MODE);
+    expect(runs.liveBlocks(0)).toBe(Status.WRONG_MODE);
+  });
+});
+
+describe.each(BOOK_BUILDS)("single blocks of the %s build", (build) => {
+  function open(bases: number[] = [-64]) {
+    const book = openBook(build, SINGLE_BLOCKS);
+    for (const base of bases) book.exports.addSegment(base);
+    return book;
+  }
+
+  test("cover all segments once, then there is no room, and all come again once given back", () => {
+    const book = open([-64, -4032, 0]);
+    const { exports } = book;
+    for (const byteLength of [64, 80, 1024, slabBytes, 5 * slabBytes, 63 * slabBytes]) {
+      const sizeClass = exports.sizeClassOf(byteLength);
+      const blocks = takeAll(book, sizeClass);
+      const spans = Math.floor((SLAB_COUNT - 1) / exports.spanSlabs(sizeClass));
+      expect(blocks.length).toBe(3 * spans * blocksThatFit(exports, sizeClass, slabShift));
+      expect(new Set(blocks.map(String)).size).toBe(blocks.length);
+      expect(exports.audit()).toBe(0);
+      expect(exports.takeBlocks(sizeClass, 1)).toBe(Status.NO_ROOM);
+      giveAll(book, blocks);
+      expect([0, 1, 2].map((segment) => exports.freeSlabs(segment))).toEqual([63, 63, 63]);
+      expect([0, 1, 2].map((segment) => exports.liveBlocks(segment))).toEqual([0, 0, 0]);
+      expect(exports.audit()).toBe(0);
+    }
+  });
+
+  test("that were given back last are taken first", () => {
+    const book = open();
+    const blocks = book.take(0, 4);
+    book.give([blocks[1], blocks[3]] as Pair[]);
+    book.give([blocks[2] as Pair]);
+    expect(book.take(0, 3)).toEqual([blocks[2], blocks[1], blocks[3]]);
+  });
+
+  test("come from segments that already have a span of the class before a new span is opened", () => {
+    const book = open([0, 0]);
+    const full = takeAll(book, 24);
+    const inLast = full.filter(([segment]) => segment === 1);
+    book.give(inLast.slice(5, 6));
+    expect(book.take(24, 8)).toEqual(inLast.slice(5, 6));
+    expect(book.exports.audit()).toBe(0);
+  });
+
+  test("return their slabs with the last block of a span, and another class takes these", () => {
+    const book = open();
+    const { exports } = book;
+    const blocks = takeAll(book, 0);
+    const other = exports.sizeClassOf(slabBytes);
+    expect(exports.takeBlocks(other, 1)).toBe(Status.NO_ROOM);
+    const inFirstSlab = blocks.filter(([, ptr]) => ptr + 64 < 2 * slabBytes);
+    book.give(inFirstSlab.slice(1));
+    expect(exports.freeSlabs(0)).toBe(0);
+    expect(exports.spanAt(0, 1)).toBe(1);
+    book.give(inFirstSlab.slice(0, 1));
+    expect(exports.freeSlabs(0)).toBe(1);
+    expect(exports.spanAt(0, 1)).toBe(-1);
+    expect(book.take(other, 1)).toEqual([[0, slabBytes - 64]]);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("are taken where a long run of slabs is, past segments with short ones", () => {
+    const book = open([0, 0, 0]);
+    const { exports } = book;
+    const slab = exports.sizeClassOf(slabBytes);
+    const blocks = takeAll(book, slab);
+    const alternate = blocks.filter(([segment, ptr]) => segment < 2 && (ptr / slabBytes) % 2 === 0);
+    giveAll(book, alternate);
+    expect(exports.takeBlocks(exports.sizeClassOf(2 * slabBytes), 1)).toBe(Status.NO_ROOM);
+    giveAll(
+      book,
+      blocks.filter(([segment]) => segment === 2),
+    );
+    const long = book.take(exports.sizeClassOf(5 * slabBytes), 128);
+    expect(long.map(([segment]) => segment)).toEqual(new Array(12).fill(2));
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("have a class at their start while they are live, and nothing else has", () => {
+    const book = open([-192]);
+    const { exports } = book;
+    const live = new Map<number, number>();
+    for (const sizeClass of [0, 1, 2, 5, 9, 24, 26, 30]) {
+      const [first, ...others] = book.take(sizeClass, 3) as [Pair, Pair, Pair];
+      book.give([first]);
+      for (const [, ptr] of others) live.set(ptr, sizeClass);
+    }
+    for (let ptr = -slabBytes; ptr < (SLAB_COUNT + 1) * slabBytes; ptr++) {
+      const found = exports.classAt(0, ptr);
+      const expected = live.get(ptr);
+      if (expected === undefined ? found >= 0 : found !== expected) expect.fail(`class ${found} at ${ptr}`);
+    }
+  });
+
+  test("are refused for a count or a class out of range", () => {
+    const { exports } = open();
+    for (const count of [-1, EXCHANGE_CAPACITY + 1, 2 ** 31 - 1, -(2 ** 31)]) {
+      expect(exports.takeBlocks(0, count)).toBe(Status.BAD_COUNT);
+      expect(exports.giveBlocks(count)).toBe(Status.BAD_COUNT);
+    }
+    for (const sizeClass of [-1, exports.classCount(), 2 ** 31 - 1]) {
+      expect(exports.takeBlocks(sizeClass, 1)).toBe(Status.BAD_CLASS);
+    }
+    expect(exports.takeBlocks(0, 0)).toBe(0);
+    expect(exports.giveBlocks(0)).toBe(Status.OK);
+    expect(exports.takeBlocks(0, EXCHANGE_CAPACITY)).toBe(EXCHANGE_CAPACITY);
+    expect(exports.giveBlocks(EXCHANGE_CAPACITY)).toBe(Status.OK);
+    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
+  });
+
+  const [A, B] = [slabBytes - 64, slabBytes] as const;
+  test.each<[string, number, Pair[]]>([
+    [
+      "stands there twice",
+      Status.NOT_LIVE,
+      [
+        [0, A],
+        [0, B],
+        [0, A],
+      ],
+    ],
+    [
+      "was given back before",
+      Status.NOT_LIVE,
+      [
+        [0, A],
+        [0, B + 64],
+      ],
+    ],
+    [
+      "was never handed out",
+      Status.NOT_LIVE,
+      [
+        [0, A],
+        [0, B + 4 * 64],
+      ],
+    ],
+    [
+      "starts inside a block",
+      Status.NOT_LIVE,
+      [
+        [0, A],
+        [0, A + 16],
+      ],
+    ],
+    [
+      "starts where no block can",
+      Status.BAD_ADDRESS,
+      [
+        [0, A],
+        [0, A + 8],
+      ],
+    ],
+    [
+      "lies in the trap",
+      Status.BAD_ADDRESS,
+      [
+        [0, A],
+        [0, 64],
+      ],
+    ],
+    [
+      "lies behind the slabs",
+      Status.BAD_ADDRESS,
+      [
+        [0, A],
+        [0, SLAB_COUNT * slabBytes],
+      ],
+    ],
+    [
+      "has a pointer above 2 GiB",
+      Status.BAD_ADDRESS,
+      [
+        [0, A],
+        [0, 2 ** 32 - 64],
+      ],
+    ],
+    [
+      "names no segment",
+      Status.BAD_SEGMENT,
+      [
+        [0, A],
+        [1, A],
+      ],
+    ],
+    [
+      "names a segment above 2 Gi",
+      Status.BAD_SEGMENT,
+      [
+        [0, A],
+        [2 ** 32 - 1, A],
+      ],
+    ],
+  ])("none is taken back if one %s", (_what, status, pairs) => {
+    const book = open();
+    const blocks = book.take(0, 4) as [Pair, Pair, Pair, Pair];
+    expect(blocks.slice(0, 2)).toEqual([
+      [0, A],
+      [0, B],
+    ]);
+    book.give([blocks[2]]);
+    const before = book.bytesOutsideExchange();
+    book.write(pairs);
+    expect(book.exports.giveBlocks(pairs.length)).toBe(status);
+    expect(Buffer.compare(book.bytesOutsideExchange(), before)).toBe(0);
+    expect(book.exports.liveBlocks(0)).toBe(3);
+    expect(book.exports.audit()).toBe(0);
+  });
+
+  test.each(["recycled", "dropped and entered again"] as const)("are all gone once their segment was %s", (how) => {
+    const book = open([-64, -128]);
+    const { exports } = book;
+    const sizeClasses = [0, 3, 9, 24, 26];
+    const blocks = sizeClasses.flatMap((sizeClass) => book.take(sizeClass, 40));
+    const kept = blocks.filter(([segment]) => segment === 1);
+    const gone = blocks.filter(([segment]) => segment === 0);
+    expect(gone.length).toBeGreaterThan(0);
+    if (how === "recycled") expect(exports.recycle(0)).toBe(Status.OK);
+    else {
+      expect(exports.dropSegment(0)).toBe(Status.OK);
+      expect(exports.audit()).toBe(0);
+      expect(exports.addSegment(-64)).toBe(0);
+    }
+    expect(exports.audit()).toBe(0);
+    expect(exports.liveBlocks(0)).toBe(0);
+    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
+    for (const [, ptr] of gone) expect(exports.classAt(0, ptr)).toBe(Status.NOT_LIVE);
+    giveAll(book, kept);
+    expect(takeAll(book, 0).length).toBe((2 * (SLAB_COUNT - 1) * slabBytes) / 64);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("are found in thousands of segments", () => {
+    const book = open(new Array(3000).fill(0));
+    const { exports } = book;
+    const whole = exports.sizeClassOf(63 * slabBytes);
+    const blocks = takeAll(book, whole);
+    expect(blocks.map(([segment]) => segment)).toEqual([...blocks.keys()]);
+    book.give([blocks[2500] as Pair, blocks[70] as Pair]);
+    expect(book.take(whole, 9).map(([segment]) => segment)).toEqual([70, 2500]);
+    expect(exports.audit()).toBe(0);
+  });
+});
+
+describe("a call that was cut off half way", () => {
+  const { exports, write } = openDebug(SINGLE_BLOCKS);
+  exports.addSegment(0);
+  exports.takeBlocks(0, 2);
+  const before = [exports.freeSlabs(0), exports.liveBlocks(0), exports.spanAt(0, 1), exports.classAt(0, slabBytes)];
+  exports.cutOff();
+
+  test.each<[keyof Book, number[]]>([
+    ["init", [12, 1]],
+    ["addSegment", [0]],
+    ["dropSegment", [0]],
+    ["openRun", [0, 0]],
+    ["recycle", [0]],
+    ["takeBlocks", [0, 1]],
+    ["giveBlocks", [1]],
+  ])("makes %s answer BUSY, and change nothing", (name, args) => {
+    write([[0, slabBytes]]);
+    expect(exports.isBusy()).toBe(1);
+    for (let each = 0; each < 2; each++) {
+      expect((exports[name] as (...args: number[]) => number)(...args)).toBe(Status.BUSY);
+    }
+    expect(exports.isBusy()).toBe(1);
+    expect([exports.freeSlabs(0), exports.liveBlocks(0), exports.spanAt(0, 1), exports.classAt(0, slabBytes)]).toEqual(
+      before,
+    );
+    expect(exports.audit()).toBe(0);
+  });
+
+  test.each([
+    ["runs", RUNS],
+    ["single blocks", SINGLE_BLOCKS],
+  ] as const)(
+    "is always noticed: after a vm timeout in a book of %s the audit is clean, or it is busy",
+    (_name, mode) => {
+      let cut = 0;
+      for (let round = 0; round < 150; round++) {
+        const { exports, write } = openBook("release", mode);
+        for (let segment = 0; segment < 40; segment++) exports.addSegment(-64);
+        const program =
+          mode === RUNS
+            ? "for (let s = 0; ; s = (s + 1) % 40) { while (exports.openRun(s, s) > 0); exports.recycle(s); }"
+            : "for (let c = 0; ; c = (c + 1) % 40) { const n = exports.takeBlocks(c, 128); exports.giveBlocks(n >> (c & 1)); if (n < 9) exports.recycle(c); }";
+        expect(() => runInNewContext(program, { exports }, { timeout: 2 })).toThrow(/timed out/);
+        if (exports.isBusy() === 0) {
+          expect(exports.audit()).toBe(0);
+          continue;
+        }
+        cut++;
+        write([[0, 0]]);
+        expect(exports.recycle(0)).toBe(Status.BUSY);
+        // What a torn book says need not be right, but it answers.
+        exports.audit();
+        for (let segment = -1; segment < 41; segment++) {
+          exports.classAt(segment, slabBytes);
+          exports.spanAt(segment, 1);
+          exports.freeSlabs(segment);
+          exports.liveBlocks(segment);
+        }
+      }
+      console.log(`cut off half way: ${cut} of 150`);
+    },
+  );
+});
+
+describe("audit names", () => {
+  /** A book with live and free blocks of many classes in two segments, and number 1 dropped. */
+  function busyBook() {
+    const book = openDebug(SINGLE_BLOCKS);
+    for (let segment = 0; segment < 3; segment++) book.exports.addSegment(-64 * segment);
+    for (let round = 0; round < 60; round++) {
+      const blocks = book.take(round % 12, 20);
+      book.give(blocks.filter((_, each) => each % 3 !== 0));
+    }
+    book.exports.dropSegment(1);
+    expect(book.exports.audit()).toBe(0);
+    return book;
+  }
+
+  /** Damages one field, expects the code, and undoes it. */
+  function damage(book: ReturnType<typeof busyBook>, bytes: 1 | 2 | 4 | 8, at: number, value: number | bigint) {
+    const view = new DataView(book.memory.buffer);
+    const before = view.getBigUint64(at, true);
+    if (bytes === 1) view.setUint8(at, Number(value));
+    else if (bytes === 2) view.setUint16(at, Number(value), true);
+    else if (bytes === 4) view.setUint32(at, Number(value), true);
+    else view.setBigUint64(at, BigInt(value), true);
+    const found = book.exports.audit();
+    view.setBigUint64(at, before, true);
+    expect(book.exports.audit()).toBe(0);
+    return { invariant: found >> 24, segment: (found >> 8) & 0xffff, slab: found & 0xff };
+  }
+
+  const book = busyBook();
+  const { exports } = book;
+  const field = (name: keyof DebugBook) => (exports[name] as { value: number }).value;
+  const freeMap = exports.segmentPtr(0) + field("FREE_MAP");
+  const headMap = exports.segmentPtr(0) + field("HEAD_MAP");
+  const view = new DataView(book.memory.buffer);
+  const map = view.getBigUint64(freeMap, true);
+  const heads = view.getBigUint64(headMap, true);
+  const last = lowestBit(map) - 1; // the last slab of the last span below the free slabs
+
+  test.each<[string, () => object, object]>([
+    ["the trap, free", () => damage(book, 8, freeMap, map | 1n), { slab: 0 }],
+    ["the trap, a head", () => damage(book, 8, headMap, heads | 1n), { slab: 0 }],
+    ["a span with a free slab", () => damage(book, 8, freeMap, map | 2n), { slab: 1 }],
+    ["a slab of no span that is not free", () => damage(book, 8, freeMap, map & (map - 1n)), { slab: last + 1 }],
+    ["a span without its head", () => damage(book, 8, headMap, heads & ~2n), { slab: 1 }],
+    ["a free slab that is a head", () => damage(book, 8, headMap, heads | (1n << 63n)), { slab: 63 }],
+    [
+      "a class that there is not",
+      () => damage(book, 1, exports.segmentPtr(0) + field("CLASSES") + 1, 200),
+      { slab: 1 },
+    ],
+    ["a span past the end", () => damage(book, 1, exports.segmentPtr(0) + field("CLASSES") + 1, 115), { slab: 1 }],
+  ])("B1 for %s", (_what, act, where) => {
+    expect(act()).toEqual({ invariant: 1, segment: 0, ...where });
+  });
+
+  // A span with live and free blocks, its record, and its first free block's link.
+  const span = Array.from({ length: SLAB_COUNT }, (_, slab) => slab).find((slab) => {
+    const found = exports.spanAt(0, slab);
+    return found >= 0 && (found & 0xffff) > 1 && (found & 0xffff) + 2 < blocksThatFit(exports, found >> 16, slabShift);
+  }) as number;
+  const sizeClass = exports.spanAt(0, span) >> 16;
+  const record = exports.spanPtr(0, span);
+  const [freeHead, live, capacity] = (["FREE_HEAD", "LIVE", "CAPACITY"] as const).map(
+    (name) => record + field(name),
+  ) as [number, number, number];
+  const linkOf = (index: number) => exports.linkPtr(0, span * slabBytes + index * exports.blockBytes(sizeClass));
+  const u16 = (at: number) => view.getUint16(at, true);
+  const firstFree = u16(freeHead);
+
+  test.each<[string, () => object]>([
+    ["a free list that starts nowhere", () => damage(book, 2, freeHead, 0x1fff)],
+    ["a free list that starts at its end", () => damage(book, 2, freeHead, u16(capacity))],
+    ["a free list that is a cycle", () => damage(book, 2, linkOf(firstFree), 0x1fff)],
+    ["a free list that leads out of the span", () => damage(book, 2, linkOf(firstFree), 0x0fff)],
+    ["a free block that says it is live", () => damage(book, 2, linkOf(firstFree), 0x8000 | sizeClass)],
+    ["a live count too high", () => damage(book, 2, live, u16(live) + 1)],
+    ["a live count too low", () => damage(book, 2, live, u16(live) - 1)],
+    ["a span without live blocks", () => damage(book, 2, live, 0)],
+    ["a capacity that is not the class's", () => damage(book, 2, capacity, u16(capacity) + 1)],
+  ])("B2 for %s", (_what, act) => {
+    expect(act()).toEqual({ invariant: 2, segment: 0, slab: span });
+  });
+
+  test.each<[string, () => object, number]>([
+    ["a live block that does not say so", () => damage(book, 2, linkOf(liveIndex()), 0), span],
+    ["a live block of another class", () => damage(book, 2, linkOf(liveIndex()), u16(linkOf(liveIndex())) ^ 1), span],
+    [
+      "a live block that starts elsewhere",
+      () => damage(book, 2, linkOf(liveIndex()), u16(linkOf(liveIndex())) ^ 0x80),
+      span,
+    ],
+    ["a live link in a free slab", () => damage(book, 2, exports.linkPtr(0, 63 * slabBytes), 0x8000), 63],
+    ["a live link in the trap", () => damage(book, 2, exports.linkPtr(0, 64), 0x8000), 0],
+  ])("B3 for %s", (_what, act, slab) => {
+    expect(act()).toEqual({ invariant: 3, segment: 0, slab });
+  });
+
+  test.each<[string, () => object, object]>([
+    ["a class head that leads nowhere", () => damage(book, 4, exports.classHeadPtr(0), 0), {}],
+    ["a class head beyond all segments", () => damage(book, 4, exports.classHeadPtr(0), 0xffff_ffff), {}],
+    ["a class head of a dropped segment", () => damage(book, 4, exports.classHeadPtr(0), 64 + 1), {}],
+    ["a class head of another class", () => damage(book, 4, exports.classHeadPtr(0), u32(exports.classHeadPtr(1))), {}],
+    ["a span of no room in a list", () => damage(book, 4, exports.classHeadPtr(20), 1), {}],
+    ["a span that names a wrong one before it", () => damage(book, 4, record + field("PREV"), 63), {}],
+    ["a list that is a cycle", () => damage(book, 4, record + field("NEXT"), span), { slab: span }],
+  ])("B4 for %s", (_what, act, where) => {
+    expect(act()).toEqual({ invariant: 4, segment: 0, slab: 0, ...where });
+  });
+
+  test("B5 for a segment whose live blocks are counted wrong", () => {
+    const at = exports.segmentPtr(2) + field("LIVE_BLOCKS");
+    expect(damage(book, 4, at, u32(at) + 1)).toEqual({ invariant: 5, segment: 2, slab: 0 });
+  });
+
+  test.each<[string, () => object, number]>([
+    ["a free slab that the room map hides", () => damage(book, 1, exports.roomBytePtr(2), 0), 0],
+    ["a dropped segment with free slabs", () => damage(book, 8, exports.segmentPtr(1) + field("FREE_MAP"), 2n), 1],
+  ])("B6 for %s", (_what, act, segment) => {
+    expect(act()).toEqual({ invariant: 6, segment, slab: 0 });
+  });
+
+  test("B7 for a number out of use that the search for one would miss", () => {
+    const inUse = exports.segmentPtr(0) + field("IN_USE");
+    expect(damage(book, 1, inUse, 0)).toEqual({ invariant: 7, segment: 0, slab: 0 });
+  });
+
+  test("something for every bit of a segment's maps, of a span's counts and of the lists", () => {
+    const missed: string[] = [];
+    const flip = (what: string, at: number, bits: number) => {
+      for (let bit = 0; bit < bits; bit++) {
+        const byte = at + (bit >> 3);
+        const before = view.getUint8(byte);
+        view.setUint8(byte, before ^ (1 << (bit & 7)));
+        if (exports.audit() === 0) missed.push(`${what} bit ${bit}`);
+        view.setUint8(byte, before);
+      }
+    };
+    flip("free map", freeMap, 64);
+    flip("head map", headMap, 64);
+    flip("live blocks", exports.segmentPtr(0) + field("LIVE_BLOCKS"), 32);
+    flip("prev", record + field("PREV"), 32);
+    flip("next", record + field("NEXT"), 32);
+    flip("counts", record + field("FREE_HEAD"), 48);
+    for (let each = 0; each < exports.classCount(); each++) flip(`class head ${each}`, exports.classHeadPtr(each), 32);
+    expect(missed).toEqual([]);
+    expect(exports.audit()).toBe(0);
+  });
+
+  test("the audit ends whatever the book's memory holds", () => {
+    let random = 12345;
+    for (let round = 0; round < 300; round++) {
+      const { memory, exports } = busyBook();
+      const bytes = new Uint8Array(memory.buffer);
+      const from = exports.classHeadPtr(0);
+      const to = exports.linkPtr(2, 63 * slabBytes);
+      for (let each = 0; each < 1 + round * 4; each++) {
+        random = (Math.imul(random, 1103515245) + 12345) >>> 0;
+        const at = from + (random % (round % 2 === 0 ? to - from : 600));
+        bytes[at] = random >>> 24;
+      }
+      exports.audit();
+    }
+  });
+
+  function liveIndex(): number {
+    return Array.from({ length: u16(capacity) }, (_, index) => index).find(
+      (index) => (u16(linkOf(index)) & 0x8000) !== 0,
+    ) as number;
+  }
+
+  function u32(at: number): number {
+    return view.getUint32(at, true);
+  }
+});
+
+describe("both sides of the boundary agree", () => {
+  test("on the numbers that cross it", () => {
+    const module = instantiateSync(debugModule, {
+      env: { memory: new WebAssembly.Memory({ initial: 1 }) },
+    }).exports as unknown as Record<string, WebAssembly.Global>;
+    const numbers = { ...Status, EXCHANGE_CAPACITY, SLAB_COUNT, MAX_SEGMENTS };
+    for (const [name, value] of Object.entries(numbers)) expect([name, module[name]?.value]).toEqual([name, value]);
+  });
+
+  test("on the exports: the debug build has all of the release build's", () => {
+    const names = (bytes: Uint8Array) =>
+      WebAssembly.Module.exports(new WebAssembly.Module(bytes as BufferSource)).map(({ name }) => name);
+    expect(names(debugModule)).toEqual(expect.arrayContaining(names(releaseModule)));
+  });
+});
+
+function takeAll(book: ReturnType<typeof openBook>, sizeClass: number): Pair[] {
+  const blocks: Pair[] = [];
+  for (;;) {
+    const taken = book.take(sizeClass, EXCHANGE_CAPACITY);
+    if (taken.length === 0) return blocks;
+    blocks.push(...taken);
+  }
+}
+
+function giveAll(book: ReturnType<typeof openBook>, blocks: readonly Pair[]): void {
+  for (let from = 0; from < blocks.length; from += 100) book.give(blocks.slice(from, from + 100));
+}
+
+function lowestBit(map: bigint): number {
+  let bit = 0;
+  while (((map >> BigInt(bit)) & 1n) === 0n) bit++;
+  return bit;
+}
+
+/** Ids of the sections of a WebAssembly module. */
+function sectionsOf(bytes: Uint8Array): number[] {
+  const ids: number[] = [];
+  let at = 8;
+  const number = () => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = bytes[at++] as number;
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    ids.push(bytes[at++] as number);
+    const length = number();
+    at += length;
+  }
+  return ids;
+}

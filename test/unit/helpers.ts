@@ -1,0 +1,183 @@
+/**
+ * Stand-ins for what a part is given: an owner for a lease, a table of memories, a host
+ * for a store. They show what they were asked, and can be made to fail in the middle.
+ */
+
+import { readFileSync } from "node:fs";
+import { expect } from "vitest";
+import { Lease } from "../../src/lease/lease.ts";
+import type { BlockOwner, LeaseOrigin, LinearMemory } from "../../src/lease/owner.ts";
+import type { LeaseSource } from "../../src/lease/source.ts";
+import { type Book, type Memory, resolveModule } from "../../src/memory/abi.ts";
+import { type Account, AccountTable } from "../../src/memory/account.ts";
+import { Budget } from "../../src/memory/budget.ts";
+import { type Store, type StoreHost, WipePolicy } from "../../src/stores/store.ts";
+import { SEGMENT_BYTES } from "../helpers.ts";
+
+/** The owner of blocks of 1024 bytes in one buffer. */
+export class FakeOwner implements BlockOwner {
+  readonly origin: LeaseOrigin = "arena";
+  readonly memory: LinearMemory | undefined = undefined;
+  readonly place = {};
+  readonly buffer = new ArrayBuffer(16384);
+  closed = false;
+  /** Leases that ended, as `[ptr, byteLength]`. */
+  readonly ends: [number, number][] = [];
+  readonly resizes: [number, number][] = [];
+  trapLooks = 0;
+  /** What `ended` throws. */
+  error: Error | undefined;
+  /** Where a lease that moves goes. */
+  target: FakeOwner | undefined;
+
+  get source() {
+    return {
+      acquireUnzeroed: (byteLength: number): Lease => {
+        if (this.target === undefined) throw new Error("no room");
+        return this.target.lease(byteLength, 2048);
+      },
+    };
+  }
+
+  ended(ptr: number, byteLength: number): void {
+    this.ends.push([ptr, byteLength]);
+    if (this.error !== undefined) throw this.error;
+  }
+
+  blockBytes(): number {
+    return 1024;
+  }
+
+  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.buffer, ptr, byteLength);
+  }
+
+  resized(from: number, to: number): void {
+    this.resizes.push([from, to]);
+  }
+
+  inspectTrap(): void {
+    this.trapLooks++;
+  }
+
+  lease(byteLength: number, ptr = 0): Lease {
+    return new Lease(this.view(ptr, byteLength), this, ptr, byteLength);
+  }
+}
+
+/** A table under a cap of `segments` of the shortest segments. */
+export function openTable(segments = 4) {
+  const heard = { collected: [] as Account[], revoked: [] as Account[] };
+  /** Called in the middle of a revocation, when the views are dead. */
+  const stops: { onRevoked?: () => void } = {};
+  const table = new AccountTable(new Budget(segments * SEGMENT_BYTES), {
+    collected: (account) => heard.collected.push(account),
+    revoked: (account) => {
+      heard.revoked.push(account);
+      stops.onRevoked?.();
+    },
+  });
+  return { table, heard, stops };
+}
+
+/** The host of a store, which the store to serve from is told afterwards. */
+export class FakeHost implements StoreHost {
+  readonly policy: WipePolicy;
+  readonly dirtyAt: number[] = [];
+  readonly strayAt: number[] = [];
+  roomsMade = 0;
+  store: Store | undefined;
+
+  constructor(wipes = false) {
+    this.policy = new WipePolicy(wipes);
+  }
+
+  get source(): LeaseSource {
+    return {
+      acquire: (byteLength) => present(this.store?.acquire(byteLength)),
+      acquireUnzeroed: (byteLength) => present(this.store?.acquireUnzeroed(byteLength)),
+    };
+  }
+
+  roomMade(): void {
+    this.roomsMade++;
+  }
+
+  dirty(_account: Account, byteOffset: number): void {
+    this.dirtyAt.push(byteOffset);
+  }
+
+  strayWrite(_account: Account, byteOffset: number): void {
+    this.strayAt.push(byteOffset);
+  }
+}
+
+export const arenaModule = resolveModule(undefined);
+
+/** The number constants of a file of the module's sources, which only its own compiler can read. */
+export function constantsOf(file: "layout" | "status"): Record<string, number> {
+  const source = readFileSync(new URL(`../../assembly/${file}.ts`, import.meta.url), "utf8");
+  const found = source.matchAll(/^export const (\w+): \w+ = (-?\w+);/gm);
+  return Object.fromEntries([...found].map(([, name = "", value = ""]) => [name, Number(value)]));
+}
+
+/** `value`, which the test knows to be there. */
+export function present<T>(value: T | null | undefined): T {
+  if (value === null || value === undefined) throw new Error("expected a value");
+  return value;
+}
+
+/** Stopped in the middle, as a `vm` timeout would. */
+export class Stopped extends Error {}
+
+export function stop(): never {
+  throw new Stopped("stopped");
+}
+
+/** `fn` is stopped on its way. */
+export function expectStopped(fn: () => unknown): void {
+  expect(fn).toThrow(Stopped);
+}
+
+/** The book that the newest segment in `table` is entered in. */
+export function bookOf(table: AccountTable): Book {
+  const books = [...table.accounts].flatMap(({ entry }) => (entry === undefined ? [] : [entry.book]));
+  return present(books.at(-1));
+}
+
+/** `stop` runs after the book's export `name` did its work, once. */
+export function stopAfter(book: Book, name: keyof Book["exports"], fn: () => void = stop): void {
+  const exports = { ...book.exports };
+  const original = exports[name] as (...args: number[]) => number;
+  Reflect.set(exports, name, (...args: number[]) => {
+    Reflect.set(exports, name, original);
+    const answer = original(...args);
+    fn();
+    return answer;
+  });
+  Reflect.set(book, "exports", exports);
+}
+
+/** Sets the busy word of `book`, as a call does that is stopped half way. */
+export function tear(book: Book): void {
+  const { buffer, byteOffset } = book.exchange;
+  const { EXCHANGE = Number.NaN, BUSY_WORD = Number.NaN } = constantsOf("layout");
+  new Uint32Array(buffer, byteOffset - EXCHANGE + BUSY_WORD, 1)[0] = 1;
+  expect(book.exports.isBusy()).not.toBe(0);
+}
+
+/** No two of these leases have a byte in common. */
+export function expectApart(leases: readonly Lease[]): void {
+  const marks = new Map([...leases.entries()].map(([each, lease]) => [lease, each % 255]));
+  for (const [lease, mark] of marks) lease.bytes.fill(mark + 1);
+  for (const [lease, mark] of marks) expect(lease.bytes.every((byte) => byte === mark + 1)).toBe(true);
+}
+
+/** The owner of `lease`'s block, as its store made it. */
+export function ownerOf<T extends object>(table: AccountTable, lease: Lease): T & { readonly account: Account } {
+  for (const account of table.accounts) {
+    const owner = account.owner as (T & { memory?: Memory; account: Account }) | undefined;
+    if (owner !== undefined && owner.memory === (lease.memory as unknown)) return owner;
+  }
+  throw new Error("no account has the lease's memory");
+}

@@ -1,0 +1,96 @@
+/** The cap, and in which order idle memories are dropped for it. Plain objects stand for the stacks. */
+
+import { describe, expect, test } from "vitest";
+import { Budget, type IdleMemories } from "../../../src/memory/budget.ts";
+
+/** A stack of memories of 100 bytes that became idle at these times. */
+class FakeStack implements IdleMemories {
+  readonly since: number[];
+  shrinks = 0;
+  readonly #budget: Budget;
+
+  constructor(budget: Budget, ...since: number[]) {
+    this.since = since;
+    this.#budget = budget;
+    budget.enlist(this);
+  }
+
+  get byteLength(): number {
+    return 100 * this.since.length;
+  }
+
+  get coldestSince(): number {
+    return this.since[0] ?? Number.POSITIVE_INFINITY;
+  }
+
+  dropColdest(): boolean {
+    if (this.since.shift() === undefined) return false;
+    this.#budget.reservedBytes -= 100;
+    return true;
+  }
+
+  shrink(): void {
+    this.shrinks++;
+  }
+}
+
+describe("a budget", () => {
+  test("has room for what fits under the cap, without dropping anything", () => {
+    const budget = new Budget(1000);
+    const stack = new FakeStack(budget, 1);
+    budget.reservedBytes = 700;
+    expect(budget.makeRoom(300)).toBe(true);
+    expect(stack.since).toEqual([1]);
+  });
+
+  test("counts what is idle as headroom, to the byte", () => {
+    const budget = new Budget(1000);
+    new FakeStack(budget, 1, 2);
+    new FakeStack(budget, 3);
+    budget.reservedBytes = 1000;
+    expect([budget.idleBytes, budget.headroom]).toEqual([300, 300]);
+    expect(budget.makeRoom(301)).toBe(false);
+    expect(budget.makeRoom(300)).toBe(true);
+    expect([budget.reservedBytes, budget.idleBytes]).toEqual([700, 0]);
+  });
+
+  test("drops nothing for what would not fit with everything dropped", () => {
+    const budget = new Budget(1000);
+    const stack = new FakeStack(budget, 1, 2);
+    budget.reservedBytes = 1000;
+    expect(budget.makeRoom(201)).toBe(false);
+    expect(stack.since).toEqual([1, 2]);
+  });
+
+  test("drops the coldest of all stacks first, and no more than is needed", () => {
+    const budget = new Budget(1000);
+    const stacks = [new FakeStack(budget, 2, 5), new FakeStack(budget), new FakeStack(budget, 1, 9)];
+    budget.reservedBytes = 1000;
+    expect(budget.makeRoom(150)).toBe(true);
+    expect(stacks.map(({ since }) => since)).toEqual([[5], [], [9]]);
+    expect(budget.dropColdest()).toBe(true);
+    expect(stacks.map(({ since }) => since)).toEqual([[], [], [9]]);
+    expect([budget.dropColdest(), budget.dropColdest()]).toEqual([true, false]);
+  });
+
+  test("remembers the most that was reserved", () => {
+    const budget = new Budget(1000);
+    for (const reservedBytes of [100, 900, 300]) {
+      budget.reservedBytes = reservedBytes;
+      budget.noticePeak();
+    }
+    expect(budget.peakReservedBytes).toBe(900);
+  });
+
+  test("lets idle memories shrink every sixteenth time that the whole cap changed hands", () => {
+    const budget = new Budget(1000);
+    const stack = new FakeStack(budget);
+    for (let round = 0; round < 15; round++) budget.turnOver(1000);
+    budget.turnOver(999);
+    expect(stack.shrinks).toBe(0);
+    budget.turnOver(1);
+    expect(stack.shrinks).toBe(1);
+    for (let round = 0; round < 16; round++) budget.turnOver(1000);
+    expect(stack.shrinks).toBe(2);
+  });
+});
