@@ -28,7 +28,7 @@ import { Budget } from "./memory/budget.js";
 import { type ArenaOptions, checkTrace, resolveOptions, type Settings, type TraceLevel } from "./options.js";
 import { chooseStores, type Stores } from "./stores/choose.js";
 import { type Store, WipePolicy } from "./stores/store.js";
-import { WaitQueue, type Wish } from "./waiting.js";
+import { type RoomRequest, WaitQueue } from "./waiting.js";
 import { announce } from "./watch/announce.js";
 import { isAnnounced } from "./watch/channels.js";
 import { ArenaEventTarget } from "./watch/events.js";
@@ -103,7 +103,9 @@ export class Arena extends ArenaEventTarget {
       isOurs(arena) ? arena.#acquireUnzeroed(byteLength) : arena.acquire(byteLength);
     fillerWhenRoom = async (arena, byteLength, signal) => {
       const waits = { byteLengths: [byteLength], isZeroed: false };
-      const leases = isOurs(arena) ? await arena.#acquireAll(waits, signal) : await arena.acquireAsync([byteLength]);
+      const leases = isOurs(arena)
+        ? await arena.#acquireAll(waits, signal)
+        : await arena.acquireAsync([byteLength], { signal });
       const acquired = (): Lease => leases[0] as Lease;
       return new ByteFiller({ acquire: acquired, acquireUnzeroed: acquired }, byteLength);
     };
@@ -128,8 +130,8 @@ export class Arena extends ArenaEventTarget {
     });
     this.#sampler = new Sampler(settings.guardEvery, this.#tracer.every);
     this.#queue = new WaitQueue({
-      take: (wish) => this.#takeAll(wish),
-      hopeless: (wish) => this.#hopeless(wish.byteLengths),
+      take: (request) => this.#takeAll(request),
+      cannotServe: (request) => this.#cannotServe(request.byteLengths),
       liveLeases: () => countLive(this.#table).liveLeases,
       wake: () => this.#notices.wake(),
     });
@@ -386,7 +388,7 @@ export class Arena extends ArenaEventTarget {
    * mode. Those who wait are rejected. A second call does nothing.
    */
   [Symbol.dispose](): void {
-    if (this.#isDisposed) return;
+    // No early return: a second call ends what an overflow left of the first.
     this.#isDisposed = true;
     this.#longest = NONE;
     for (const store of this.#stores.all) store.dispose();
@@ -456,7 +458,7 @@ export class Arena extends ArenaEventTarget {
     const attempt = (): Lease | null => {
       const lease = isZeroed ? store.acquire(byteLength) : store.acquireUnzeroed(byteLength);
       if (lease !== null || store === short || spans === null || byteLength > spans.longestSpan) return lease;
-      return spans.acquireSpan(byteLength);
+      return spans.acquireSpan(byteLength, isZeroed);
     };
     return attempt() ?? (this.#yieldMemory() ? attempt() : null);
   }
@@ -484,24 +486,25 @@ export class Arena extends ArenaEventTarget {
     return lease;
   }
 
-  #acquireAll(wanted: Omit<Wish, "callSite">, signal: AbortSignalLike | undefined): Promise<Lease[]> {
+  #acquireAll(wanted: Omit<RoomRequest, "callSite">, signal: AbortSignalLike | undefined): Promise<Lease[]> {
     const { byteLengths } = wanted;
     const { maxBytes } = this.#table.budget;
     const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
-    const longest = Math.max(0, ...byteLengths);
+    const longest = byteLengths.reduce((most, byteLength) => Math.max(most, byteLength), 0);
     if (total > maxBytes || this.#stores.long.bytesFor([longest]) > maxBytes) throw neverFits(total, maxBytes);
-    const wish = { ...wanted, callSite: this.#tracer.callSite() };
+    const request = { ...wanted, callSite: this.#tracer.callSite() };
     if (this.#queue.length === 0) {
-      const leases = this.#takeAll(wish);
+      const leases = this.#takeAll(request);
       if (leases !== null) return Promise.resolve(leases);
-      const hopeless = this.#hopeless(byteLengths);
-      if (hopeless !== undefined) throw hopeless;
+      const error = this.#cannotServe(byteLengths);
+      if (error !== undefined) throw error;
     }
-    return this.#queue.waitForRoom(wish, signal);
+    return this.#queue.waitForRoom(request, signal);
   }
 
   /** All of these leases or, if they do not fit together, none of them. */
-  #takeAll({ byteLengths, isZeroed, callSite }: Wish): Lease[] | null {
+  #takeAll(request: RoomRequest, mayTrim = true): Lease[] | null {
+    const { byteLengths, isZeroed, callSite } = request;
     if (byteLengths.length > 1 && !this.#mayFit(byteLengths)) {
       // What leaked leases hold must become collectable while somebody waits for it.
       this.#yieldMemory();
@@ -514,7 +517,10 @@ export class Arena extends ArenaEventTarget {
         const lease = this.#attempt(byteLength, isZeroed || this.#policy.wipes);
         if (lease === null) {
           for (const each of leases) each.release();
-          return null;
+          if (leases.length === 0 || !mayTrim) return null;
+          // An idle memory longer than planned was taken. Without those, the plan holds.
+          this.#stores.long.trim();
+          return this.#takeAll(request, false);
         }
         leases.push(lease);
       }
@@ -530,8 +536,8 @@ export class Arena extends ArenaEventTarget {
     return short.bytesFor(inShort) + long.bytesFor(inLong) <= this.#table.budget.headroom;
   }
 
-  /** Why waiting is hopeless, once there was no room: nobody can make any. */
-  #hopeless(byteLengths: readonly number[]): ArenaError | undefined {
+  /** Why nobody can make room, once there was none. */
+  #cannotServe(byteLengths: readonly number[]): ArenaError | undefined {
     const { reservedBytes, maxBytes } = this.#table.budget;
     if (countLive(this.#table).liveLeases > 0) return undefined;
     const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);

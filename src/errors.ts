@@ -66,6 +66,13 @@ export function arenaExhausted(byteLength: number, reservedBytes: number, maxByt
   );
 }
 
+export function bookRefused(): ArenaError {
+  return new ArenaError(
+    "ERR_ARENA_EXHAUSTED",
+    "the engine has no memory left for another arena; dispose of arenas that are not used, or share one",
+  );
+}
+
 export function heapExhausted(byteLength: number, maxBytes: number, cause: unknown): ArenaError {
   return new ArenaError(
     "ERR_ARENA_EXHAUSTED",

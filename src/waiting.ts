@@ -15,16 +15,16 @@ import type { Lease } from "./lease/lease.js";
 /** What the queue asks of the arena. */
 export interface Room {
   /** Leases of all these lengths, or `null` and none of them. */
-  take(wish: Wish): Lease[] | null;
+  take(request: RoomRequest): Lease[] | null;
   /** Why nobody can ever make room for these lengths, asked when there is none. */
-  hopeless(wish: Wish): ArenaError | undefined;
+  cannotServe(request: RoomRequest): ArenaError | undefined;
   /** Leases out. */
   liveLeases(): number;
   /** The queue should be served soon. */
   wake(): void;
 }
 
-export interface Wish {
+export interface RoomRequest {
   readonly byteLengths: readonly number[];
   /** Whether the bytes are to be zero. */
   readonly isZeroed: boolean;
@@ -80,11 +80,11 @@ class Waiter<T> {
 }
 
 class RoomWaiter extends Waiter<Lease[]> {
-  readonly wish: Wish;
+  readonly request: RoomRequest;
 
-  constructor(wish: Wish, signal: AbortSignalLike | undefined) {
+  constructor(request: RoomRequest, signal: AbortSignalLike | undefined) {
     super(signal);
-    this.wish = wish;
+    this.request = request;
   }
 }
 
@@ -106,8 +106,8 @@ export class WaitQueue {
   /** Callers waiting for anything, room or drain. A plain field: asked at each release that may have made room. */
   waiters = 0;
 
-  waitForRoom(wish: Wish, signal: AbortSignalLike | undefined): Promise<Lease[]> {
-    return this.#enter(this.#queue, new RoomWaiter(wish, signal));
+  waitForRoom(request: RoomRequest, signal: AbortSignalLike | undefined): Promise<Lease[]> {
+    return this.#enter(this.#queue, new RoomWaiter(request, signal));
   }
 
   /** @param signal checked here. */
@@ -122,19 +122,16 @@ export class WaitQueue {
   serve(): void {
     for (const waiter of this.#queue) {
       // Its own listener may not have been called yet, if several wait with one signal.
-      if (waiter.signal?.aborted) {
-        this.#reject(this.#queue, waiter, waiter.signal.reason);
-        continue;
-      }
       let leases: Lease[] | null;
       try {
-        leases = this.#room.take(waiter.wish);
+        if (waiter.signal?.aborted) throw waiter.signal.reason;
+        leases = this.#room.take(waiter.request);
       } catch (error) {
         this.#reject(this.#queue, waiter, error);
         continue;
       }
       if (leases === null) {
-        const error = this.#room.hopeless(waiter.wish);
+        const error = this.#room.cannotServe(waiter.request);
         if (error === undefined) break;
         this.#reject(this.#queue, waiter, error);
       } else {
@@ -159,6 +156,8 @@ export class WaitQueue {
         // There may be room for the next one, which asked for less.
         this.#room.wake();
       });
+      // The caller's code may have run since the signal was first asked.
+      if (waiter.signal?.aborted) this.#reject(queue, waiter, waiter.signal.reason);
     } catch (error) {
       this.#reject(queue, waiter, error);
     }

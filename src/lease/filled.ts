@@ -53,15 +53,17 @@ export function leaseFilled(lease: Lease, write: FillFunction | AsyncFillFunctio
   let written: unknown;
   try {
     written = write(lease.bytes);
+    if (written === lease.byteLength) return lease;
+    if (isThenable(written)) {
+      return Promise.resolve(written).then(
+        (answer) => cut(lease, answer),
+        (error: unknown) => fail(lease, error),
+      );
+    }
   } catch (error) {
     return fail(lease, error);
   }
-  if (written === lease.byteLength) return lease;
-  if (!isThenable(written)) return cut(lease, written);
-  return Promise.resolve(written).then(
-    (answer) => cut(lease, answer),
-    (error: unknown) => fail(lease, error),
-  );
+  return cut(lease, written);
 }
 
 /** To the bytes that were written. */

@@ -184,11 +184,12 @@ export class Lease {
     if (byteLength > blockBytes || (isShorter && wastes(byteLength, blockBytes))) {
       if (this.#move(bytes, byteLength, isShorter)) return;
     }
-    const resized = isShorter ? subarrayOf(bytes, 0, byteLength) : owner.view(this.#ptr, byteLength);
+    const resized = owner.view(this.#ptr, byteLength);
     if (!isShorter) fillBytes(resized, 0, oldLength);
     this.#bytes = resized;
     this.#byteLength = byteLength;
-    owner.resized(oldLength, byteLength);
+    owner.resized(this.#ptr, oldLength, byteLength);
+    this.#tellWatches(owner);
   }
 
   /**
@@ -269,16 +270,19 @@ export class Lease {
 
   #releaseSlow(): void {
     if (this.#bytes === null) throw this.#released("release");
-    if (this.#owner?.closed) throw arenaDisposed("release");
     this.#bytes = null;
+    if (this.#owner?.closed) {
+      this.#owner = null;
+      throw arenaDisposed("release");
+    }
     if (this.#attachments === null || this.#attachments.pins === 0) this.#return();
   }
 
   /** The block of an ended lease goes back. */
   #return(): void {
     const owner = this.#owner;
-    if (owner === null || owner.closed) return;
     this.#owner = null;
+    if (owner === null || owner.closed) return;
     const watches = this.#attachments?.watches ?? [];
     try {
       owner.ended(this.#ptr, this.#byteLength);
@@ -316,10 +320,15 @@ export class Lease {
     this.#ptr = moved.#ptr;
     this.#byteLength = byteLength;
     moved.#bytes = moved.#owner = null;
+    this.#tellWatches(this.#held("resize"));
     // The moved block's own trace ends: the traces of this lease follow it.
     for (const watch of moved.#attachments?.watches ?? []) watch.ended(owner);
     owner.ended(oldPtr, oldLength);
     return true;
+  }
+
+  #tellWatches(owner: BlockOwner): void {
+    for (const watch of this.#attachments?.watches ?? []) watch.resized(owner, this.#ptr, this.#byteLength);
   }
 
   #held(action: string): BlockOwner {

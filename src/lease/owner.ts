@@ -35,7 +35,7 @@ export interface BlockOwner {
   /** A new view. Works after other code revoked the memory, too. */
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer>;
   /** The lease at `ptr` has `to` bytes instead of `from`. */
-  resized(from: number, to: number): void;
+  resized(ptr: number, from: number, to: number): void;
   /** Looks for a write below the first block; reports it, and clears it. */
   inspectTrap(): void;
 }
@@ -44,6 +44,8 @@ export interface BlockOwner {
 export interface LeaseWatch {
   /** Where the lease was acquired and released: lines for the end of a message. */
   readonly history: string;
+  /** The lease has another length, and perhaps another block. */
+  resized(owner: BlockOwner, ptr: number, byteLength: number): void;
   /** The lease has ended and its block was returned. */
   ended(owner: BlockOwner): void;
 }

@@ -8,7 +8,7 @@
  */
 
 import { Bytes, bufferByteLength } from "../builtins.js";
-import { invalidArgument, wasmUnavailable } from "../errors.js";
+import { bookRefused, invalidArgument, wasmUnavailable } from "../errors.js";
 import type { LinearMemory } from "../lease/owner.js";
 import { MODULE_BASE64 } from "../module.generated.js";
 
@@ -42,6 +42,11 @@ export interface BookExports {
   spanAt(segment: number, slab: number): number;
   audit(): number;
   isBusy(): number;
+}
+
+/** What `audit` of the book answers, in words. */
+export function describeAudit(found: number): string {
+  return `the book: invariant B${found >>> 24} is broken in segment ${(found >>> 8) & 0xffff} at slab ${found & 0xff}`;
 }
 
 /** Single blocks that cross the boundary in one call, at most. */
@@ -107,14 +112,12 @@ export class Book {
   readonly #exchangePtr: number;
   #exchange: Uint32Array;
 
-  /** @throws ArenaError `ERR_WASM_UNAVAILABLE`, `ERR_INVALID_ARGUMENT` if `module` is another module. */
+  /** @throws ArenaError `ERR_ARENA_EXHAUSTED` without memory, `ERR_INVALID_ARGUMENT` if `module` is another module. */
   constructor(module: object, slabShift: number, hasBlocks: boolean) {
-    const { Memory: WasmMemory, Instance } = wasm as typeof WebAssembly;
-    try {
-      this.#memory = new WasmMemory({ initial: 1, maximum: 65536 });
-    } catch (cause) {
-      throw wasmUnavailable(cause);
-    }
+    const { Instance } = wasm as typeof WebAssembly;
+    const memory = createMemory(1, 65536);
+    if (memory === null) throw bookRefused();
+    this.#memory = memory;
     let status: number;
     try {
       const instance = new Instance(module as WebAssembly.Module, { env: { memory: this.#memory } });
@@ -226,6 +229,8 @@ const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
 
 /** After a refusal, memories are not asked for again until one was let go of, or this many times. */
 const PATIENCE = 1024;
+/** A refusal of a longer memory than this, in pages, says nothing of how many short ones there may be. */
+const SHORT_PAGES = 256;
 let refusals = 0;
 /** The shortest length refused, in pages: a shorter one may still be had. */
 let refusedPages = 0;
@@ -243,11 +248,13 @@ export function createMemory(pages: number, maxPages: number): Memory | null {
     if (memoriesAreFew()) count(memory);
     return memory;
   } catch (error) {
-    // SpiderMonkey throws the bare string.
-    if (!(error instanceof RangeError) && error !== "out of memory") throw wasmUnavailable(error);
+    // SpiderMonkey throws the bare string. A stack overflow is a RangeError too, and no refusal.
+    if (!/memory/i.test(String((error as Error | undefined)?.message ?? error))) throw error;
     refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
     refusals = PATIENCE;
-    if (memoriesAreFew()) processLimit.most = Math.max(8, processLimit.made - processLimit.dropped);
+    if (memoriesAreFew() && pages <= SHORT_PAGES) {
+      processLimit.most = Math.max(8, processLimit.made - processLimit.dropped);
+    }
     return null;
   }
 }

@@ -30,7 +30,7 @@ export type MemoryState = "active" | "retired" | "drained" | "dropped" | "collec
 const TRANSITIONS: Record<MemoryState, readonly MemoryState[]> = {
   // "collected" from "active" and "drained": a `vm` timeout can lose the arena's only reference half way.
   active: ["active", "retired", "drained", "dropped", "collected"],
-  retired: ["drained", "dropped", "collected"],
+  retired: ["active", "drained", "dropped", "collected"],
   drained: ["active", "retired", "dropped", "collected"],
   dropped: [],
   collected: [],

@@ -50,13 +50,12 @@ export abstract class ArenaMemory implements MemoryOwner {
   revoke(): boolean {
     const isRevoked = revoke(this.memory);
     this.#renew();
-    this.table.revoked(this.account);
     return isRevoked;
   }
 
   /** Whether other code has grown the memory. */
   get isGrown(): boolean {
-    return bufferByteLength(this.buffer) > this.account.reservedBytes;
+    return bufferByteLength(bufferOf(this.memory)) > this.account.reservedBytes;
   }
 
   /** Adds zero pages. Only without leases. */
@@ -79,13 +78,15 @@ export abstract class ArenaMemory implements MemoryOwner {
   drop(): void {
     this.table.drop(this.account);
     this.revoke();
+    this.table.revoked(this.account);
     dropMemory(this.memory);
   }
 
   close(): void {
     this.closed = true;
-    this.table.drop(this.account);
+    // The account last: dispose goes through the accounts that are left.
     this.revoke();
+    this.table.drop(this.account);
     dropMemory(this.memory);
   }
 

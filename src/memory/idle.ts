@@ -55,9 +55,34 @@ export class IdleStack<T extends IdleMemory> implements IdleMemories {
     return item;
   }
 
+  /** The shortest memory of `least` to `most` bytes; of several, the one pushed last. */
+  takeShortest(least: number, most: number): T | undefined {
+    let best = -1;
+    let bestBytes = Number.POSITIVE_INFINITY;
+    for (let each = this.#items.length - 1; each >= 0 && bestBytes > least; each--) {
+      const { reservedBytes } = this.#items[each] as T;
+      if (reservedBytes < least || reservedBytes > most || reservedBytes >= bestBytes) continue;
+      best = each;
+      bestBytes = reservedBytes;
+    }
+    return this.#takeAt(best);
+  }
+
+  /** The longest memory below `byteLength` bytes; of several, the one pushed last. */
+  takeLongest(byteLength: number): T | undefined {
+    let best = -1;
+    let bestBytes = 0;
+    for (let each = this.#items.length - 1; each >= 0; each--) {
+      const { reservedBytes } = this.#items[each] as T;
+      if (reservedBytes >= byteLength || reservedBytes <= bestBytes) continue;
+      best = each;
+      bestBytes = reservedBytes;
+    }
+    return this.#takeAt(best);
+  }
+
   dropColdest(): boolean {
-    const item = this.#items.shift();
-    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;
+    const item = this.#takeAt(0);
     item?.drop();
     return item !== undefined;
   }
@@ -71,5 +96,17 @@ export class IdleStack<T extends IdleMemory> implements IdleMemories {
   /** Drops everything. */
   trim(): void {
     while (this.dropColdest());
+  }
+
+  /** Forgets everything, and drops nothing. */
+  clear(): void {
+    this.#items.length = 0;
+  }
+
+  #takeAt(index: number): T | undefined {
+    if (index < 0 || index >= this.#items.length) return undefined;
+    const [item] = this.#items.splice(index, 1);
+    if (this.#items.length < this.#lowWater) this.#lowWater = this.#items.length;
+    return item;
   }
 }

@@ -26,7 +26,15 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import { Book, type Memory, type SizeClasses, SLAB_COUNT, Status, sizeClassesOf } from "../memory/abi.js";
+import {
+  Book,
+  describeAudit,
+  type Memory,
+  type SizeClasses,
+  SLAB_COUNT,
+  Status,
+  sizeClassesOf,
+} from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
 import { firstDirty } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
@@ -42,6 +50,13 @@ const LONGEST_BYTES = 96 * 1024;
 /** An active segment without leases starts over once this much of it was carved, while it is still in the cache. */
 const START_OVER_BYTES = 512 * 1024;
 
+interface SuspendedRun {
+  readonly run: Run;
+  readonly ptr: number;
+  readonly zeroedTo: number;
+  readonly end: number;
+}
+
 class CarvedSegment extends Segment implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   /** Under which policy all of the segment was known to be zero but for its leases. */
@@ -54,6 +69,22 @@ class CarvedSegment extends Segment implements BlockOwner {
     this.store = store;
     this.policy = store.host.policy;
     if (this.policy.looksForDirty) this.cleanEpoch = this.policy.epoch;
+  }
+
+  /** Runs that were open when the store let go of the segment before it was full. */
+  suspended: readonly SuspendedRun[] = [];
+
+  resumeRuns(): void {
+    const { suspended } = this;
+    this.suspended = [];
+    for (const { run, ptr, zeroedTo, end } of suspended) {
+      run.earlier = run.acquired;
+      run.start = run.ptr = ptr;
+      // C4
+      run.segment = this;
+      run.end = end;
+      run.zeroedTo = zeroedTo;
+    }
   }
 
   get source(): LeaseSource {
@@ -72,7 +103,7 @@ class CarvedSegment extends Segment implements BlockOwner {
     return this.store.blockBytesAt(this, ptr);
   }
 
-  resized(from: number, to: number): void {
+  resized(_ptr: number, from: number, to: number): void {
     this.account.liveBytes += to - from;
   }
 
@@ -123,6 +154,8 @@ export class CarvingStore implements Store {
   private readonly runs: readonly Run[];
   private book: Book;
   private active: CarvedSegment | null = null;
+  /** Let go of by `yieldMemory` with slabs left. */
+  private suspended: WeakRef<CarvedSegment> | null = null;
   private readonly idle: IdleStack<CarvedSegment>;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
@@ -160,10 +193,11 @@ export class CarvingStore implements Store {
     return this.carve(run, byteLength);
   }
 
-  /** A zeroed lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
-  acquireSpan(byteLength: number): Lease | null {
+  /** A lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
+  acquireSpan(byteLength: number, isZeroed: boolean): Lease | null {
     const run = this.runs[this.classes.classOf(byteLength)] as Run;
-    if (run.ptr + run.step > run.zeroedTo && !this.prepare(run)) return null;
+    const limit = isZeroed ? run.zeroedTo : run.end;
+    if (run.ptr + run.step > limit && !(isZeroed ? this.prepare(run) : this.openRun(run))) return null;
     return this.carve(run, byteLength);
   }
 
@@ -228,10 +262,16 @@ export class CarvingStore implements Store {
     const segment = this.active;
     if (segment === null) return false;
     const isFree = segment.account.live === 0;
+    const open = this.runs.filter((run) => run.segment === segment);
+    const suspended = open.map((run) => ({ run, ptr: run.ptr, zeroedTo: run.zeroedTo, end: run.end }));
     this.retire(segment);
     if (isFree) {
       transition(segment.account, "drained");
       this.idle.push(segment);
+    } else {
+      // Its leases hold it from now on. While they do, what is left of it is not lost.
+      segment.suspended = suspended;
+      this.suspended = new WeakRef(segment);
     }
     return isFree;
   }
@@ -249,7 +289,7 @@ export class CarvingStore implements Store {
 
   audit(problems: string[]): number {
     const found = this.book.exports.audit();
-    if (found !== 0) problems.push(`the book: ${describeAudit(found)}`);
+    if (found !== 0) problems.push(describeAudit(found));
     let walked = 0;
     for (const account of this.table.accounts) {
       const { owner } = account;
@@ -305,9 +345,10 @@ export class CarvingStore implements Store {
     let segment = this.active;
     for (;;) {
       if (segment === null) {
-        segment = this.nextSegment();
+        segment = this.resume() ?? this.nextSegment();
         if (segment === null) return false;
         this.active = segment;
+        if (run.ptr + run.step <= run.end) return true;
       }
       const ptr = this.book.exports.openRun(this.numberOf(segment), run.sizeClass);
       if (ptr > 0) {
@@ -318,7 +359,7 @@ export class CarvingStore implements Store {
         this.abandonBook();
       } else if (ptr !== Status.NO_ROOM) {
         // The engine has no memory for the book to grow.
-        if (this.active === segment) this.retire(segment);
+        this.yieldMemory();
         return false;
       } else if (segment.account.live > 0 || !this.recycle(segment)) {
         if (this.active === segment) this.retire(segment);
@@ -339,6 +380,16 @@ export class CarvingStore implements Store {
     run.end = end;
   }
 
+  /** The segment that `yieldMemory` let go of, if its leases still hold it. */
+  private resume(): CarvedSegment | null {
+    const segment = this.suspended?.deref();
+    this.suspended = null;
+    if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return null;
+    transition(segment.account, "active");
+    segment.resumeRuns();
+    return segment;
+  }
+
   /** The segment drained last, or a new one; `null` if there is no room. */
   private nextSegment(): CarvedSegment | null {
     for (;;) {
@@ -357,33 +408,38 @@ export class CarvingStore implements Store {
   private recycle(segment: CarvedSegment): boolean {
     // C4
     this.closeRunsOf(segment);
-    if (!segment.revoke()) {
+    // Notices come last: scheduling a microtask runs the hooks of `async_hooks`.
+    const isRevoked = segment.revoke();
+    if (!isRevoked) {
       // Charged until it is collected: somebody may still write to it.
       if (this.active === segment) this.active = null;
       if (segment.account.state !== "retired") transition(segment.account, "retired");
       return false;
     }
-    this.lookAtTrap(segment);
+    const strayAt = segment.takeStrayWrite();
+    if (strayAt >= 0) segment.usedBytes = segment.reservedBytes;
     if (segment.carvedBytes > segment.usedBytes) segment.usedBytes = segment.carvedBytes;
-    this.lookForDirty(segment);
+    const dirtyAt = this.lookForDirty(segment);
     segment.carvedBytes = 0;
     this.table.budget.turnOver(segment.reservedBytes);
     this.book.exports.recycle(this.numberOf(segment));
+    this.table.revoked(segment.account);
+    if (strayAt >= 0) this.host.strayWrite(segment.account, strayAt);
+    if (dirtyAt >= 0) this.host.dirty(segment.account, dirtyAt);
     return true;
   }
 
-  /** While dirty writes are looked for, all of a segment but its leases is zero. */
-  private lookForDirty(segment: CarvedSegment): void {
+  /** While dirty writes are looked for, all of a segment but its leases is zero. Answers where it is not, or -1. */
+  private lookForDirty(segment: CarvedSegment): number {
     const { policy } = this.host;
-    if (!policy.looksForDirty) return;
-    if (segment.cleanEpoch === policy.epoch) {
-      const at = firstDirty(segment, segment.firstPtr, segment.reservedBytes);
-      if (at >= 0) this.host.dirty(segment.account, at);
-      else segment.usedBytes = 0;
-    }
-    segment.zero(0, segment.usedBytes);
+    if (!policy.looksForDirty) return -1;
+    const isKnown = segment.cleanEpoch === policy.epoch;
+    const at = isKnown ? firstDirty(segment, segment.firstPtr, segment.reservedBytes) : -1;
+    // What was written may lie anywhere, beyond what was carved too.
+    if (at >= 0 || !isKnown) segment.zero(0, segment.reservedBytes);
     segment.usedBytes = 0;
     segment.cleanEpoch = policy.epoch;
+    return at;
   }
 
   /** No longer held: its leases hold it. */
@@ -402,17 +458,11 @@ export class CarvingStore implements Store {
    * Its segments retire; a drained one enters the new book when it is next used.
    */
   private abandonBook(): void {
-    const segment = this.active;
-    if (segment !== null) this.retire(segment);
+    this.yieldMemory();
     this.book = new Book(this.module, this.slabShift, false);
   }
 
   private numberOf(segment: CarvedSegment): number {
     return segment.numberIn(this.book);
   }
-}
-
-/** What `audit` of the book answers, in words. */
-export function describeAudit(found: number): string {
-  return `invariant B${found >>> 24} is broken in segment ${(found >>> 8) & 0xffff} at slab ${found & 0xff}`;
 }

@@ -51,7 +51,7 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     return new Bytes(this.#buffer, ptr, byteLength);
   }
 
-  resized(from: number, to: number): void {
+  resized(_ptr: number, from: number, to: number): void {
     this.account.liveBytes += to - from;
   }
 
@@ -131,6 +131,10 @@ export class HeapStore implements Store {
 }
 
 function detach(buffer: ArrayBuffer): void {
-  if (transfer !== undefined) transfer.call(buffer, 0);
-  else clone(buffer, { transfer: [buffer] });
+  try {
+    if (transfer !== undefined) transfer.call(buffer, 0);
+    else clone(buffer, { transfer: [buffer] });
+  } catch {
+    // Its holder marked it as untransferable: then it stays as a fresh array does.
+  }
 }

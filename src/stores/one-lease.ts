@@ -63,10 +63,9 @@ class LeasedMemory extends OneLeaseMemory implements BlockOwner {
     return this.reservedBytes - ptr;
   }
 
-  resized(from: number, to: number): void {
+  resized(ptr: number, from: number, to: number): void {
     this.account.liveBytes += to - from;
-    // Wherever in the memory the lease begins.
-    if (to > from) this.usedBytes = this.reservedBytes;
+    if (ptr + to > this.usedBytes) this.usedBytes = ptr + to;
   }
 
   inspectTrap(): void {}
@@ -78,8 +77,7 @@ export class OneLeaseStore implements Store {
   readonly host: StoreHost;
   readonly #table: AccountTable;
   readonly #maxPages: number;
-  /** Idle memories by length in pages. */
-  readonly #idle = new Map<number, IdleStack<LeasedMemory>>();
+  readonly #idle: IdleStack<LeasedMemory>;
   /** Leases handed out, by the bit length of their byteLength. */
   readonly #acquiredByBits = new Array<number>(33).fill(0);
 
@@ -87,6 +85,7 @@ export class OneLeaseStore implements Store {
     this.#table = table;
     this.host = host;
     this.options = options;
+    this.#idle = new IdleStack(table.budget);
     this.#maxPages = Math.min(MOST_PAGES, Math.floor(table.budget.maxBytes / PAGE_BYTES));
   }
 
@@ -107,17 +106,21 @@ export class OneLeaseStore implements Store {
     if (memory.closed) throw arenaDisposed("release");
     const { revokes, isolates } = this.options;
     const { policy } = this.host;
-    const isRevoked = !revokes || memory.revoke();
-    if (isolates || policy.wipes) {
-      // Whole, where nobody may see what another lease left: its holder may have written past its end.
-      memory.zero(0, isolates ? memory.reservedBytes : memory.usedBytes);
-      // Without a revocation, or with I/O still under way, somebody may write here yet.
-      if (revokes) memory.usedBytes = 0;
-      memory.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+    // One that cannot be revoked is charged until it is collected: other code may still write to it.
+    if (!revokes || memory.revoke()) {
+      if (isolates || policy.wipes) {
+        // Whole, where nobody may see what another lease left: its holder may have written past its end.
+        memory.zero(0, isolates ? memory.reservedBytes : memory.usedBytes);
+        // Without a revocation, other code may write here yet.
+        if (revokes) memory.usedBytes = 0;
+        memory.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+      }
+      transition(memory.account, "drained");
+      if (memory.isGrown) memory.drop();
+      else this.#idle.push(memory);
     }
-    transition(memory.account, "drained");
-    if (!isRevoked || memory.isGrown) memory.drop();
-    else this.#stackOf(memory.pages).push(memory);
+    // Notices come last.
+    if (revokes) this.#table.revoked(memory.account);
     this.host.roomMade();
   }
 
@@ -130,7 +133,7 @@ export class OneLeaseStore implements Store {
   }
 
   trim(): void {
-    for (const stack of this.#idle.values()) stack.trim();
+    this.#idle.trim();
   }
 
   countAcquired(add: CountRow): void {
@@ -176,7 +179,7 @@ export class OneLeaseStore implements Store {
   #take(byteLength: number): LeasedMemory | null {
     const pages = this.pagesFor(byteLength);
     this.#table.budget.turnOver(pages * PAGE_BYTES);
-    const memory = this.#idle.get(pages)?.pop() ?? this.#bestFit(pages) ?? this.#lengthened(pages);
+    const memory = this.#bestFit(pages) ?? this.#lengthened(pages);
     if (memory === null) return this.#create(pages);
     transition(memory.account, "retired");
     if (this.host.policy.looksForDirty) this.#lookForDirty(memory);
@@ -186,32 +189,18 @@ export class OneLeaseStore implements Store {
   /** The shortest idle memory of at least `pages` pages, up to twice as many while the cap is far. */
   #bestFit(pages: number): LeasedMemory | undefined {
     const { budget } = this.#table;
-    const isFar = budget.reservedBytes + pages * PAGE_BYTES <= budget.maxBytes;
-    const most = isFar ? pages * 2 : Number.POSITIVE_INFINITY;
-    let best: IdleStack<LeasedMemory> | undefined;
-    let bestPages = most + 1;
-    for (const [each, stack] of this.#idle) {
-      if (each < pages || each >= bestPages || each > most || stack.length === 0) continue;
-      best = stack;
-      bestPages = each;
-    }
-    return best?.pop();
+    const byteLength = pages * PAGE_BYTES;
+    const isFar = budget.reservedBytes + byteLength <= budget.maxBytes;
+    return this.#idle.takeShortest(byteLength, isFar ? 2 * byteLength : Number.POSITIVE_INFINITY);
   }
 
   /** The longest idle memory below `pages` pages, lengthened. It is warm, and one memory fewer. */
   #lengthened(pages: number): LeasedMemory | null {
-    if (this.options.isolates) return null;
-    let best: IdleStack<LeasedMemory> | undefined;
-    let bestPages = 0;
-    for (const [each, stack] of this.#idle) {
-      if (each >= pages || each <= bestPages || stack.length === 0) continue;
-      best = stack;
-      bestPages = each;
-    }
-    const memory = best?.pop();
+    if (this.options.isolates || !this.options.mayDrop) return null;
+    const memory = this.#idle.takeLongest(pages * PAGE_BYTES);
     if (memory === undefined) return null;
-    if (this.#table.budget.makeRoom((pages - bestPages) * PAGE_BYTES) && memory.lengthen(pages)) return memory;
-    best?.push(memory);
+    if (this.#table.budget.makeRoom((pages - memory.pages) * PAGE_BYTES) && memory.lengthen(pages)) return memory;
+    this.#idle.push(memory);
     return null;
   }
 
@@ -238,14 +227,5 @@ export class OneLeaseStore implements Store {
     if (at < 0) return;
     memory.usedBytes = memory.reservedBytes;
     this.host.dirty(memory.account, at);
-  }
-
-  #stackOf(pages: number): IdleStack<LeasedMemory> {
-    let stack = this.#idle.get(pages);
-    if (stack === undefined) {
-      stack = new IdleStack(this.#table.budget);
-      this.#idle.set(pages, stack);
-    }
-    return stack;
   }
 }

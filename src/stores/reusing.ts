@@ -13,10 +13,17 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import { Book, EXCHANGE_CAPACITY, type SizeClasses, SLAB_COUNT, Status, sizeClassesOf } from "../memory/abi.js";
+import {
+  Book,
+  describeAudit,
+  EXCHANGE_CAPACITY,
+  type SizeClasses,
+  SLAB_COUNT,
+  Status,
+  sizeClassesOf,
+} from "../memory/abi.js";
 import { type Account, type AccountTable, transition } from "../memory/account.js";
 import { createSegment, Segment } from "../memory/segment.js";
-import { describeAudit } from "./carving.js";
 import type { CountRow, Store, StoreHost } from "./store.js";
 
 /** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
@@ -36,7 +43,7 @@ class Stack {
   readonly blocks: Block[] = [];
   readonly sizeClass: number;
   readonly blockBytes: number;
-  readonly keepAtMost: number;
+  keepAtMost: number;
   readonly fillWith: number;
   acquired = 0;
 
@@ -100,7 +107,7 @@ class Block implements BlockOwner {
     return this.segment.view(ptr, byteLength);
   }
 
-  resized(from: number, to: number): void {
+  resized(_ptr: number, from: number, to: number): void {
     this.account.liveBytes += to - from;
   }
 
@@ -117,7 +124,7 @@ export class ReusingStore implements Store {
   private readonly slabShift: number;
   private readonly classes: SizeClasses;
   private readonly classByGrain: Uint8Array;
-  private readonly stacks: readonly Stack[];
+  private stacks: readonly Stack[];
   private readonly segments = new Map<number, Segment>();
   private book: Book;
 
@@ -196,7 +203,7 @@ export class ReusingStore implements Store {
 
   audit(problems: string[]): number {
     const found = this.book.exports.audit();
-    if (found !== 0) problems.push(`the book: ${describeAudit(found)}`);
+    if (found !== 0) problems.push(describeAudit(found));
     const kept = new Map<Segment, number>();
     for (const { blocks } of this.stacks) {
       for (const { segment } of blocks) kept.set(segment, (kept.get(segment) ?? 0) + 1);
@@ -288,7 +295,11 @@ export class ReusingStore implements Store {
         exchange[2 * each] = account.entry?.number ?? -1;
         exchange[2 * each + 1] = ptr;
       });
-      exports.giveBlocks(given.length);
+      const status = exports.giveBlocks(given.length);
+      if (status === Status.BUSY) {
+        this.abandonBook();
+        return;
+      }
     }
   }
 
@@ -312,7 +323,14 @@ export class ReusingStore implements Store {
    * alone from now on, and a new book starts.
    */
   private abandonBook(): void {
-    for (const stack of this.stacks) stack.blocks.length = 0;
+    this.stacks = this.stacks.map((old) => {
+      const stack = new Stack(old.sizeClass, old.blockBytes);
+      stack.acquired = old.acquired;
+      // Leases of the old book come back to the old stack, which nobody hands out of or spills.
+      old.blocks.length = 0;
+      old.keepAtMost = Number.POSITIVE_INFINITY;
+      return stack;
+    });
     for (const segment of this.segments.values()) transition(segment.account, "retired");
     this.segments.clear();
     this.book = new Book(this.module, this.slabShift, true);

@@ -1,16 +1,20 @@
 /** Follows a lease to its release for the subscribers of a diagnostics channel. */
 
 import { type Lease, watchLease } from "../lease/lease.js";
-import type { LeaseWatch } from "../lease/owner.js";
+import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
 import type { Notices } from "./notices.js";
 
 class Announcement implements LeaseWatch {
   readonly history = "";
   readonly #notices: Notices;
-  readonly #byteLength: number;
+  #byteLength: number;
 
   constructor(notices: Notices, byteLength: number) {
     this.#notices = notices;
+    this.#byteLength = byteLength;
+  }
+
+  resized(_owner: BlockOwner, _ptr: number, byteLength: number): void {
     this.#byteLength = byteLength;
   }
 

@@ -35,8 +35,9 @@ export class Notices {
   /** Those who wait are served soon. */
   wake(): void {
     if (this.#isScheduled || this.#isClosed) return;
-    this.#isScheduled = true;
     inMicrotask(() => this.#drain());
+    // After: an overflow in between must not leave it set with nothing scheduled.
+    this.#isScheduled = true;
   }
 
   leak(details: Details<"leak">): void {
@@ -77,8 +78,12 @@ export class Notices {
   }
 
   #drain(): void {
-    this.#isScheduled = false;
-    this.#serve();
+    // Leases that serving takes and gives back must not schedule it again.
+    try {
+      this.#serve();
+    } finally {
+      this.#isScheduled = false;
+    }
     const tallies = [...this.#tallies];
     const events = [...this.#events];
     this.#tallies.clear();

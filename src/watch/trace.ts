@@ -28,9 +28,9 @@ export interface TraceSite {
 /** A traced lease. Does not hold it. */
 interface Trace {
   /** The memory it lies in. */
-  readonly place: object;
-  readonly ptr: number;
-  readonly byteLength: number;
+  place: object;
+  ptr: number;
+  byteLength: number;
   /** `undefined` for a lease that is registered without being traced. */
   readonly acquired: string | undefined;
   released?: string;
@@ -51,6 +51,10 @@ class LeaseTrace implements LeaseWatch {
   get history(): string {
     const { acquired, released } = this.#trace;
     return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
+  }
+
+  resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
+    Object.assign(this.#trace, { place, ptr, byteLength });
   }
 
   ended(owner: BlockOwner): void {
