@@ -187,6 +187,9 @@ export class Lender implements LeaseSource {
 
   #acquireSlow(byteLength: number, isZeroed: boolean): Lease {
     requireLeaseLength(byteLength);
+    this.requireUse("acquire");
+    const { maxBytes } = this.table.budget;
+    if (byteLength > maxBytes) throw neverFits(byteLength, maxBytes);
     return this.#attempt(byteLength, isZeroed) ?? this.#overflow(byteLength);
   }
 
@@ -229,7 +232,6 @@ export class Lender implements LeaseSource {
   /** The cap leaves no room. */
   #overflow(byteLength: number): Lease {
     const { reservedBytes, maxBytes } = this.table.budget;
-    if (byteLength > maxBytes) throw neverFits(byteLength, maxBytes);
     if (this.settings.onExhausted === "throw") throw arenaExhausted(byteLength, reservedBytes, maxBytes);
     let lease: Lease;
     try {

@@ -1,6 +1,6 @@
 /**
- * What the tests of misuse and of single modules share: arenas small enough to
- * fill, the check that a misuse left an arena as it was, and waiting without clocks.
+ * What the tests share: arenas small enough to fill, the check that a misuse left an
+ * arena as it was, and waiting without clocks.
  */
 
 import {
@@ -10,12 +10,10 @@ import {
   type ArenaOptions,
   type Lease,
   type LeaseOrigin,
+  type LinearMemory,
   type RevokeMode,
 } from "cleanslab";
 import { expect } from "vitest";
-import type { ArenaError as SourceError } from "../src/errors.ts";
-import { type BlockOwner, Lease as SourceLease } from "../src/lease.ts";
-import { Tally } from "../src/ledger.ts";
 
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */
@@ -24,16 +22,16 @@ export const REVOKING_MODES: readonly RevokeMode[] = ["before-reuse", "on-releas
 export const SEGMENT_MODES: readonly RevokeMode[] = ["before-reuse", "never"];
 
 export const PAGE_BYTES = 65536;
-/** The shortest segment there is: 64 slabs of 4 KiB … */
+/** The shortest segment there is: 64 slabs of 4 KiB. The first slab is the trap. */
 export const SEGMENT_BYTES = 262144;
-/** … and what it takes of the cap with its page of bookkeeping. */
-export const SEGMENT_MEMORY_BYTES = SEGMENT_BYTES + PAGE_BYTES;
+/** The longest lease that shares such a segment with others. A longer one has a memory of its own. */
+export const LONGEST_SHORT_BYTES = SEGMENT_BYTES / 4;
 
-/** An arena of the shortest segments, with room for `segments` of them: for 5 times as many leases in `"on-release"`. */
+/** An arena of the shortest segments, with room for `segments` of them: for 4 times as many leases in `"on-release"`. */
 export function smallArena(options: ArenaOptions = {}, segments = 4): Arena {
   return new Arena({
     segmentBytes: SEGMENT_BYTES,
-    maxBytes: segments * SEGMENT_MEMORY_BYTES,
+    maxBytes: segments * SEGMENT_BYTES,
     trace: "off",
     ...options,
   });
@@ -45,6 +43,12 @@ export const WAYS: Record<string, (arena: Arena, byteLength: number) => Lease> =
   pool: (arena, byteLength) => arena.pool(byteLength).acquire(),
   scope: (arena, byteLength) => arena.scope().acquire(byteLength),
   copyOf: (arena, byteLength) => arena.copyOf(new Uint8Array(byteLength)),
+  acquireFilled: (arena, byteLength) => arena.acquireFilled(byteLength, (bytes) => bytes.fill(0).length),
+  filler: (arena, byteLength) => {
+    const filler = arena.filler(byteLength);
+    filler.put(new Uint8Array(byteLength));
+    return filler.take();
+  },
 };
 
 /** Leases of `byteLength` bytes until there is no room left; the arena's policy is `"throw"`. */
@@ -152,22 +156,33 @@ export function isAll(bytes: Uint8Array, value: number): boolean {
   return Buffer.compare(whole, new Uint8Array(whole.length).fill(value)) === 0;
 }
 
+/** Where a lease lies. A lease itself is one while it is held; `placeOf` is for later. */
+export interface Place {
+  readonly memory: LinearMemory | undefined;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** Where `lease` lies, for a look at its bytes after its release. */
+export function placeOf({ memory, byteOffset, byteLength }: Lease): Place {
+  return { memory, byteOffset, byteLength };
+}
+
 /** All of a lease's memory as it is now, whatever became of the views of it. */
-export function memoryNow(lease: Lease): Uint8Array<ArrayBuffer> {
-  const { memory } = lease;
+export function memoryNow({ memory }: Place): Uint8Array<ArrayBuffer> {
   if (memory === undefined) throw new Error("a heap lease has no memory");
   return new Uint8Array(memory.buffer);
 }
 
 /** The leased bytes as they are now, read past every check. */
-export function bytesNow(lease: Lease): Uint8Array<ArrayBuffer> {
-  return memoryNow(lease).subarray(lease.byteOffset, lease.byteOffset + lease.byteLength);
+export function bytesNow(place: Place): Uint8Array<ArrayBuffer> {
+  return memoryNow(place).subarray(place.byteOffset, place.byteOffset + place.byteLength);
 }
 
-/** Detaches every view of the memory under `lease`, as anyone can who holds `lease.memory`. */
-export function growUnder(lease: Lease, deltaPages: number): void {
+/** Detaches every view of the memory under `place`, as anyone can who holds or held `lease.memory`. */
+export function growUnder({ memory }: Pick<Place, "memory">, deltaPages: number): void {
   // It is a WebAssembly.Memory; the library's type shows less of it.
-  (lease.memory as unknown as { grow(deltaPages: number): number }).grow(deltaPages);
+  (memory as unknown as { grow(deltaPages: number): number }).grow(deltaPages);
 }
 
 /** A value of the wrong type, where the types would not let it through. */
@@ -197,7 +212,7 @@ export async function promptly<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-/** Collects garbage until `done`, or until it is plain that waiting is in vain. */
+/** Collects garbage until `done`, or until `rounds` collections did not help. */
 export async function collectGarbageUntil(done: () => boolean, rounds = 200): Promise<void> {
   const { gc } = globalThis;
   if (gc === undefined) throw new Error("run with --expose-gc");
@@ -207,14 +222,8 @@ export async function collectGarbageUntil(done: () => boolean, rounds = 200): Pr
   }
 }
 
-const leasesOut = new WeakMap<Arena, Lease[]>();
-
-/** Keeps `lease` for as long as its arena is kept: dropped, it would be a leak that the collector may find. */
-function stayOut(arena: Arena, lease: Lease): void {
-  const leases = leasesOut.get(arena) ?? [];
-  leases.push(lease);
-  leasesOut.set(arena, leases);
-}
+/** By arena: a lease of the whole cap. Forgotten, it would be a leak that the collector may find. */
+const wholeCaps = new WeakMap<Arena, Lease>();
 
 /** The kinds of lease there are, each with an arena that makes it. */
 export interface LeaseKind {
@@ -224,7 +233,7 @@ export interface LeaseKind {
   make(arena: Arena, byteLength: number): Lease;
 }
 
-/** Leases of up to a segment's length. */
+/** Leases of up to `LONGEST_SHORT_BYTES`. */
 export const LEASE_KINDS: readonly LeaseKind[] = [
   { name: "lease", origin: "arena", options: {}, make: (arena, byteLength) => arena.acquire(byteLength) },
   {
@@ -242,18 +251,10 @@ export const LEASE_KINDS: readonly LeaseKind[] = [
   {
     name: "heap lease",
     origin: "heap",
-    options: { maxBytes: SEGMENT_MEMORY_BYTES, onExhausted: "allocate" },
+    options: { maxBytes: SEGMENT_BYTES, onExhausted: "allocate" },
     make: (arena, byteLength) => {
-      // Whole slabs until the cap is reached; they stay out.
-      for (;;) {
-        const lease = arena.acquire(PAGE_BYTES);
-        if (lease.origin !== "heap") {
-          stayOut(arena, lease);
-          continue;
-        }
-        lease.release();
-        return arena.acquire(byteLength);
-      }
+      if (!wholeCaps.has(arena)) wholeCaps.set(arena, arena.acquire(SEGMENT_BYTES));
+      return arena.acquire(byteLength);
     },
   },
 ];
@@ -283,27 +284,4 @@ export function deferred<T>(): Deferred<T> {
   });
   if (settlers === undefined) throw new Error("a promise's executor runs at once");
   return { promise, ...settlers };
-}
-
-/** An owner of blocks that only writes down what its leases ask of it: for tests of single modules. */
-export class FakeOwner implements BlockOwner {
-  readonly origin = "arena";
-  readonly memory = undefined;
-  readonly tally = new Tally("segment", 0);
-  closed = false;
-  /** What `release` throws, if anything. */
-  error: Error | undefined;
-  /** The arguments of each successful `release`. */
-  readonly releases: { ptr: number; byteLength: number; written: number }[] = [];
-
-  /** A lease on the heap that believes it lies at `ptr`. */
-  lease(byteLength: number, ptr = 0): SourceLease {
-    return new SourceLease(new Uint8Array(byteLength), this, ptr, byteLength);
-  }
-
-  release(ptr: number, byteLength: number, written: number): SourceError | undefined {
-    if (this.error !== undefined) throw this.error;
-    this.releases.push({ ptr, byteLength, written });
-    return undefined;
-  }
 }

@@ -248,7 +248,8 @@ export class Lease {
     if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
     const settled = Promise.resolve(promise);
     const pin = this.pin();
-    this.release();
+    // Quiet on a disposed arena: an error here would leave `promise` to nobody.
+    this[Symbol.dispose]();
     return settled.finally(() => pin.release());
   }
 

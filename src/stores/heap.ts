@@ -59,6 +59,8 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
 
   close(): void {
     this.closed = true;
+    // In every mode: the arena lets go of its memory.
+    if (bufferByteLength(this.#buffer) > 0) detach(this.#buffer);
     this.#store.end(this, this.#buffer);
   }
 }

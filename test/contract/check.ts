@@ -3,30 +3,30 @@
  * enough to fill, and random numbers that can be repeated. ECMAScript only.
  */
 
-import type { Arena, ArenaErrorCode, ArenaOptions, Lease, RevokeMode } from "cleanslab";
+import type { Arena, ArenaErrorCode, ArenaOptions, Lease, LinearMemory, RevokeMode } from "cleanslab";
 import type { Environment, Library } from "./contract.ts";
 
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */
 export const REVOKING_MODES: readonly RevokeMode[] = ["before-reuse", "on-release"];
+/** The modes in which leases share a memory. */
+export const SEGMENT_MODES: readonly RevokeMode[] = ["before-reuse", "never"];
 
 export const PAGE_BYTES = 65536;
-/** The shortest segment there is … */
+/** The shortest segment there is: 64 slabs, the first of which is the trap. */
 export const SEGMENT_BYTES = 4 * PAGE_BYTES;
-/** … and what it takes of the cap with its page of bookkeeping. */
-export const SEGMENT_MEMORY_BYTES = 5 * PAGE_BYTES;
 
 /** An arena of the shortest segments, with room for `segments` of them. */
 export function smallArena({ Arena }: Library, options: ArenaOptions = {}, segments = 4): Arena {
   return new Arena({
     segmentBytes: SEGMENT_BYTES,
-    maxBytes: segments * SEGMENT_MEMORY_BYTES,
+    maxBytes: segments * SEGMENT_BYTES,
     trace: "off",
     ...options,
   });
 }
 
-/** Takes every further page there is under the cap of an arena with `onExhausted: "throw"`. */
+/** Takes every further lease of a page there is room for under the cap of an arena with `onExhausted: "throw"`. */
 export function fillUp(library: Library, arena: Arena): Lease[] {
   const leases: Lease[] = [];
   for (;;) {
@@ -126,10 +126,35 @@ export function isAll(bytes: Uint8Array, value: number): boolean {
   return true;
 }
 
+/** Where a lease lies. A lease itself is one while it is held; `placeOf` is for later. */
+export interface Place {
+  readonly memory: LinearMemory | undefined;
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+export function placeOf({ memory, byteOffset, byteLength }: Lease): Place {
+  return { memory, byteOffset, byteLength };
+}
+
 /** The leased bytes as they are now in the arena's memory, whatever became of the views. */
-export function bytesNow(lease: Lease): Uint8Array {
-  check(lease.memory !== undefined, "a heap lease has no memory");
-  return new Uint8Array(lease.memory.buffer, lease.byteOffset, lease.byteLength);
+export function bytesNow({ memory, byteOffset, byteLength }: Place): Uint8Array {
+  check(memory !== undefined, "a heap lease has no memory");
+  return new Uint8Array(memory.buffer, byteOffset, byteLength);
+}
+
+/** Acquires and releases until a memory was revoked, so that what was released before is handed out again. */
+export function recycle(arena: Arena, byteLength = 4096): void {
+  const { revocations } = arena.stats();
+  for (let each = 0; each < 1000 && arena.stats().revocations === revocations; each++) {
+    arena.acquire(byteLength).release();
+  }
+  check(arena.stats().revocations > revocations, `1000 leases of ${byteLength} bytes revoked nothing`);
+}
+
+/** All that is due now has run: events, and the promises of those who wait. */
+export async function turn(): Promise<void> {
+  await new Promise<void>((resolve) => setTimeout(resolve));
 }
 
 /** Collects garbage until `done`; skips the case where the engine cannot be asked to. */

@@ -10,17 +10,24 @@ import {
   checkSound,
   checkUsable,
   collectUntil,
+  isAll,
   PAGE_BYTES,
   REVOKING_MODES,
+  SEGMENT_BYTES,
   smallArena,
 } from "./check.ts";
 import type { ContractCase } from "./contract.ts";
 
-const LEAKED = 4;
+/** As many leases of a page as one segment holds. */
+const LEAKED = 3;
 
 /** Acquires and forgets: in a function of its own, so that no frame keeps the leases. */
 function leak(arena: Arena): void {
   for (let each = 0; each < LEAKED; each++) arena.acquire(PAGE_BYTES).bytes.fill(7);
+}
+
+function leakKeepingView(arena: Arena): Uint8Array {
+  return arena.acquire(1024).bytes.fill(5);
 }
 
 /** Deep frames over what conservative stack scanning might still find. */
@@ -49,7 +56,7 @@ export const leaks: readonly ContractCase[] = [
         const { liveLeases, liveBytes } = arena.stats();
         checkEqual(liveLeases, LEAKED, "liveLeases");
         checkEqual(liveBytes, LEAKED * PAGE_BYTES, "liveBytes");
-        // Full, so that the arena lets go of the segment.
+        // The arena holds a segment only while it can hand out of it.
         if (revoke === "before-reuse") arena.trim();
 
         await collectUntil(environment, () => leaked.leases() === LEAKED);
@@ -82,15 +89,70 @@ export const leaks: readonly ContractCase[] = [
     },
   },
   {
-    name: "a view outlives the collected memory of its leaked lease, and keeps its bytes",
+    name: "a waiter for a memory of its own, and for two leases, gets the room that a leak gives back",
     async run(library, environment) {
-      using arena = smallArena(library, { revoke: "on-release" });
-      const leaked = listen(arena);
-      const view = (() => arena.acquire(1024).bytes.fill(5))();
-      overwriteStack();
-      await collectUntil(environment, () => leaked.leases() === 1);
-      check(view.length === 1024 && view.every((byte) => byte === 5), "the view changed");
-      checkSound(arena);
+      for (const byteLengths of [[SEGMENT_BYTES], [PAGE_BYTES, PAGE_BYTES]]) {
+        using arena = smallArena(library, {}, 1);
+        leak(arena);
+        overwriteStack();
+        let got = false;
+        const later = arena.acquireAsync(byteLengths).then((leases) => {
+          got = true;
+          return leases;
+        });
+        await collectUntil(environment, () => got);
+        for (const lease of await later) {
+          checkEqual(lease.origin, "arena", "origin");
+          check(isAll(lease.bytes, 0), "a lease is not zero");
+          lease.release();
+        }
+        arena.assertDrained();
+      }
     },
   },
+  ...REVOKING_MODES.map(
+    (revoke): ContractCase => ({
+      name: `${revoke}: while a view of a leaked lease is held it keeps its bytes and counts under the cap; then it is a leak`,
+      async run(library, environment) {
+        using arena = smallArena(library, { revoke });
+        const leaked = listen(arena);
+        const held: { view: Uint8Array | null } = { view: leakKeepingView(arena) };
+        overwriteStack();
+        if (revoke === "before-reuse") arena.trim();
+        const { reservedBytes } = arena.stats();
+        let collections = 0;
+        await collectUntil(environment, () => ++collections > 10);
+        check(held.view?.length === 1024 && isAll(held.view, 5), "the view changed");
+        checkEqual(leaked.leases(), 0, "leaks reported while the view was held");
+        checkEqual(arena.stats().reservedBytes, reservedBytes, "reservedBytes while the view was held");
+        checkSound(arena);
+
+        held.view = null;
+        overwriteStack();
+        await collectUntil(environment, () => leaked.leases() === 1);
+        checkEqual(arena.stats().reservedBytes, 0, "reservedBytes");
+        checkSound(arena);
+      },
+    }),
+  ),
+  ...REVOKING_MODES.map(
+    (revoke): ContractCase => ({
+      name: `${revoke}: a released lease holds no memory: what the arena let go of is collected though the lease is kept`,
+      async run(library, environment) {
+        using arena = smallArena(library, { revoke });
+        const lease = arena.acquire(1024);
+        let isCollected = false;
+        // Not a WeakRef: asked again and again, it would keep its target.
+        const registry = new FinalizationRegistry(() => {
+          isCollected = true;
+        });
+        registry.register(lease.memory as object, undefined);
+        lease.release();
+        arena.trim();
+        overwriteStack();
+        await collectUntil(environment, () => isCollected);
+        check(lease.released, "the lease is not released");
+      },
+    }),
+  ),
 ];

@@ -36,6 +36,8 @@ const BAD_OPTIONS: readonly [ArenaOptions, string][] = [
   [{ onExhausted: wrong("explode") }, 'onExhausted is "explode"'],
   [{ guardEvery: -1 }, "guardEvery is -1"],
   [{ trace: wrong(1) }, "trace is 1"],
+  [{ wipeOnRelease: wrong("yes") }, 'wipeOnRelease is "yes"'],
+  [{ module: {} }, "module is [object Object]"],
 ];
 
 function misuseIn(revoke: RevokeMode): ContractCase[] {
@@ -66,20 +68,24 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
           checkThrows(library, () => lease.bytes, "ERR_LEASE_RELEASED", "read bytes");
           checkThrows(library, () => lease.view(DataView), "ERR_LEASE_RELEASED");
           checkThrows(library, () => lease.copy(), "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.memory, "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.origin, "ERR_LEASE_RELEASED");
+          checkThrows(library, () => lease.resize(50), "ERR_LEASE_RELEASED");
           checkThrows(library, () => lease.pin(), "ERR_LEASE_RELEASED");
           checkThrows(library, () => lease.releaseAfter(Promise.resolve()), "ERR_LEASE_RELEASED");
         });
       },
     },
     {
-      name: `${revoke}: a lease is still held after a refused written or view`,
+      name: `${revoke}: a lease is still held after a refused resize or view`,
       run(library) {
         using arena = smallArena(library, { revoke });
         const lease = arena.acquire(10);
         lease.bytes.fill(7);
         checkUnharmed(arena, () => {
-          checkThrows(library, () => lease.release({ written: 11 }), "ERR_INVALID_ARGUMENT", "written is 11");
-          checkThrows(library, () => lease.release({ written: -1 }), "ERR_INVALID_ARGUMENT", "written is -1");
+          for (const [value, shown] of BAD_LENGTHS) {
+            checkThrows(library, () => lease.resize(wrong(value)), "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
+          }
           checkThrows(library, () => lease.view(Float64Array), "ERR_INVALID_ARGUMENT", "Float64Array", "10 bytes");
           checkThrows(library, () => lease.view(wrong(Date)), "ERR_INVALID_ARGUMENT", "View is");
         });
@@ -101,13 +107,19 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
           () => arena.scope(),
           () => arena.use(1, () => 0),
           () => arena.copyOf(new Uint8Array(1)),
+          () => arena.acquireFilled(1, () => 1),
+          () => arena.filler(1),
+          () => arena.writer(),
           () => arena.trim(),
           () => arena.audit(),
           () => lease.bytes,
+          () => lease.resize(50),
           () => lease.release(),
         ];
         for (const ask of asked) checkThrows(library, ask, "ERR_ARENA_DISPOSED", "create a new one");
         await checkRejects(library, arena.acquireAsync(1), "ERR_ARENA_DISPOSED");
+        await checkRejects(library, arena.acquireAsync([1, 2]), "ERR_ARENA_DISPOSED");
+        await arena.drained();
       },
     },
   ];
@@ -127,11 +139,15 @@ export const misuse: readonly ContractCase[] = [
             () => arena.pool(byteLength),
             () => arena.use(byteLength, () => 0),
             () => arena.scope().acquire(byteLength),
+            () => arena.acquireFilled(byteLength, () => 0),
+            () => arena.filler(byteLength),
           ]) {
             checkThrows(library, ask, "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
           }
         });
         await checkRejects(library, arena.acquireAsync(byteLength), "ERR_INVALID_ARGUMENT", shown);
+        await checkRejects(library, arena.acquireAsync([8, byteLength]), "ERR_INVALID_ARGUMENT", shown);
+        checkEqual(arena.stats().liveLeases, 0, "liveLeases");
       }
     },
   },
@@ -161,7 +177,9 @@ export const misuse: readonly ContractCase[] = [
     name: "waiting for more than can ever fit is refused at once",
     async run(library) {
       using arena = smallArena(library);
-      await checkRejects(library, arena.acquireAsync(2 ** 30), "ERR_ARENA_EXHAUSTED", "can never fit");
+      for (const byteLengths of [2 ** 30, [2 ** 30], [8, 2 ** 30]] as number[]) {
+        await checkRejects(library, arena.acquireAsync(byteLengths), "ERR_ARENA_EXHAUSTED", "can never fit");
+      }
       checkEqual(arena.stats().waiting, 0, "waiting");
     },
   },
@@ -187,7 +205,8 @@ export const misuse: readonly ContractCase[] = [
       using arena = smallArena(library);
       const lease = arena.acquire(100);
       (lease.memory as unknown as { grow(deltaPages: number): number }).grow(0);
-      checkThrows(library, () => lease.bytes, "ERR_ARENA_CORRUPT", "do not grow lease.memory");
+      checkThrows(library, () => lease.bytes, "ERR_LEASE_DETACHED", "do not grow lease.memory");
+      checkThrows(library, () => lease.resize(50), "ERR_LEASE_DETACHED", "do not grow lease.memory");
       lease.release();
       arena.acquire(100).release();
       arena.assertDrained();

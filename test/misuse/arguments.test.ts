@@ -2,6 +2,7 @@
 
 import { Arena, type ArenaOptions } from "cleanslab";
 import { describe, test } from "vitest";
+import { MODULE_BASE64 } from "../../src/module.generated.ts";
 import {
   expectArenaError,
   expectThrow,
@@ -9,11 +10,10 @@ import {
   expectUnharmedAsync,
   expectUsable,
   MODES,
-  PAGE_BYTES,
   rejectionOf,
   SEGMENT_BYTES,
-  SEGMENT_MEMORY_BYTES,
   smallArena,
+  thrownBy,
   wrong,
 } from "../helpers.ts";
 
@@ -26,6 +26,11 @@ const DOORS: Record<string, (arena: Arena, byteLength: number) => unknown> = {
     }),
   "scope.acquire": (arena, byteLength) => arena.scope().acquire(byteLength),
   "scope.bytes": (arena, byteLength) => arena.scope().bytes(byteLength),
+  acquireFilled: (arena, byteLength) =>
+    arena.acquireFilled(byteLength, () => {
+      throw new Error("write was called");
+    }),
+  filler: (arena, byteLength) => arena.filler(byteLength),
 };
 
 const NO_LENGTHS: [unknown, string][] = [
@@ -70,8 +75,12 @@ describe.each(MODES)("revoke: %s, a byteLength that is none", (revoke) => {
     using arena = smallArena({ revoke });
     await expectUnharmedAsync(arena, async () => {
       for (const [byteLength, shown] of NO_LENGTHS) {
-        const promise = arena.acquireAsync(wrong(byteLength));
-        expectArenaError(await rejectionOf(promise), "ERR_INVALID_ARGUMENT", `byteLength is ${shown};`, "from 0 to");
+        const lists = [[byteLength], [8, byteLength], [byteLength, 8]];
+        // An array is a list of lengths.
+        for (const wanted of Array.isArray(byteLength) ? lists : [byteLength, ...lists]) {
+          const error = await rejectionOf(arena.acquireAsync(wrong(wanted)));
+          expectArenaError(error, "ERR_INVALID_ARGUMENT", `byteLength is ${shown};`, "from 0 to");
+        }
       }
     });
   });
@@ -96,8 +105,8 @@ describe("a byteLength that cannot even be converted to a number", () => {
 
 describe("new Arena", () => {
   test.each<[keyof ArenaOptions, unknown, string, string]>([
-    ["maxBytes", SEGMENT_MEMORY_BYTES - 1, "327679", "at least 327680 for one segment"],
-    ["maxBytes", 0, "0", "at least 327680"],
+    ["maxBytes", SEGMENT_BYTES - 1, "262143", "at least 262144 for one segment"],
+    ["maxBytes", 0, "0", "at least 262144"],
     ["maxBytes", -1, "-1", "whole number of bytes"],
     ["maxBytes", 2 ** 20 + 0.5, "1048576.5", "whole number of bytes"],
     ["maxBytes", Number.NaN, "NaN", "whole number of bytes"],
@@ -126,6 +135,15 @@ describe("new Arena", () => {
     ["guardEvery", true, "true", "0 for none"],
     ["trace", "verbose", '"verbose"', '"off" or "sampled" or "all"'],
     ["trace", true, "true", '"off" or "sampled" or "all"'],
+    ["wipeOnRelease", 1, "1", "true or false"],
+    ["wipeOnRelease", "true", '"true"', "true or false"],
+    ["wipeOnRelease", {}, "[object Object]", "true or false"],
+    ["module", null, "null", "a WebAssembly.Module compiled from cleanslab/arena.wasm"],
+    ["module", 5, "5", "a WebAssembly.Module"],
+    ["module", "arena.wasm", '"arena.wasm"', "a WebAssembly.Module"],
+    ["module", {}, "[object Object]", "a WebAssembly.Module"],
+    ["module", new Uint8Array(8), "[object Uint8Array]", "a WebAssembly.Module"],
+    ["module", new WebAssembly.Memory({ initial: 1 }), "[object WebAssembly.Memory]", "a WebAssembly.Module"],
   ])("refuses %s: %s", (option, value, shown, wanted) => {
     const options: ArenaOptions = { segmentBytes: SEGMENT_BYTES, [option]: value };
     expectThrow(() => new Arena(options), "ERR_INVALID_ARGUMENT", `${option} is ${shown};`, "pass", wanted);
@@ -133,15 +151,40 @@ describe("new Arena", () => {
 
   test("refuses a maxBytes that its segmentBytes do not fit under, and says how much would do", () => {
     const MiB = 1024 * 1024;
-    const least = MiB + PAGE_BYTES;
     expectThrow(
-      () => new Arena({ maxBytes: least - 1, segmentBytes: MiB }),
+      () => new Arena({ maxBytes: MiB - 1, segmentBytes: MiB }),
       "ERR_INVALID_ARGUMENT",
-      `maxBytes is ${least - 1}`,
-      `at least ${least}`,
+      `maxBytes is ${MiB - 1}`,
+      `at least ${MiB}`,
     );
-    using arena = new Arena({ maxBytes: least, segmentBytes: MiB });
+    using arena = new Arena({ maxBytes: MiB, segmentBytes: MiB });
     expectUsable(arena);
+  });
+
+  /** The eight bytes that every module begins with, and nothing else. */
+  const EMPTY_MODULE = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
+
+  test.each<[string, object]>([
+    ["a module that is another program", EMPTY_MODULE],
+    ["an object that only says that it is a module", { [Symbol.toStringTag]: "WebAssembly.Module" }],
+  ])("refuses %s", (_name, module) => {
+    const error = thrownBy(() => new Arena({ segmentBytes: SEGMENT_BYTES, module }));
+    expectArenaError(error, "ERR_INVALID_ARGUMENT", "module is [object WebAssembly.Module]", "this version's");
+  });
+
+  test.each(MODES)("refuses another program's module in %s mode, if it needs any", (revoke) => {
+    // "on-release" has no bookkeeping outside JavaScript.
+    const create = (): Arena => new Arena({ segmentBytes: SEGMENT_BYTES, revoke, module: EMPTY_MODULE });
+    if (revoke === "on-release") expectUsable(create());
+    else expectThrow(create, "ERR_INVALID_ARGUMENT", "this version's cleanslab/arena.wasm");
+  });
+
+  test("takes the library's own module, compiled by the caller", () => {
+    const module = new WebAssembly.Module(Buffer.from(MODULE_BASE64, "base64"));
+    for (const revoke of MODES) {
+      using arena = smallArena({ revoke, module });
+      expectUsable(arena);
+    }
   });
 
   test.each<[unknown, string]>([

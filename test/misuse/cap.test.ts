@@ -1,5 +1,6 @@
 /** At the cap every way to a lease throws or goes to the heap, and nothing is lost. */
 
+import type { ExhaustedEvent } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
   exhaust,
@@ -13,14 +14,14 @@ import {
   PAGE_BYTES,
   releaseAll,
   SEGMENT_BYTES,
-  SEGMENT_MEMORY_BYTES,
+  settle,
   smallArena,
 } from "../helpers.ts";
 
 describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
   const SLABS = 16384;
 
-  test("every way to a lease throws ERR_ARENA_EXHAUSTED with onExhausted: throw, and nothing is lost", () => {
+  test("every way to a lease throws ERR_ARENA_EXHAUSTED with onExhausted: throw, and nothing is lost", async () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
     const events: unknown[] = [];
     arena.addEventListener("exhausted", (event) => events.push(event));
@@ -36,6 +37,9 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
       () => arena.use(SLABS, () => expect.unreachable("fn was called")),
       () => arena.copyOf(new Uint8Array(SLABS)),
       () => scope.acquire(SLABS),
+      () => arena.acquireFilled(SLABS, () => expect.unreachable("write was called")),
+      () => arena.filler(SLABS),
+      () => arena.writer(SLABS),
     ];
     for (const door of [...doors, ...doors]) {
       expectThrow(
@@ -49,6 +53,7 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
         "'allocate'",
       );
     }
+    await settle();
     expect(arena.stats()).toEqual(before);
     expect(events).toEqual([]);
     expectSound(arena);
@@ -66,8 +71,7 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     const first = arena.acquire(64);
     first.bytes.fill(7);
     for (let round = 0; round < 5; round++) {
-      expectThrow(() => arena.acquire(SEGMENT_MEMORY_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
-      if (revoke !== "on-release") expectThrow(() => arena.acquire(SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      expectThrow(() => arena.acquire(SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
       const short = [arena.acquire(64), arena.acquire(4096), arena.pool(100).acquire()];
       for (const { bytes } of short) {
         expect(isZero(bytes)).toBe(true);
@@ -84,21 +88,36 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     expectUsable(arena);
   });
 
-  test("a lease longer than all of the cap throws with onExhausted: throw, and drops no lease", () => {
-    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
-    const lease = arena.acquire(100);
-    lease.bytes.fill(7);
-    const before = arena.stats();
-    expectThrow(() => arena.acquire(2 ** 32 - 1), "ERR_ARENA_EXHAUSTED", "no room for 4294967295 bytes");
-    expect(arena.stats()).toEqual(before);
-    expect(isAll(lease.bytes, 7)).toBe(true);
-    lease.release();
-    expectUsable(arena);
-  });
+  test.each(["throw", "allocate"] as const)(
+    "a lease longer than all of the cap throws with onExhausted: %s, and drops no lease",
+    async (onExhausted) => {
+      using arena = smallArena({ revoke, onExhausted }, 1);
+      const events: unknown[] = [];
+      arena.addEventListener("exhausted", (event) => events.push(event));
+      const lease = arena.acquire(100);
+      lease.bytes.fill(7);
+      const before = arena.stats();
+      for (const byteLength of [SEGMENT_BYTES + 1, 2 ** 32 - 1]) {
+        expectThrow(
+          () => arena.acquire(byteLength),
+          "ERR_ARENA_EXHAUSTED",
+          `${byteLength} bytes can never fit`,
+          `maxBytes = ${SEGMENT_BYTES}`,
+          "raise maxBytes",
+        );
+      }
+      await settle();
+      expect(events).toEqual([]);
+      expect(arena.stats()).toEqual(before);
+      expect(isAll(lease.bytes, 7)).toBe(true);
+      lease.release();
+      expectUsable(arena);
+    },
+  );
 
-  test("a lease becomes a heap buffer with onExhausted: allocate, counted, reported, and dead on release", () => {
+  test("a lease becomes a heap buffer with onExhausted: allocate, counted, reported, and dead on release", async () => {
     using arena = smallArena({ revoke, onExhausted: "allocate" }, 1);
-    const events: { type: string; byteLength: number; reservedBytes: number }[] = [];
+    const events: ExhaustedEvent[] = [];
     arena.addEventListener("exhausted", (event) => events.push(event));
     const held = arena.acquire(SEGMENT_BYTES);
     const before = arena.stats();
@@ -109,9 +128,12 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     expect(lease.byteOffset).toBe(0);
     expect(lease.bytes.length).toBe(PAGE_BYTES + 1);
     expect(isZero(lease.bytes)).toBe(true);
+    expect(events).toEqual([]);
+    await settle();
     expect(events).toHaveLength(1);
     expect(events[0]).toMatchObject({
       type: "exhausted",
+      count: 1,
       byteLength: PAGE_BYTES + 1,
       reservedBytes: before.reservedBytes,
     });
@@ -126,7 +148,7 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
 
     const view = lease.bytes.fill(7);
     lease.release();
-    if (revoke === "never") expect(view.length === PAGE_BYTES + 1 && isZero(view)).toBe(true);
+    if (revoke === "never") expect(view.length === PAGE_BYTES + 1 && isAll(view, 7)).toBe(true);
     else expect(view.length).toBe(0);
     expect(arena.stats()).toMatchObject({ overflowed: 1, released: 1, liveLeases: 1, liveBytes: SEGMENT_BYTES });
     expectUnharmed(arena, () => expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release"));
@@ -140,10 +162,36 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     const lease = arena.acquire(PAGE_BYTES + 1);
     expect(lease.origin).toBe("heap");
     structuredClone(lease.bytes.buffer, { transfer: [lease.bytes.buffer] });
-    expectThrow(() => lease.bytes, "ERR_ARENA_CORRUPT", `${PAGE_BYTES + 1} bytes`, "transferred");
+    expectThrow(() => lease.bytes, "ERR_LEASE_DETACHED", `${PAGE_BYTES + 1} bytes`, "transferred");
     lease.release();
     held.release();
     expect(arena.stats()).toMatchObject({ liveLeases: 0, released: 2 });
+    expectUsable(arena);
+  });
+
+  test("a heap lease is zero at release with wipeOnRelease, where its view lives", () => {
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 1);
+    const held = arena.acquire(SEGMENT_BYTES);
+    const lease = arena.acquire(PAGE_BYTES + 1);
+    expect(lease.origin).toBe("heap");
+    const view = lease.bytes.fill(7);
+    lease.release();
+    if (revoke === "never") expect(view.length === PAGE_BYTES + 1 && isZero(view)).toBe(true);
+    else expect(view.length).toBe(0);
+    held.release();
+  });
+
+  test("a lease that cannot grow for want of room is as it was", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
+    const lease = arena.acquire(100);
+    const bytes = lease.bytes.fill(7);
+    for (let round = 0; round < 3; round++) {
+      expectThrow(() => lease.resize(SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+      expectThrow(() => lease.resize(SEGMENT_BYTES + 1), "ERR_ARENA_EXHAUSTED", "can never fit");
+    }
+    expect(lease.bytes).toBe(bytes);
+    expect(isAll(bytes, 7)).toBe(true);
+    lease.release();
     expectUsable(arena);
   });
 });

@@ -1,57 +1,62 @@
 /**
- * Every parameter of every public function, given what it is not: a plain object, null,
- * a number, a thing of another kind. Each call is refused with a typed error, before
- * anything is leased. What of the values is out of range is left to the other files here
- * and to those of the single modules; listeners are the platform's `EventTarget`.
+ * Every parameter of every public function of the core, given what it is not: a plain
+ * object, null, a number, a thing of another kind. Each call is refused with a typed
+ * error, before anything is leased. What of the values is out of range is left to the
+ * other files here and to those of the single modules; listeners are the platform's `EventTarget`.
  */
 
-import { PassThrough, Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import * as core from "cleanslab";
-import { Arena, type ByteWriter, type Lease, type Scope } from "cleanslab";
-import * as node from "cleanslab/node";
-import * as web from "cleanslab/web";
-import { expect, test } from "vitest";
-import { expectArenaError, expectSound, expectUsable, smallArena, wrong } from "../helpers.ts";
+import { Arena, ByteReader } from "cleanslab";
+import { describe, expect, test } from "vitest";
+import {
+  deferred,
+  expectArenaError,
+  expectSound,
+  expectThrow,
+  expectUsable,
+  MODES,
+  rejectionOf,
+  smallArena,
+  thrownBy,
+  wrong,
+} from "../helpers.ts";
+import {
+  BYTES,
+  type Call,
+  FUNCTION,
+  functionsOf,
+  INTEGER,
+  LENGTH,
+  LENGTHS,
+  methodsOf,
+  NUMBER,
+  OBJECT,
+  SIGNAL,
+  testRefusals,
+} from "./nonsense.ts";
 
-interface Context {
-  readonly arena: Arena;
-  readonly lease: Lease;
-  readonly writer: ByteWriter;
-  readonly scope: Scope;
-}
-
-const LENGTH = [{}, null, "8", -1, 0.5, [8]];
-const INTEGER = [{}, null, "8", 0.5, [8]];
-const NUMBER = [{}, null, "8", [8], 8n];
-const FUNCTION = [{}, null, 5, "fn"];
-const OBJECT = [null, 5, "options", true];
-const BYTES = [{}, null, 5, "text", [1, 2], new ArrayBuffer(8)];
-const SIGNAL = [{}, 5, "abort", { aborted: false }];
-const ARENA = [{}, null, 5, "arena", Arena, { acquire() {} }];
-/** The last is a writer whose `take` was forgotten, as far as one can see. */
-const LEASE = [{}, null, undefined, 5, "lease", { bytes: new Uint8Array(8), byteLength: 8, release() {} }];
-const READABLE = [{}, null, undefined, 5, "stream", new Writable()];
-const WRITABLE = [{}, null, undefined, 5, "stream", Readable.from([])];
-const LEASES = [{}, null, undefined, 5, [5], [{}], [null], ["lease"]];
-
-const LIMIT = { limit: 10 };
-const HANDLE: web.AccessHandleLike = { read: () => 0, write: (bytes) => bytes.length };
-const transform = (): void => {};
-const onLease = (): void => {};
-const connect = (): never => {
-  throw new Error("connect was called");
-};
-
-type Call = (context: Context, nonsense: never) => unknown;
-/** A public function, its parameter, what that is not, and a call with nothing wrong but that. */
-const CALLS: [name: string, parameter: string, nonsense: unknown[], call: Call][] = [
+const CALLS: Call[] = [
   ["core.Arena", "options", OBJECT, (_, each) => new Arena(each)],
   ["core.Arena", "maxBytes", [{}, "8", 0.5, -1], (_, each) => new Arena({ maxBytes: each })],
+  ["core.Arena", "wipeOnRelease", [{}, "yes", 1], (_, each) => new Arena({ wipeOnRelease: each })],
+  ["core.Arena", "module", [{}, null, 5, new Uint8Array(8)], (_, each) => new Arena({ module: each })],
+  ["core.ByteReader", "source", [...BYTES, undefined, { bytes: [1] }], (_, each) => new ByteReader(each)],
   ["Arena.acquire", "byteLength", LENGTH, ({ arena }, each) => arena.acquire(each)],
-  ["Arena.acquireAsync", "byteLength", LENGTH, ({ arena }, each) => arena.acquireAsync(each)],
+  ["Arena.acquireAsync", "byteLength", LENGTHS, ({ arena }, each) => arena.acquireAsync(each)],
+  ["Arena.acquireAsync", "byteLengths", [[8, -1], [{}], [null]], ({ arena }, each) => arena.acquireAsync(each)],
   ["Arena.acquireAsync", "options", OBJECT, ({ arena }, each) => arena.acquireAsync(8, each)],
   ["Arena.acquireAsync", "signal", SIGNAL, ({ arena }, each) => arena.acquireAsync(8, { signal: each })],
+  [
+    "Arena.acquireAsync",
+    "signal of several",
+    SIGNAL,
+    ({ arena }, each) => arena.acquireAsync([8, 8], { signal: each }),
+  ],
+  ["Arena.acquireFilled", "byteLength", LENGTH, ({ arena }, each) => arena.acquireFilled(each, () => 0)],
+  ["Arena.acquireFilled", "write", FUNCTION, ({ arena }, each) => arena.acquireFilled(8, each)],
+  ["Arena.filler", "byteLength", [...LENGTH, undefined], ({ arena }, each) => arena.filler(each)],
+  ["Arena.drained", "options", OBJECT, ({ arena }, each) => arena.drained(each)],
+  ["Arena.drained", "signal", SIGNAL, ({ arena }, each) => arena.drained({ signal: each })],
   ["Arena.use", "byteLength", LENGTH, ({ arena }, each) => arena.use(each, () => {})],
   ["Arena.use", "fn", FUNCTION, ({ arena }, each) => arena.use(8, each)],
   ["Arena.copyOf", "bytes", BYTES, ({ arena }, each) => arena.copyOf(each)],
@@ -66,11 +71,29 @@ const CALLS: [name: string, parameter: string, nonsense: unknown[], call: Call][
     },
   ],
   ["Lease.view", "View", [{}, null, 5, () => {}, Date], ({ lease }, each) => lease.view(each)],
-  ["Lease.release", "options", OBJECT, ({ lease }, each) => lease.release(each)],
   ["Lease.releaseAfter", "promise", [undefined, null, 5, "at once", {}], ({ lease }, each) => lease.releaseAfter(each)],
-  ["Lease.release", "written", LENGTH, ({ lease }, each) => lease.release({ written: each })],
+  ["Lease.resize", "byteLength", [...LENGTH, undefined], ({ lease }, each) => lease.resize(each)],
   ["Scope.acquire", "byteLength", LENGTH, ({ scope }, each) => scope.acquire(each)],
   ["Scope.bytes", "byteLength", LENGTH, ({ scope }, each) => scope.bytes(each)],
+  ["Scope.acquireAsync", "byteLengths", [[8, -1], [{}], [null]], ({ scope }, each) => scope.acquireAsync(each)],
+  ["Scope.acquireAsync", "options", OBJECT, ({ scope }, each) => scope.acquireAsync([8], each)],
+  ["ByteFiller.put", "source", BYTES, ({ filler }, each) => filler.put(each)],
+  ["ByteFiller.put", "from", LENGTH, ({ filler }, each) => filler.put(new Uint8Array(8), each)],
+  ["ByteFiller.writeString", "text", [{}, null, 5, [8]], ({ filler }, each) => filler.writeString(each)],
+  ["ByteFiller.writeUint8", "value", INTEGER, ({ filler }, each) => filler.writeUint8(each)],
+  ["ByteFiller.writeInt8", "value", INTEGER, ({ filler }, each) => filler.writeInt8(each)],
+  ["ByteFiller.writeUint16", "value", INTEGER, ({ filler }, each) => filler.writeUint16(each)],
+  ["ByteFiller.writeInt16", "value", INTEGER, ({ filler }, each) => filler.writeInt16(each)],
+  ["ByteFiller.writeUint32", "value", INTEGER, ({ filler }, each) => filler.writeUint32(each)],
+  ["ByteFiller.writeInt32", "value", INTEGER, ({ filler }, each) => filler.writeInt32(each)],
+  ["ByteFiller.writeUint64", "value", INTEGER, ({ filler }, each) => filler.writeUint64(each)],
+  ["ByteFiller.writeInt64", "value", INTEGER, ({ filler }, each) => filler.writeInt64(each)],
+  ["ByteFiller.writeFloat32", "value", NUMBER, ({ filler }, each) => filler.writeFloat32(each)],
+  ["ByteFiller.writeFloat64", "value", NUMBER, ({ filler }, each) => filler.writeFloat64(each)],
+  ["ByteReader.readBytes", "byteLength", LENGTH, ({ reader }, each) => reader.readBytes(each)],
+  ["ByteReader.readString", "byteLength", LENGTH, ({ reader }, each) => reader.readString(each)],
+  ["ByteReader.skip", "byteLength", LENGTH, ({ reader }, each) => reader.skip(each)],
+  ["ByteReader.seek", "offset", LENGTH, ({ reader }, each) => reader.seek(each)],
   ["ByteWriter.writeBytes", "bytes", BYTES, ({ writer }, each) => writer.writeBytes(each)],
   ["ByteWriter.writeString", "text", [{}, null, 5, [8]], ({ writer }, each) => writer.writeString(each)],
   ["ByteWriter.writeUint8", "value", INTEGER, ({ writer }, each) => writer.writeUint8(each)],
@@ -96,174 +119,144 @@ const CALLS: [name: string, parameter: string, nonsense: unknown[], call: Call][
   ["ByteWriter.setUint32", "value", INTEGER, ({ writer }, each) => writer.setUint32(0, each)],
   ["ByteWriter.setUint64", "offset", LENGTH, ({ writer }, each) => writer.setUint64(each, 1)],
   ["ByteWriter.setUint64", "value", INTEGER, ({ writer }, each) => writer.setUint64(0, each)],
-
-  ["node.bufferOf", "lease", LEASE, (_, each) => node.bufferOf(each)],
-  ["node.collect", "stream", READABLE, ({ arena }, each) => node.collect(each, arena, LIMIT)],
-  ["node.collect", "arena", ARENA, (_, each) => node.collect(Readable.from([Buffer.of(1)]), each, LIMIT)],
-  ["node.collect", "options", OBJECT, ({ arena }, each) => node.collect(Readable.from([]), arena, each)],
-  ["node.collect", "limit", LENGTH, ({ arena }, each) => node.collect(Readable.from([]), arena, { limit: each })],
-  [
-    "node.collect",
-    "byteLengthHint",
-    LENGTH,
-    ({ arena }, each) => node.collect(Readable.from([]), arena, { ...LIMIT, byteLengthHint: each }),
-  ],
-  [
-    "node.collect",
-    "signal",
-    SIGNAL,
-    ({ arena }, each) => node.collect(Readable.from([]), arena, { ...LIMIT, signal: each }),
-  ],
-  ["node.LeaseTransform", "options", [...OBJECT, undefined, {}], (_, each) => new node.LeaseTransform(each)],
-  ["node.LeaseTransform", "transform", FUNCTION, (_, each) => new node.LeaseTransform({ transform: each })],
-  ["node.LeaseTransform", "flush", FUNCTION, (_, each) => new node.LeaseTransform({ transform, flush: each })],
-  ["node.LeaseTransform", "release", FUNCTION, (_, each) => new node.LeaseTransform({ transform, release: each })],
-  ["node.LeaseTransform", "signal", SIGNAL, (_, each) => new node.LeaseTransform({ transform, signal: each })],
-  [
-    "node.LeaseTransform",
-    "highWaterMark",
-    LENGTH,
-    (_, each) => new node.LeaseTransform({ transform, highWaterMark: each }),
-  ],
-  [
-    "node.LeaseTransform",
-    "pushed lease",
-    LEASE,
-    (_, each) =>
-      pipeline(
-        Readable.from([Buffer.of(1)]),
-        new node.LeaseTransform({ transform: (_chunk, push) => push(each) }),
-        new PassThrough().resume(),
-      ),
-  ],
-  ["node.pipeLeases", "leases", LEASES, (_, each) => node.pipeLeases(each, new PassThrough())],
-  ["node.pipeLeases", "stream", WRITABLE, (_, each) => node.pipeLeases([], each)],
-  ["node.readFileLeases", "path", [{}, null, undefined, 5], ({ arena }, each) => node.readFileLeases(each, arena)],
-  ["node.readFileLeases", "arena", ARENA, (_, each) => node.readFileLeases("/", each)],
-  ["node.readFileLeases", "options", OBJECT, ({ arena }, each) => node.readFileLeases("/", arena, each)],
-  [
-    "node.readFileLeases",
-    "chunkBytes",
-    LENGTH,
-    ({ arena }, each) => node.readFileLeases("/", arena, { chunkBytes: each }),
-  ],
-  [
-    "node.readFileLeases",
-    "highWaterMark",
-    LENGTH,
-    ({ arena }, each) => node.readFileLeases("/", arena, { highWaterMark: each }),
-  ],
-  ["node.readFileLeases", "signal", SIGNAL, ({ arena }, each) => node.readFileLeases("/", arena, { signal: each })],
-  ["node.readSocketLeases", "connect", FUNCTION, ({ arena }, each) => node.readSocketLeases(each, arena, { onLease })],
-  ["node.readSocketLeases", "arena", ARENA, (_, each) => node.readSocketLeases(connect, each, { onLease })],
-  ["node.readSocketLeases", "options", OBJECT, ({ arena }, each) => node.readSocketLeases(connect, arena, each)],
-  [
-    "node.readSocketLeases",
-    "onLease",
-    FUNCTION,
-    ({ arena }, each) => node.readSocketLeases(connect, arena, { onLease: each }),
-  ],
-  [
-    "node.readSocketLeases",
-    "chunkBytes",
-    LENGTH,
-    ({ arena }, each) => node.readSocketLeases(connect, arena, { onLease, chunkBytes: each }),
-  ],
-  ["node.readableFrom", "leases", LEASES, (_, each) => pipeline(node.readableFrom(each), new PassThrough().resume())],
-  ["node.writeAndRelease", "stream", WRITABLE, ({ lease }, each) => node.writeAndRelease(each, lease)],
-  ["node.writeAndRelease", "lease", LEASE, (_, each) => node.writeAndRelease(new PassThrough(), each)],
-
-  ["web.collect", "source", [{}, null, undefined, 5, "text"], ({ arena }, each) => web.collect(each, arena, LIMIT)],
-  ["web.collect", "arena", ARENA, (_, each) => web.collect(new Blob(["text"]), each, LIMIT)],
-  ["web.collect", "options", OBJECT, ({ arena }, each) => web.collect(new Blob([]), arena, each)],
-  ["web.collect", "limit", LENGTH, ({ arena }, each) => web.collect(new Blob([]), arena, { limit: each })],
-  ["web.collect", "signal", SIGNAL, ({ arena }, each) => web.collect(new Blob([]), arena, { ...LIMIT, signal: each })],
-  ["web.ownedCopy", "lease", LEASE, (_, each) => web.ownedCopy(each)],
-  ["web.readAccessHandle", "handle", [{}, null, 5], ({ arena }, each) => web.readAccessHandle(each, arena)],
-  ["web.readAccessHandle", "arena", ARENA, (_, each) => web.readAccessHandle(HANDLE, each)],
-  ["web.readAccessHandle", "options", OBJECT, ({ arena }, each) => web.readAccessHandle(HANDLE, arena, each)],
-  [
-    "web.readAccessHandle",
-    "chunkBytes",
-    LENGTH,
-    ({ arena }, each) => web.readAccessHandle(HANDLE, arena, { chunkBytes: each }),
-  ],
-  ["web.readLeases", "source", [{}, null, 5, "text"], ({ arena }, each) => web.readLeases(each, arena).next()],
-  ["web.readLeases", "arena", ARENA, (_, each) => web.readLeases(new Blob(["text"]), each).next()],
-  ["web.readLeases", "options", OBJECT, ({ arena }, each) => web.readLeases(new Blob([]), arena, each).next()],
-  [
-    "web.readLeases",
-    "signal",
-    SIGNAL,
-    ({ arena }, each) => web.readLeases(new Blob([]), arena, { signal: each }).next(),
-  ],
-  ["web.writeAccessHandle", "handle", [{}, null, 5], ({ lease }, each) => web.writeAccessHandle(each, lease)],
-  ["web.writeAccessHandle", "lease", LEASE, (_, each) => web.writeAccessHandle(HANDLE, each)],
-  ["web.writeAccessHandle", "at", LENGTH, ({ lease }, each) => web.writeAccessHandle(HANDLE, lease, each)],
 ];
 
-/** Has "release" in its name, and so ends the lease that it was given, whatever is wrong with the rest. */
-const ENDS_LEASE = "node.writeAndRelease";
-
+const READS = [
+  ...["Uint8", "Int8", "Uint16", "Int16", "Uint32", "Int32", "Uint64", "Int64", "Float32", "Float64"],
+  ...["Varint", "Varint64", "Zigzag", "Zigzag64"],
+];
 const TAKES_NOTHING = [
   ...["stats", "audit", "trim", "assertDrained", "scope"].map((each) => `Arena.${each}`),
-  ...["copy", "pin"].map((each) => `Lease.${each}`),
+  ...["copy", "pin", "release"].map((each) => `Lease.${each}`),
   "Pin.release",
   "Scope.release",
   ...["take", "reset", "release"].map((each) => `ByteWriter.${each}`),
-  "PlainPool.acquire",
+  ...["take", "drop"].map((each) => `ByteFiller.${each}`),
+  ...READS.map((each) => `ByteReader.read${each}`),
+  "SizeClassPool.acquire",
 ];
 /** An error's message is anyone's. */
 const TAKES_ANYTHING = ["core.ArenaError"];
 
-test.each(CALLS)("%s refuses what is no %s", async (name, parameter, nonsense, call) => {
-  for (const each of nonsense) {
-    using arena = smallArena();
-    const context = { arena, lease: arena.acquire(8), writer: arena.writer(16), scope: arena.scope() };
-    context.writer.writeUint32(1);
-    const { acquired, reservedBytes } = arena.stats();
-    const error = await Promise.resolve()
-      .then(() => call(context, wrong(each)))
-      .catch((reason: unknown) => reason);
-    expectArenaError(error, "ERR_INVALID_ARGUMENT", "; pass ");
-    expect(arena.stats()).toMatchObject({ acquired, reservedBytes, waiting: 0 });
-    expect(context.lease.released).toBe(name === ENDS_LEASE && parameter === "stream");
-    expect(context.writer.bytes).toEqual(Uint8Array.of(0, 0, 0, 1));
-    context.lease[Symbol.dispose]();
-    context.writer.release();
-    context.scope.release();
-    arena.assertDrained();
-    expectSound(arena);
-    expectUsable(arena);
-  }
-});
+testRefusals(CALLS, () => false);
 
 test("every public function is one of these", () => {
   using arena = smallArena();
   using lease = arena.acquire(8);
   using writer = arena.writer();
+  using filler = arena.filler(8);
   using pin = lease.pin();
-  const objects = {
-    Arena: arena,
-    Lease: lease,
-    Pin: pin,
-    PlainPool: arena.pool(8),
-    Scope: arena.scope(),
-    ByteWriter: writer,
-  };
-  const found: string[] = [];
-  for (const [name, object] of Object.entries(objects)) {
-    const members = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
-    for (const [member, { value, set }] of Object.entries(members)) {
-      if (member !== "constructor" && (typeof value === "function" || set)) found.push(`${name}.${member}`);
-    }
-  }
-  for (const [name, exported] of Object.entries({ core, node, web })) {
-    for (const [member, value] of Object.entries(exported)) {
-      if (typeof value === "function") found.push(`${name}.${member}`);
-    }
-  }
+  const found = [
+    ...methodsOf("Arena", arena),
+    ...methodsOf("Lease", lease),
+    ...methodsOf("Pin", pin),
+    ...methodsOf("SizeClassPool", arena.pool(8)),
+    ...methodsOf("Scope", arena.scope()),
+    ...methodsOf("ByteWriter", writer),
+    ...methodsOf("ByteFiller", filler),
+    ...methodsOf("ByteReader", new ByteReader(lease)),
+    ...functionsOf("core", core),
+  ];
   const known = new Set([...CALLS.map(([name]) => name), ...TAKES_NOTHING, ...TAKES_ANYTHING]);
   expect(found.filter((name) => !known.has(name))).toEqual([]);
-  expect(found.length).toBeGreaterThan(50);
+  expect([...known].filter((name) => !found.includes(name))).toEqual([]);
+});
+
+/** What `write` may not answer for a lease of 100 bytes. */
+const WRONG_ANSWERS: [unknown, string][] = [
+  [-1, "-1"],
+  [-0.5, "-0.5"],
+  [0.5, "0.5"],
+  [99.5, "99.5"],
+  [101, "101"],
+  [2 ** 32, "4294967296"],
+  [Number.NaN, "NaN"],
+  [Number.POSITIVE_INFINITY, "Infinity"],
+  ["100", '"100"'],
+  ["", '""'],
+  [true, "true"],
+  [null, "null"],
+  [undefined, "undefined"],
+  [100n, "100n"],
+  [Symbol("100"), "Symbol(100)"],
+  [{}, "[object Object]"],
+  [[100], "[object Array]"],
+  [new Uint8Array(100), "[object Uint8Array]"],
+  [() => 100, "a function"],
+];
+
+describe.each(MODES)("revoke: %s, acquireFilled", (revoke) => {
+  test.each(WRONG_ANSWERS)(
+    "refuses the answer %s, given at once or later, and nothing stays leased",
+    async (answer, shown) => {
+      using arena = smallArena({ revoke });
+      const message = `what write answered is ${shown};`;
+      for (let round = 0; round < 3; round++) {
+        expectThrow(() => arena.acquireFilled(100, () => wrong(answer)), "ERR_INVALID_ARGUMENT", message, "pass");
+        const later = arena.acquireFilled(100, async () => wrong<number>(answer));
+        expect(arena.stats().liveLeases).toBe(1);
+        expectArenaError(await rejectionOf(later), "ERR_INVALID_ARGUMENT", message, "pass");
+        expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0 });
+      }
+      arena.assertDrained();
+      expectUsable(arena, 100);
+    },
+  );
+
+  test.each([new Error("mine"), "a string", undefined, null])(
+    "throws and rejects with the caller's own %s, and nothing stays leased",
+    async (reason) => {
+      using arena = smallArena({ revoke });
+      const write = (): number => {
+        throw reason;
+      };
+      expect(thrownBy(() => arena.acquireFilled(100, write))).toBe(reason);
+      const gate = deferred<number>();
+      const later = arena.acquireFilled(100, () => gate.promise);
+      gate.reject(reason);
+      expect(await rejectionOf(later)).toBe(reason);
+      expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0 });
+      expectUsable(arena, 100);
+    },
+  );
+
+  test("throws what the then of its answer throws, and nothing stays leased", async () => {
+    using arena = smallArena({ revoke });
+    const error = new Error("from then");
+    // biome-ignore lint/suspicious/noThenProperty: what this is about.
+    const hostile = Object.defineProperty({}, "then", {
+      get() {
+        throw error;
+      },
+    });
+    expect(thrownBy(() => arena.acquireFilled(100, () => wrong(hostile)))).toBe(error);
+    const thrower = {
+      // biome-ignore lint/suspicious/noThenProperty: what this is about.
+      then: () => {
+        throw error;
+      },
+    };
+    expect(await rejectionOf(wrong(arena.acquireFilled(100, () => wrong(thrower))))).toBe(error);
+    expect(arena.stats().liveLeases).toBe(0);
+    expectSound(arena);
+  });
+
+  test("lends its view for the call: in on-release mode it is dead after a refused answer, and a cut lease is as long as the answer", async () => {
+    using arena = smallArena({ revoke });
+    let kept: Uint8Array | undefined;
+    expectThrow(
+      () =>
+        arena.acquireFilled(100, (bytes) => {
+          kept = bytes;
+          return -1;
+        }),
+      "ERR_INVALID_ARGUMENT",
+    );
+    if (revoke === "on-release") expect(kept?.length).toBe(0);
+    const lease = arena.acquireFilled(100, (bytes) => bytes.fill(7, 0, 10) && 10);
+    expect(lease.bytes.length).toBe(10);
+    expectThrow(() => lease.view(Float64Array), "ERR_INVALID_ARGUMENT", "10 bytes");
+    lease.release();
+    expectUsable(arena);
+  });
 });

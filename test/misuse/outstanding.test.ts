@@ -18,7 +18,6 @@ import {
   promptly,
   releaseAll,
   SEGMENT_BYTES,
-  SEGMENT_MEMORY_BYTES,
   smallArena,
   thrownBy,
 } from "../helpers.ts";
@@ -56,7 +55,7 @@ describe.each(MODES)("revoke: %s, a scope", (revoke) => {
     const scope = arena.scope();
     const lease = scope.acquire(100);
     lease.bytes.fill(7);
-    expectThrow(() => scope.acquire(SEGMENT_MEMORY_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
+    expectThrow(() => scope.acquire(SEGMENT_BYTES + 1), "ERR_ARENA_EXHAUSTED", "can never fit");
     expectThrow(() => scope.acquire(-1), "ERR_INVALID_ARGUMENT", "byteLength is -1");
     expect(isAll(lease.bytes, 7)).toBe(true);
     scope.release();
@@ -140,7 +139,7 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     arena.assertDrained();
   });
 
-  test("names the caller of acquireAsync with trace: all when he had to wait", async () => {
+  test("names the caller of acquireAsync with trace: all when it had to wait", async () => {
     using arena = smallArena({ revoke, trace: "all" }, 1);
     const held = arena.acquire(SEGMENT_BYTES);
     function asks(): Promise<Lease> {
@@ -150,14 +149,14 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     held.release();
     const lease = await promptly(promise);
     function acquires(): Lease {
-      return arena.acquire(SEGMENT_BYTES + 1);
+      return arena.acquire(PAGE_BYTES + 1);
     }
     const other = acquires();
     const error = thrownBy(() => arena.assertDrained());
     const message = error instanceof Error ? error.message : "";
     expect(firstFrame(message, SEGMENT_BYTES)).toContain("asks");
     // Only that one was acquired on another's behalf.
-    expect(firstFrame(message, SEGMENT_BYTES + 1)).toContain("acquires");
+    expect(firstFrame(message, PAGE_BYTES + 1)).toContain("acquires");
     releaseAll([lease, other]);
     arena.assertDrained();
   });
@@ -183,6 +182,8 @@ describe("the stacks of assertDrained in plain Node, where no test runner rewrit
         "scope.bytes": () => arena.scope().bytes(64),
         use: () => void arena.use(64, () => new Promise(() => {})),
         copyOf: () => arena.copyOf(new Uint8Array(64)),
+        acquireFilled: () => arena.acquireFilled(64, () => 64),
+        filler: () => arena.filler(64),
         acquireAsync: () => void arena.acquireAsync(64),
       };
       const sites = {};
@@ -201,16 +202,26 @@ describe("the stacks of assertDrained in plain Node, where no test runner rewrit
     );
   });
 
-  test.each(["acquire", "pool", "scope.acquire", "scope.bytes", "use", "copyOf", "acquireAsync"])(
-    "start with the caller of %s",
+  test.each([
+    "acquire",
+    "pool",
+    "scope.acquire",
+    "scope.bytes",
+    "use",
+    "copyOf",
+    "acquireFilled",
+    "filler",
+    "acquireAsync",
+  ])("start with the caller of %s", (door) => {
+    expect(sites[door]?.split("\n")[0]).toMatch(/\[eval/);
+  });
+
+  test.each(["acquire", "pool", "scope.acquire", "use", "copyOf", "acquireFilled", "filler", "acquireAsync"])(
+    "reach the caller of %s",
     (door) => {
-      expect(sites[door]?.split("\n")[0]).toMatch(/\[eval/);
+      expect(sites[door]).toMatch(/forgets.*\[eval/);
     },
   );
-
-  test.each(["acquire", "pool", "scope.acquire", "use", "copyOf", "acquireAsync"])("reach the caller of %s", (door) => {
-    expect(sites[door]).toMatch(/forgets.*\[eval/);
-  });
 
   test.each(["with (parentheses)", "(group)"])("start with a caller in a folder named %s", (folder) => {
     const root = mkdtempSync(join(tmpdir(), "cleanslab-"));

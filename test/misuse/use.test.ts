@@ -19,14 +19,14 @@ import {
 } from "../helpers.ts";
 
 describe.each(MODES)("revoke: %s, use", (revoke) => {
-  /** Whether the lent bytes were taken back: dead, or wiped where no view dies at release. */
+  /** With wipeOnRelease: whether the lent bytes were taken back, dead or wiped where no view dies at release. */
   function isTakenBack(view: Uint8Array): boolean {
     if (revoke === "on-release") return view.length === 0;
     return view.length === 100 && isZero(view);
   }
 
   test("throws the very error that fn throws, with the lease returned", () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     arena.use(100, () => {});
     const { liveLeases, released } = arena.stats();
     for (const thrown of [new Error("from fn"), "a string", undefined, null]) {
@@ -45,7 +45,7 @@ describe.each(MODES)("revoke: %s, use", (revoke) => {
   });
 
   test("rejects with the very reason that fn rejects with, with the lease returned", async () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const reason = new Error("from fn");
     const gate = deferred<void>();
     let lent: Uint8Array | undefined;
@@ -118,7 +118,7 @@ describe.each(MODES)("revoke: %s, use", (revoke) => {
   });
 
   test("lends zeroed bytes each time, and takes every view of them back", () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const stale: Uint8Array[] = [];
     for (let round = 0; round < 3; round++) {
       arena.use(100, (bytes) => {

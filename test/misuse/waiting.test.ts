@@ -13,7 +13,6 @@ import {
   rejectionOf,
   releaseAll,
   SEGMENT_BYTES,
-  SEGMENT_MEMORY_BYTES,
   settle,
   smallArena,
   wrong,
@@ -68,7 +67,7 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
     expectUsable(arena);
   });
 
-  test("serves those behind one that gave up, who were waiting for his turn alone", async () => {
+  test("serves those behind one that gave up, who were waiting for its turn alone", async () => {
     using arena = singleLeaseArena({ revoke });
     const held = [arena.acquire(64), arena.acquire(64)];
     const controller = new AbortController();
@@ -101,9 +100,23 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
     const controller = new AbortController();
     const promise = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
     held.release();
+    // Nothing is served inside the release, so the abort comes first.
+    controller.abort();
+    expect(await rejectionOf(promise)).toMatchObject({ name: "AbortError" });
+    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 0, acquired: 1 });
+    expectUsable(arena);
+  });
+
+  test("gives the lease when the signal is aborted after it was served", async () => {
+    using arena = singleLeaseArena({ revoke });
+    const held = arena.acquire(SEGMENT_BYTES);
+    const controller = new AbortController();
+    const promise = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
+    held.release();
+    await settle();
     controller.abort();
     const lease = await promptly(promise);
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2 });
+    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2, waited: { count: 1 } });
     lease.release();
     expectUsable(arena);
   });
@@ -203,12 +216,12 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
   test("rejects at once what can never fit under the cap", async () => {
     using arena = singleLeaseArena({ revoke });
     await expectUnharmedAsync(arena, async () => {
-      for (const byteLength of [SEGMENT_MEMORY_BYTES + 1, 10 * SEGMENT_MEMORY_BYTES, 2 ** 32 - 1]) {
+      for (const byteLength of [SEGMENT_BYTES + 1, 10 * SEGMENT_BYTES, 2 ** 32 - 1]) {
         expectArenaError(
           await rejectionOf(arena.acquireAsync(byteLength)),
           "ERR_ARENA_EXHAUSTED",
           `${byteLength} bytes can never fit`,
-          `maxBytes = ${SEGMENT_MEMORY_BYTES}`,
+          `maxBytes = ${SEGMENT_BYTES}`,
           "raise maxBytes",
         );
       }
@@ -219,7 +232,7 @@ describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
   test("takes what just fits under the cap, and drops what is idle for it", async () => {
     using arena = singleLeaseArena({ revoke });
     arena.acquire(100).release();
-    const lease = await promptly(arena.acquireAsync(SEGMENT_MEMORY_BYTES));
+    const lease = await promptly(arena.acquireAsync(SEGMENT_BYTES));
     expect(lease.origin).toBe("arena");
     lease.release();
     expectUsable(arena);
