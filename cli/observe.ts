@@ -1,8 +1,8 @@
-/** Can outside code tell a reused buffer from a fresh one? The matrix of observe/, printed. */
+/** Can outside code tell a reused buffer from a fresh one? The matrix of test/visible/, printed. */
 
 import { machine } from "../bench/machine.ts";
-import { type Matrix, PROBES, runMatrix } from "../observe/matrix.ts";
-import { printMatrix } from "../observe/report.ts";
+import { type Matrix, PROBES, runMatrix } from "../test/visible/matrix.ts";
+import { printMatrix } from "../test/visible/report.ts";
 import { EXIT, UsageError } from "./failure.ts";
 import { toJson, writeText } from "./files.ts";
 import { openProgress } from "./progress.ts";

@@ -107,13 +107,13 @@ export class Pass {
   async #readAndDigest(index: number, handle: FileHandle): Promise<void> {
     const byteLength = this.#task.files.byteLengths[index] as number;
     const acquiring = performance.now();
-    const held = this.#source.acquire(byteLength);
-    const bytes = held.bytes;
-    this.acquireMs[index] = performance.now() - acquiring;
-    this.#sampleExternal();
+    const held = await this.#source.fill(byteLength, (bytes) => {
+      this.acquireMs[index] = performance.now() - acquiring;
+      this.#sampleExternal();
+      return readFull(handle, bytes);
+    });
     try {
-      const filled = await readFull(handle, bytes);
-      const digest = createHash("sha256").update(bytes.subarray(0, filled)).digest();
+      const digest = createHash("sha256").update(held.bytes).digest();
       this.digests.set(digest, index * DIGEST_BYTES);
     } finally {
       const releasing = performance.now();

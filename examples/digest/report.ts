@@ -17,6 +17,14 @@ const GC_KINDS: readonly GcKind[] = ["scavenge", "mark-sweep", "incremental", "w
 /** Columns that the tables and the text below them stay within. */
 const WIDTH = 100;
 
+const HEADS: Readonly<Record<Contender, string>> = {
+  fresh: "new\nUint8Array",
+  allocUnsafe: "Buffer.\nallocUnsafe",
+  "before-reuse": "lease\nbefore-reuse",
+  "on-release": "lease\non-release",
+  never: "lease\nnever",
+};
+
 interface GcFigure {
   count: number;
   ms: number;
@@ -199,9 +207,9 @@ function describeInput({ folder, files, rounds, passes, node, platform, processo
 
 function figureTable({ contenders }: Report): string {
   const table = new Table({
-    head: ["", "fresh", ...CONTENDERS.slice(1).map((revoke) => `lease\n${revoke}`)],
-    colAligns: ["left", "right", "right", "right", "right"],
-    style: { head: [], border: [], compact: true },
+    head: ["", ...CONTENDERS.map((each) => HEADS[each])],
+    colAligns: ["left", ...CONTENDERS.map(() => "right" as const)],
+    style: { head: [], border: [], compact: true, "padding-right": 0 },
   });
   const row = (label: string, show: (figures: Figures) => string): void => {
     table.push([label, ...CONTENDERS.map((each) => show(contenders[each]))]);
@@ -228,14 +236,14 @@ function figureTable({ contenders }: Report): string {
   compared("  one buffer, p99", ({ secondPass }) => secondPass.latencyNs.p99, ns);
   compared("  one buffer, p99.9", ({ secondPass }) => secondPass.latencyNs.p999, ns);
   section("First pass, in which nothing is compiled yet and an arena has no memory yet");
-  compared("  getting and giving", ({ firstPass }) => firstPass.bufferMs, ms);
+  compared("  both", ({ firstPass }) => firstPass.bufferMs, ms);
   compared("  the whole pass", ({ firstPass, openMs }) => firstPass.wholeMs + openMs, ms);
   compared("  gc: all", ({ firstPass }) => firstPass.gc.all.ms, gcMs);
   section("Both passes");
   compared("  peak resident", ({ peakResidentBytes }) => peakResidentBytes, MiB);
   compared("  peak external", ({ peakExternalBytes }) => peakExternalBytes, MiB);
-  row("  peak linear memory", ({ peakReservedBytes }) => (peakReservedBytes === 0 ? "–" : MiB(peakReservedBytes)));
-  row("  overflowed to heap", ({ overflowed, peakReservedBytes }) =>
+  row("  peak linear bytes", ({ peakReservedBytes }) => (peakReservedBytes === 0 ? "–" : MiB(peakReservedBytes)));
+  row("  overflowed leases", ({ overflowed, peakReservedBytes }) =>
     peakReservedBytes === 0 ? "–" : grouped(overflowed),
   );
   return table.toString();
@@ -246,12 +254,13 @@ function footnotes({ contenders, clockNs, rounds, maxArenaBytes }: Report): stri
   const { fresh, never } = contenders;
   const countsLinearMemory = never.peakExternalBytes - never.externalAtStartBytes > never.peakReservedBytes / 2;
   return [
-    `Medians of ${rounds} ${rounds === 1 ? "round" : "rounds"}, each row for itself; (1.00×) is as much as fresh. One buffer: getting it ` +
+    `Medians of ${rounds} ${rounds === 1 ? "round" : "rounds"}, each row for itself; 1.00× is as much as with new Uint8Array. One buffer: getting it ` +
       `and giving it back, over ${grouped(fresh.secondPass.latencyNs.samples)} of them. Reading the clock costs ` +
       `${clockNs.toFixed(0)} ns, which is in each getting and each giving.`,
-    "Nobody gives a fresh buffer back: the collector (gc) finds it some time later, and its time falls into " +
+    "Nobody gives the first two back: the collector (gc) finds them some time later, and its time falls into " +
       "whatever else goes on. A long fresh buffer is zeroed by the kernel when it is first touched, which only the " +
-      "whole pass and processor time show. A lease is wiped when it is given back.",
+      "whole pass and processor time show. The leases are filled by acquireFilled, which zeroes nothing that is " +
+      "written anyway; on-release zeroes as it releases.",
     `Resident includes ${MiB(fresh.residentAtStartBytes)} of Node and loaders. External is the most that was seen ` +
       `after any getting; this Node ${countsLinearMemory ? "counts" : "does not count"} linear memory in it. ` +
       `Linear memory is capped at ${MiB(maxArenaBytes)}.`,
@@ -318,7 +327,7 @@ function gcMs(value: number): string {
 function ratio(value: number, fresh: number): string {
   if (fresh === 0 || value === 0) return "";
   const times = value / fresh;
-  return ` (${digits(times)}×)`;
+  return ` ${digits(times)}×`;
 }
 
 function ms(value: number): string {

@@ -1,11 +1,13 @@
 /**
  * Which run happens when: a warm-up that fills the file cache and shows how much
  * fits into the time, then rounds of one run for each contender. Owns the clock
- * of the whole program, and the question whether all passes read the same.
+ * of the whole program, and the question whether all passes read the same. Its
+ * processes run the file beside it, compiled if it is.
  */
 
 import { fork } from "node:child_process";
 import { createHash } from "node:crypto";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CONTENDERS, type Contender } from "./buffers.ts";
 import { type FileList, InputError, selectFiles } from "./files.ts";
@@ -15,7 +17,7 @@ import type { RunOrder, RunProgress, RunReady, RunResult } from "./run.ts";
 const MAX_ROUNDS = 5;
 /** From the start of the process, from which performance.now() counts, with room left for the slowest round. */
 const BUDGET_MS = 95_000;
-/** What the warm-up can't begin by then is left out: a round, eight times as long, still fits into the budget. */
+/** What the warm-up can't begin by then is left out: a round, ten times as long, still fits into the budget. */
 const WARM_UP_MS = 7_000;
 
 /**
@@ -23,6 +25,9 @@ const WARM_UP_MS = 7_000;
  * like a program that starts; the second is what a program that stays sees.
  */
 export const PASSES = 2;
+
+const OWN_FILE = fileURLToPath(import.meta.url);
+const RUN_FILE = join(dirname(OWN_FILE), `run${extname(OWN_FILE)}`);
 
 export type Round = Readonly<Record<Contender, RunResult>>;
 
@@ -121,8 +126,8 @@ async function runRound(
 
 function start(order: RunOrder, onProgress: (filesDone: number) => void): Promise<RunResult> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("./run.ts", import.meta.url)), {
-      execArgv: ["--expose-gc", "--import", import.meta.resolve("tsx")],
+    const child = fork(RUN_FILE, {
+      execArgv: [...process.execArgv, "--expose-gc"],
       serialization: "advanced",
     });
     let result: RunResult | undefined;

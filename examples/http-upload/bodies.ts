@@ -1,5 +1,5 @@
 /**
- * Three ways to have a request's body in one buffer. Owns what becomes of the
+ * Four ways to have a request's body in one buffer. Owns what becomes of the
  * bytes, and knows nothing of what the server does with them.
  */
 
@@ -65,8 +65,9 @@ async function fillFresh(request: IncomingMessage): Promise<Uint8Array> {
 function leasedBodies(revoke: RevokeMode, maxBytes: number): Bodies {
   const arena = new Arena({ revoke, maxBytes });
   const lend: LendBody = async (request, work) => {
-    const byteLengthHint = announcedBytes(request);
-    const lease = await collect(request, arena, { limit: BODY_LIMIT, ...(byteLengthHint && { byteLengthHint }) });
+    // The announced length: the chunks go straight into a lease of it.
+    const byteLength = announcedBytes(request);
+    const lease = await collect(request, arena, { limit: BODY_LIMIT, byteLength });
     try {
       return await work(lease.bytes);
     } finally {

@@ -1,13 +1,15 @@
 /**
  * An upload server under load, its buffers made in four ways, side by side. Owns
  * the arguments, the order of runs and the table. Exit codes: 0 done, 1 a request
- * failed or an answer was wrong, 2 bad arguments.
+ * failed or an answer was wrong, 2 bad arguments. Its processes are the files beside
+ * it, compiled if it is.
  */
 
 import { type ChildProcess, fork } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import Table from "cli-table3";
@@ -95,8 +97,8 @@ function wholeNumber(name: string, text: string): number {
 }
 
 function child(file: string, flag: string): ChildProcess {
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  return fork(path, [flag], { execArgv: ["--import", "tsx"] });
+  const own = fileURLToPath(import.meta.url);
+  return fork(join(dirname(own), file + extname(own)), [flag]);
 }
 
 async function ask<T>(process: ChildProcess, message: object): Promise<T> {
@@ -107,7 +109,7 @@ async function ask<T>(process: ChildProcess, message: object): Promise<T> {
 
 /** One strategy, one case, once: a new server, checked, loaded, and asked what it saw. */
 async function runOnce(each: Case, strategy: Strategy, seconds: number): Promise<Run> {
-  const server = child("./server.ts", "--serve");
+  const server = child("server", "--serve");
   try {
     const port = await ask<number>(server, { ...each.server, strategy });
     const url = `http://127.0.0.1:${port}/`;
@@ -123,7 +125,7 @@ async function runOnce(each: Case, strategy: Strategy, seconds: number): Promise
 }
 
 async function loadOnce(plan: LoadPlan): Promise<LoadReport> {
-  const loader = child("./load.ts", "--load");
+  const loader = child("load", "--load");
   const exit = once(loader, "exit");
   const report = await ask<LoadReport>(loader, plan);
   await exit;

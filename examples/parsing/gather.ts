@@ -2,23 +2,27 @@
  * Bytes that arrive in pieces, put together in one lease. Owns that lease until
  * `take` or `destroy`. Knows no format.
  *
- * G1  Only the first `byteLength` bytes of the lease were ever written, so a
- *     release wipes no more than those.
- * G2  What an announced length can make it acquire is at most `EAGER_BYTES`, or
- *     twice what has really come: a peer who announces a gigabyte and sends
- *     nothing gets no gigabyte.
+ * GA1  Bytes that come all at once are copied once, into a lease of just their length.
+ * GA2  What an announced length can make it acquire is at most `EAGER_BYTES`, or
+ *      twice what has really come: a peer who announces a gigabyte and sends
+ *      nothing gets no gigabyte.
  */
 
-import type { BytesSource, HeldBytes } from "./source.ts";
+import type { BytesSource, BytesWriter, HeldBytes } from "./source.ts";
 
 /** Bytes acquired at once on the word of the other side. */
 export const EAGER_BYTES = 1024 * 1024;
-/** The first capacity where no length was announced. */
+/** Room for what comes in pieces without a length. */
 const LEAST_BYTES = 256;
+
+const NOTHING = new Uint8Array(0);
 
 export class Gather<L extends HeldBytes> {
   readonly #source: BytesSource<L>;
-  #lease: L | null = null;
+  /** All that was announced, which came at once. */
+  #whole: L | null = null;
+  /** Or the pieces so far. */
+  #pieces: BytesWriter<L> | null = null;
   #byteLength = 0;
   #expected = 0;
 
@@ -33,10 +37,10 @@ export class Gather<L extends HeldBytes> {
 
   /** What was gathered, for as long as nothing is appended, taken or destroyed. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#lease === null ? new Uint8Array(0) : this.#lease.bytes.subarray(0, this.#byteLength);
+    return (this.#whole ?? this.#pieces)?.bytes ?? NOTHING;
   }
 
-  /** Says that there will be `byteLength` bytes in all, so that the lease can be made as long at once. */
+  /** Says that there will be `byteLength` bytes in all. */
   expect(byteLength: number): void {
     this.#expected = byteLength;
   }
@@ -44,59 +48,37 @@ export class Gather<L extends HeldBytes> {
   /** Copies `chunk[start, end)` behind what is there, and gives the copy; it is valid as `bytes` is. */
   append(chunk: Uint8Array, start: number, end: number): Uint8Array<ArrayBuffer> {
     const from = this.#byteLength;
-    const to = from + end - start;
-    const { bytes } = this.#withRoomFor(to);
-    const copy = bytes.subarray(from, to);
-    copy.set(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
-    this.#byteLength = to;
-    return copy;
+    const piece = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    if (piece.length === 0) return NOTHING;
+    if (from === 0 && piece.length === this.#expected) {
+      this.#whole = this.#source.copyOf(piece);
+    } else {
+      this.#pieces ??= this.#source.writer(Math.max(Math.min(this.#expected, EAGER_BYTES), piece.length, LEAST_BYTES));
+      this.#pieces.writeBytes(piece);
+    }
+    this.#byteLength = from + piece.length;
+    return from === 0 ? this.bytes : this.bytes.subarray(from);
   }
 
   /** A lease of exactly what was gathered; it is the caller's. The gather is empty again. */
   take(): L {
-    const lease = this.#lease;
-    const byteLength = this.#byteLength;
-    if (lease !== null && lease.byteLength === byteLength) {
-      this.#lease = null;
-      this.#reset();
-      return lease;
-    }
-    const exact = this.#source.acquire(byteLength);
-    if (lease !== null) exact.bytes.set(this.bytes);
-    this.destroy();
-    return exact;
+    const taken = this.#whole ?? this.#pieces?.take() ?? this.#source.copyOf(NOTHING);
+    this.#reset();
+    return taken;
   }
 
   /** Releases what was gathered. The gather is empty again. */
   destroy(): void {
-    const lease = this.#lease;
-    const written = this.#byteLength;
-    this.#lease = null;
+    const whole = this.#whole;
+    const pieces = this.#pieces;
     this.#reset();
-    lease?.release({ written });
-  }
-
-  #withRoomFor(byteLength: number): L {
-    const lease = this.#lease;
-    if (lease !== null && lease.byteLength >= byteLength) return lease;
-    const longer = this.#source.acquire(this.#capacityFor(byteLength));
-    this.#lease = longer;
-    if (lease !== null) {
-      longer.bytes.set(lease.bytes.subarray(0, this.#byteLength));
-      lease.release({ written: this.#byteLength });
-    }
-    return longer;
-  }
-
-  /** No shorter than `byteLength`; see G2. */
-  #capacityFor(byteLength: number): number {
-    if (this.#expected <= EAGER_BYTES && this.#expected >= byteLength) return this.#expected;
-    const doubled = Math.max(byteLength, 2 * this.#byteLength, LEAST_BYTES);
-    if (this.#expected < byteLength) return doubled;
-    return Math.min(Math.max(doubled, EAGER_BYTES), this.#expected);
+    whole?.release();
+    pieces?.[Symbol.dispose]();
   }
 
   #reset(): void {
+    this.#whole = null;
+    this.#pieces = null;
     this.#byteLength = 0;
     this.#expected = 0;
   }

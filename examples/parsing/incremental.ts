@@ -8,9 +8,9 @@
  *    ▼                   ▼
  *   ENDED            DESTROYED
  *
- * L1  A chunk is the caller's: it is read during `write` and never kept.
- * L2  After any error the parser is DESTROYED and holds no lease.
- * L3  What was handed to the sink is the sink's, even if the sink throws.
+ * IP1  A chunk is the caller's: it is read during `write` and never kept.
+ * IP2  After any error the parser is DESTROYED and holds no lease.
+ * IP3  What was handed to the sink is the sink's, even if the sink throws.
  */
 
 import { ParseError } from "./errors.ts";

@@ -17,6 +17,7 @@ export function drawFigures(list: HTMLElement, stats: ArenaStats): void {
     ["revocations", `${stats.revocations}`],
     ["on the heap", `${stats.overflowed}`],
     ["leaks found", `${stats.leakedLeases}`],
+    ["stray writes", `${stats.strayWrites}`],
   ];
   list.replaceChildren(
     ...figures.map(([name, value]) => {
@@ -33,7 +34,7 @@ function drawMemory(picture: MemoryPicture): HTMLElement {
   item.className = `segment ${kind}${gone ? " gone" : ""}`;
   if (revoked > (seen.get(picture) ?? 0)) item.classList.add("revoked");
   seen.set(picture, revoked);
-  const name = { segment: "Segment", dedicated: "Memory of one lease", heap: "Heap buffer" }[kind];
+  const name = { segment: "Segment", "one-lease": "Memory of one lease", heap: "Heap buffer" }[kind];
   const heading = text("h3", `${name} ${number}`);
   const live = [...blocks].filter(({ state }) => state === "live").length;
   const state = gone || `${live} leased, revoked ${revoked}×`;
@@ -41,9 +42,16 @@ function drawMemory(picture: MemoryPicture): HTMLElement {
   const slabs = document.createElement("div");
   slabs.className = "slabs";
   slabs.setAttribute("aria-hidden", "true");
+  if (kind === "segment") slabs.append(drawTrap());
   slabs.append(...slabsOf(picture).map(drawSlab));
   item.append(heading, slabs);
   return item;
+}
+
+function drawTrap(): HTMLElement {
+  const trap = document.createElement("div");
+  trap.className = "slab trap";
+  return trap;
 }
 
 function drawSlab(parts: Record<"live" | "resting" | "leaked", number>): HTMLElement {

@@ -6,11 +6,11 @@
 
 import { Arena, type ArenaStats, type Lease, type RevokeMode } from "cleanslab";
 
-/** Small, so that a few clicks fill it: four segments of 64 slabs of 4 KiB. */
+/** Small, so that a few clicks fill it: four segments of 64 slabs of 4 KiB, the first of which is the trap. */
 const SEGMENT_BYTES = 256 * 1024;
 const PAGE_BYTES = 64 * 1024;
-const MAX_BYTES = 4 * (SEGMENT_BYTES + PAGE_BYTES);
-export const SLAB_COUNT = 64;
+const MAX_BYTES = 4 * SEGMENT_BYTES;
+const SLAB_COUNT = 64;
 const SLAB_BYTES = SEGMENT_BYTES / SLAB_COUNT;
 
 type BlockState = "live" | "resting" | "leaked";
@@ -24,7 +24,9 @@ interface Block {
 /** A memory as it is drawn. */
 export interface MemoryPicture {
   readonly number: number;
-  readonly kind: "segment" | "dedicated" | "heap";
+  readonly kind: "segment" | "one-lease" | "heap";
+  /** Where its first slab with leases begins. */
+  readonly firstByte: number;
   readonly blocks: Set<Block>;
   /** The buffer that its views have now; detached once it was revoked. */
   buffer: WeakRef<ArrayBuffer>;
@@ -85,7 +87,18 @@ export class Board {
     else picture.blocks.delete(block);
     if (picture.kind === "heap") picture.gone = "let go of";
     const view = stale.length === 0 ? "is dead" : `reads ${stale[0]}`;
-    return `Released ${block.byteLength} bytes: wiped, and a view kept of them ${view}.`;
+    return `Released ${block.byteLength} bytes: a view kept of them ${view}.`;
+  }
+
+  /** What code does that takes `.buffer` and forgets `byteOffset`. */
+  strayWrite(): string {
+    const lease = this.#held.at(-1)?.lease;
+    if (lease === undefined) return "Nothing is leased.";
+    const before = this.stats.strayWrites;
+    new DataView(lease.bytes.buffer).setUint32(8, 0x07070707);
+    this.#arena.audit();
+    if (this.stats.strayWrites > before) return "Wrote to .buffer without byteOffset: it hit the trap, and was found.";
+    return "Wrote to .buffer without byteOffset: this memory has one lease, and it hit that.";
   }
 
   leak(): string {
@@ -134,8 +147,11 @@ export class Board {
     const { buffer } = lease.bytes;
     let picture = memory && this.#numbers.get(memory);
     if (picture === undefined) {
-      const kind = memory === undefined ? "heap" : memory.buffer.byteLength > SEGMENT_BYTES ? "segment" : "dedicated";
-      picture = { number: ++this.#count, kind, blocks: new Set(), buffer: new WeakRef(buffer), revoked: 0, gone: "" };
+      const kind = memory === undefined ? "heap" : this.#mode === "on-release" ? "one-lease" : "segment";
+      // The first lease of a memory begins a slab.
+      const firstByte = lease.byteOffset % SLAB_BYTES;
+      const number = ++this.#count;
+      picture = { number, kind, firstByte, blocks: new Set(), buffer: new WeakRef(buffer), revoked: 0, gone: "" };
       this.pictures.push(picture);
       if (memory !== undefined) this.#numbers.set(memory, picture);
     }
@@ -148,14 +164,13 @@ export class Board {
   }
 }
 
-/** Of each slab, what part of it is in which state, from 0 to 1. */
-export function slabsOf({ kind, blocks }: MemoryPicture): Record<BlockState, number>[] {
-  const count = kind === "segment" ? SLAB_COUNT : 1;
+/** Of each slab behind the trap, what part of it is in which state, from 0 to 1. */
+export function slabsOf({ kind, firstByte, blocks }: MemoryPicture): Record<BlockState, number>[] {
+  const count = kind === "segment" ? SLAB_COUNT - 1 : 1;
   const slabBytes = kind === "segment" ? SLAB_BYTES : PAGE_BYTES;
   const slabs = Array.from({ length: count }, () => ({ live: 0, resting: 0, leaked: 0 }));
   for (const { start, byteLength, state } of blocks) {
-    // Slab 0 of a segment begins behind a page of bookkeeping.
-    let at = kind === "segment" ? start - PAGE_BYTES : 0;
+    let at = kind === "segment" ? start - firstByte : 0;
     let left = byteLength;
     while (left > 0) {
       const slab = slabs[Math.floor(at / slabBytes)];

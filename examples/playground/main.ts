@@ -71,6 +71,7 @@ const actions: Record<string, () => string | Promise<string>> = {
     return `Released ${count} leases.`;
   },
   leak: () => board.leak(),
+  strayWrite: () => board.strayWrite(),
   collect: makeGarbage,
   trim: () => board.trim(),
 };

@@ -43,7 +43,7 @@ export function drawStaleViews(body: HTMLElement): void {
 }
 
 function drawCell(value: string): HTMLElement {
-  const meaning: Record<string, string> = { dead: "dead: length 0", "0": "0", "9": "9, somebody else’s" };
+  const meaning: Record<string, string> = { dead: "dead: length 0", "9": "9, somebody else’s" };
   const cell = text("td", meaning[value] ?? value);
   if (value === "dead") cell.className = "good";
   if (value === "9") cell.className = "bad";

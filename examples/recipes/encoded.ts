@@ -1,13 +1,6 @@
-/** What the recipes share: a message inside a lease, and the way out when the lease was too short. */
+/** What the recipes share: a message in a lease of just its length, whatever the library makes of the room it is given. */
 
 import type { Arena, Lease } from "cleanslab";
-
-export interface Encoded {
-  /** The caller's to release, once nobody reads `bytes` any more. */
-  readonly lease: Lease;
-  /** The message: the part of the lease that was used. Ends with the lease. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
 
 /** A view as the `Buffer` that some libraries insist on. No copy. */
 export function asBuffer({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>): Buffer<ArrayBuffer> {
@@ -15,25 +8,27 @@ export function asBuffer({ buffer, byteOffset, length }: Uint8Array<ArrayBuffer>
 }
 
 /**
- * Runs `encode` on a lease of `capacity` bytes. It gives the message: if that is
- * not in the lease, because the library went over to a buffer of its own, it is copied into one that fits.
+ * Runs `encode` on `capacity` bytes of the arena, which are not zeroed first. It gives
+ * the message, written wherever in them; or, if they were too few and the library went
+ * over to a buffer of its own, in that. Either way the lease is as long as the message.
  */
-export function encodeInto(arena: Arena, capacity: number, encode: (lease: Lease) => Uint8Array): Encoded {
-  const lease = arena.acquire(capacity);
-  try {
-    const message = encode(lease);
-    const { buffer, byteOffset } = lease.bytes;
-    if (message.buffer === buffer) {
-      return {
-        lease,
-        bytes: lease.bytes.subarray(message.byteOffset - byteOffset, message.byteOffset - byteOffset + message.length),
-      };
+export function encodeInto(
+  arena: Arena,
+  capacity: number,
+  encode: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array,
+): Lease {
+  let outgrown: Uint8Array | undefined;
+  const lease = arena.acquireFilled(capacity, (bytes) => {
+    const message = encode(bytes);
+    if (message.buffer !== bytes.buffer) {
+      outgrown = message;
+      return 0;
     }
-    const longer = arena.copyOf(message);
-    lease.release();
-    return { lease: longer, bytes: longer.bytes };
-  } catch (error) {
-    lease[Symbol.dispose]();
-    throw error;
-  }
+    const at = message.byteOffset - bytes.byteOffset;
+    if (at > 0) bytes.copyWithin(0, at, at + message.length);
+    return message.length;
+  });
+  if (outgrown === undefined) return lease;
+  lease.release();
+  return arena.copyOf(outgrown);
 }

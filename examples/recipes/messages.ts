@@ -8,7 +8,7 @@ import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import avro from "avsc";
 import { serialize } from "bson";
-import type { Arena } from "cleanslab";
+import type { Arena, Lease } from "cleanslab";
 import { deflateSync, inflateSync } from "fflate";
 import { Builder } from "flatbuffers";
 import { Packr } from "msgpackr";
@@ -16,7 +16,6 @@ import protobuf from "protobufjs";
 import { type WebSocket, WebSocketServer } from "ws";
 import { encodeAvro } from "./avsc.ts";
 import { encodeBson } from "./bson.ts";
-import type { Encoded } from "./encoded.ts";
 import { inflateInto } from "./fflate.ts";
 import { buildFlatbuffer } from "./flatbuffers.ts";
 import { LeasedPackr } from "./msgpackr.ts";
@@ -45,10 +44,9 @@ function makeMessage(bodyBytes: number): Message {
 /** A lease that has some room to spare, as one who guesses well would ask for. */
 const roomFor = (bodyBytes: number): number => bodyBytes + 512;
 
-function finish({ lease, bytes }: Encoded): number {
-  const { length } = bytes;
+function finish(lease: Lease): number {
   lease.release();
-  return length;
+  return lease.byteLength;
 }
 
 function protobufjs(bodyBytes: number): Comparison {

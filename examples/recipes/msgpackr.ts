@@ -4,9 +4,9 @@
  * So it is set back before anything else can run.
  */
 
-import type { Arena } from "cleanslab";
+import type { Arena, Lease } from "cleanslab";
 import { Packr } from "msgpackr";
-import { asBuffer, type Encoded, encodeInto } from "./encoded.ts";
+import { asBuffer, encodeInto } from "./encoded.ts";
 
 /** What msgpackr leaves free at the end of its target before it makes itself a new one. */
 const HEADROOM_BYTES = 2048 + 10;
@@ -16,8 +16,8 @@ const NOWHERE = Buffer.alloc(0);
 export class LeasedPackr {
   readonly #packr = new Packr({ useRecords: false });
 
-  pack(arena: Arena, value: unknown, capacity = 4096): Encoded {
-    return encodeInto(arena, capacity + HEADROOM_BYTES, ({ bytes }) => {
+  pack(arena: Arena, value: unknown, capacity = 4096): Lease {
+    return encodeInto(arena, capacity + HEADROOM_BYTES, (bytes) => {
       // A Buffer: it writes strings with utf8Write.
       this.#packr.useBuffer(asBuffer(bytes));
       try {

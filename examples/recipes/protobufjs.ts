@@ -1,11 +1,11 @@
 /** protobufjs: a `Writer` whose buffer is a lease. */
 
-import type { Arena } from "cleanslab";
+import type { Arena, Lease } from "cleanslab";
 import { type Message, type Type, Writer } from "protobufjs";
-import { type Encoded, encodeInto } from "./encoded.ts";
+import { encodeInto } from "./encoded.ts";
 
-export function encodeProtobuf(arena: Arena, type: Type, message: Message<object>, capacity = 4096): Encoded {
-  return encodeInto(arena, capacity, ({ bytes }) => {
+export function encodeProtobuf(arena: Arena, type: Type, message: Message<object>, capacity = 4096): Lease {
+  return encodeInto(arena, capacity, (bytes) => {
     // Not Writer.create(): in Node that wants a Buffer. A new one each time: it keeps a DataView of its buffer.
     const writer = new Writer();
     writer.buf = bytes;

@@ -3,7 +3,7 @@
 import type { Lease } from "cleanslab";
 import type { WebSocket } from "ws";
 
-/** Sends `lease`, which ends for the caller now; it is wiped once the socket has written it, or failed. */
+/** Sends `lease`, which ends for the caller now; its block is returned once the socket has written it, or failed. */
 export function sendLease(socket: WebSocket, lease: Lease): Promise<void> {
   return lease.releaseAfter(
     new Promise<void>((resolve, reject) => {

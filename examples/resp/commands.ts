@@ -13,7 +13,7 @@ const encoder = new TextEncoder();
  * A pipeline of commands, as arrays of bulk strings; strings become UTF-8.
  *
  * @returns a lease of exactly the bytes to send, the caller's. A socket may
- *   still read them after `write` has returned: release it in the callback.
+ *   still read them after `write` has returned: `writeAndRelease` knows when it has done.
  * @throws ParseError `ERR_INVALID_ARGUMENT` for a command without a name.
  */
 export function encodeCommands<L extends HeldBytes = Lease>(
@@ -30,13 +30,14 @@ export function encodeCommands<L extends HeldBytes = Lease>(
       byteLength += headLength(length) + length + 2;
     }
   }
-  const lease = source.acquire(byteLength);
-  let at = 0;
-  for (const command of commands) {
-    at = writeHead(lease.bytes, at, "*", command.length);
-    for (const argument of command) at = writeArgument(lease.bytes, at, argument);
-  }
-  return lease;
+  return source.acquireFilled(byteLength, (bytes) => {
+    let at = 0;
+    for (const command of commands) {
+      at = writeHead(bytes, at, "*", command.length);
+      for (const argument of command) at = writeArgument(bytes, at, argument);
+    }
+    return at;
+  });
 }
 
 function headLength(count: number): number {

@@ -6,6 +6,7 @@
 import { connect } from "node:net";
 import { parseArgs } from "node:util";
 import { Arena } from "cleanslab";
+import { readSocket, writeAndRelease } from "cleanslab/node";
 import { encodeCommands, type RespCommand } from "./commands.ts";
 import { RespParser } from "./parser.ts";
 import { type RespReply, releaseReply } from "./reply.ts";
@@ -21,7 +22,6 @@ const { values, positionals } = parseArgs({
 
 const arena = new Arena();
 const commands: RespCommand[] = [["HELLO", values.resp], positionals.length === 0 ? ["PING"] : positionals];
-const socket = connect(Number(values.port), values.host);
 let replies = 0;
 const parser = new RespParser(arena, (reply) => {
   replies++;
@@ -30,17 +30,17 @@ const parser = new RespParser(arena, (reply) => {
   if (replies === commands.length) socket.end();
 });
 
-const lease = encodeCommands(arena, commands);
-socket.write(lease.bytes, () => lease.release());
-socket.on("data", (chunk) => parser.write(chunk));
+const socket = readSocket((onread) => connect({ port: Number(values.port), host: values.host, onread }), arena, {
+  onBytes: (bytes) => parser.write(bytes),
+});
 socket.on("error", (error) => {
   console.error(error.message);
   process.exitCode = 1;
 });
-socket.on("close", () => {
-  parser.destroy();
-  arena.assertDrained();
-});
+socket.on("close", () => parser.destroy());
+// Its own failure is the socket's 'error' too.
+await writeAndRelease(socket, encodeCommands(arena, commands)).catch(() => {});
+await arena.drained();
 
 function show(reply: RespReply, indent = ""): string {
   const deeper = `${indent}  `;

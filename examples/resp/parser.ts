@@ -3,9 +3,9 @@
  * in whatever chunks the socket gives. Owns a partial line, a partial string and
  * the aggregates that are not full yet. Knows no socket.
  *
- * R1  The same bytes give the same replies and the same error code, however they
- *     are split.
- * R2  Limits are checked when a length is announced, before anything is acquired.
+ * RP1  The same bytes give the same replies and the same error code, however they
+ *      are split.
+ * RP2  Limits are checked when a length is announced, before anything is acquired.
  */
 
 import type { Lease } from "cleanslab";

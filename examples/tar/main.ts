@@ -4,8 +4,8 @@
  */
 
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { Arena } from "cleanslab";
+import { Arena, type Lease } from "cleanslab";
+import { eachFileLease } from "cleanslab/node";
 import { ParseError } from "../parsing/errors.ts";
 import { TarParser } from "./parser.ts";
 
@@ -32,8 +32,17 @@ const parser = new TarParser(arena, {
   },
 });
 
+function writeAndRelease(lease: Lease): void {
+  try {
+    parser.write(lease.bytes);
+  } finally {
+    lease.release();
+  }
+}
+
 try {
-  for await (const chunk of path === "-" ? process.stdin : createReadStream(path)) parser.write(chunk);
+  if (path === "-") for await (const chunk of process.stdin) parser.write(chunk);
+  else await eachFileLease(path, arena, {}, writeAndRelease);
   parser.end();
 } catch (error) {
   parser.destroy();

@@ -3,17 +3,17 @@
  * block that is not complete, a long name or pax header that is being read, and
  * the piece of data that is being filled. Knows no file system.
  *
- * T1  The same bytes give the same entries, the same pieces of data and the same
- *     error, however they are split.
- * T2  Data is handed out in pieces of `CHUNK_BYTES`, the last of an entry
- *     shorter, so memory does not grow with an entry.
+ * TA1  The same bytes give the same entries, the same pieces of data and the same
+ *      error, however they are split.
+ * TA2  Data is handed out in pieces of `CHUNK_BYTES`, the last of an entry
+ *      shorter, so memory does not grow with an entry.
  */
 
 import type { Lease } from "cleanslab";
 import { checkedLimit, ParseError } from "../parsing/errors.ts";
 import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
-import type { BytesSource, HeldBytes } from "../parsing/source.ts";
+import type { BytesFiller, BytesSource, HeldBytes } from "../parsing/source.ts";
 import { type Extensions, makeEntry, type TarEntry } from "./entry.ts";
 import { BLOCK_BYTES, isZeroBlock, type RawHeader, readHeader, readString } from "./header.ts";
 import { readPaxRecords } from "./pax.ts";
@@ -57,8 +57,6 @@ type Phase = "header" | "extension" | "data" | "skip" | "after";
 export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   readonly #sink: TarSink<L>;
   readonly #source: BytesSource<L>;
-  readonly #blocks: { acquire(): L };
-  readonly #chunks: { acquire(): L };
   readonly #maxEntryBytes: number;
   readonly #maxExtensionBytes: number;
   readonly #maxEntries: number;
@@ -70,9 +68,8 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   #zeroBlocks = 0;
   #entries = 0;
   #entry: TarEntry | null = null;
-  /** A header block or a piece of data that is being filled, and how far it is. */
-  #partial: L | null = null;
-  #filled = 0;
+  /** A header block or a piece of data that is being filled. */
+  #partial: BytesFiller<L> | null = null;
   /** Bytes of the extension or of the data still to come, and of the zeros that fill their last block. */
   #left = 0;
   #padding = 0;
@@ -82,8 +79,6 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     super();
     this.#sink = sink;
     this.#source = source;
-    this.#blocks = source.pool(BLOCK_BYTES);
-    this.#chunks = source.pool(CHUNK_BYTES);
     this.#maxEntryBytes = checkedLimit("maxEntryBytes", limits.maxEntryBytes, Number.MAX_SAFE_INTEGER, 0);
     this.#maxExtensionBytes = checkedLimit("maxExtensionBytes", limits.maxExtensionBytes, 1024 * 1024);
     this.#maxEntries = checkedLimit("maxEntries", limits.maxEntries, Number.MAX_SAFE_INTEGER, 0);
@@ -111,8 +106,7 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   protected override releasePartial(): void {
     const partial = this.#partial;
     this.#partial = null;
-    partial?.release({ written: this.#filled });
-    this.#filled = 0;
+    partial?.[Symbol.dispose]();
     this.#extension.destroy();
   }
 
@@ -135,12 +129,10 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
       this.#takeHeader(chunk.subarray(start, start + BLOCK_BYTES));
       return start + BLOCK_BYTES;
     }
-    this.#partial ??= this.#blocks.acquire();
-    const end = this.#fill(this.#partial, chunk, start, BLOCK_BYTES);
-    if (this.#filled < BLOCK_BYTES) return end;
-    const block = this.#partial;
-    this.#partial = null;
-    this.#filled = 0;
+    this.#partial ??= this.#source.filler(BLOCK_BYTES);
+    const end = start + this.#partial.put(chunk, start);
+    if (!this.#partial.full) return end;
+    const block = this.#takePartial(this.#partial);
     try {
       this.#takeHeader(block.bytes);
     } finally {
@@ -149,12 +141,9 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return end;
   }
 
-  #fill(lease: L, chunk: Uint8Array, start: number, byteLength: number): number {
-    const end = Math.min(chunk.length, start + byteLength - this.#filled);
-    const whole = start === 0 && end === chunk.length;
-    lease.bytes.set(whole ? chunk : chunk.subarray(start, end), this.#filled);
-    this.#filled += end - start;
-    return end;
+  #takePartial(partial: BytesFiller<L>): L {
+    this.#partial = null;
+    return partial.take();
   }
 
   #takeHeader(block: Uint8Array): void {
@@ -228,18 +217,21 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   #readData(chunk: Uint8Array, start: number): number {
-    if (this.#partial === null) {
-      this.#partial = this.#left >= CHUNK_BYTES ? this.#chunks.acquire() : this.#source.acquire(this.#left);
+    const byteLength = Math.min(this.#left, CHUNK_BYTES);
+    if (this.#partial === null && chunk.length - start >= byteLength) {
+      this.#takeData(this.#source.copyOf(chunk.subarray(start, start + byteLength)));
+      return start + byteLength;
     }
-    const lease = this.#partial;
-    const end = this.#fill(lease, chunk, start, lease.byteLength);
-    if (this.#filled < lease.byteLength) return end;
-    this.#partial = null;
-    this.#filled = 0;
+    this.#partial ??= this.#source.filler(byteLength);
+    const end = start + this.#partial.put(chunk, start);
+    if (this.#partial.full) this.#takeData(this.#takePartial(this.#partial));
+    return end;
+  }
+
+  #takeData(lease: L): void {
     this.#left -= lease.byteLength;
     this.#sink.data(lease);
     if (this.#left + this.#padding === 0 && this.writing) this.#endPhase();
-    return end;
   }
 
   #skipData(chunk: Uint8Array, start: number): number {

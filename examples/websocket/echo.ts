@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Arena, Lease } from "cleanslab";
+import { LeaseSink } from "cleanslab/node";
 import { encodeClose, encodeFrame } from "./frames.ts";
 import { type WebSocketMessage, WebSocketParser } from "./parser.ts";
 import { WebSocketError } from "./protocol.ts";
@@ -37,8 +38,16 @@ export function createEchoServer({ arena, maxMessageBytes }: EchoOptions): Serve
   return server;
 }
 
+interface Client {
+  readonly arena: Arena;
+  readonly socket: Duplex;
+  /** Writes frames without a copy, and returns each block when the socket has done with it. */
+  readonly sink: LeaseSink;
+}
+
 function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: number | undefined): void {
-  const parser = new WebSocketParser(arena, (message) => answer(arena, socket, message), {
+  const client: Client = { arena, socket, sink: new LeaseSink(socket) };
+  const parser = new WebSocketParser(arena, (message) => answer(client, message), {
     role: "server",
     ...(maxMessageBytes !== undefined && { maxMessageBytes }),
   });
@@ -47,7 +56,7 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
       parser.write(chunk);
     } catch (error) {
       socket.off("data", read);
-      if (error instanceof WebSocketError) send(socket, encodeClose(arena, { code: error.closeCode }), true);
+      if (error instanceof WebSocketError) sendLast(client, encodeClose(arena, { code: error.closeCode }));
       else socket.destroy(error instanceof Error ? error : new Error(String(error)));
     }
   };
@@ -59,24 +68,26 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
   if (head.length > 0) read(head);
 }
 
-function answer(arena: Arena, socket: Duplex, message: WebSocketMessage): void {
+function answer(client: Client, message: WebSocketMessage): void {
+  const { arena } = client;
   if (message.kind === "close") {
-    const code = message.code === 1005 ? {} : { code: message.code };
-    send(socket, encodeClose(arena, code), true);
+    sendLast(client, encodeClose(arena, message.code === 1005 ? {} : { code: message.code }));
     return;
   }
   const { kind, lease } = message;
   try {
     if (kind === "pong") return;
-    send(socket, encodeFrame(arena, { opcode: kind === "ping" ? "pong" : kind, payload: lease.bytes }), false);
+    send(client, encodeFrame(arena, { opcode: kind === "ping" ? "pong" : kind, payload: lease.bytes }));
   } finally {
     lease.release();
   }
 }
 
-/** A queued write reads the bytes later: they are released when it is done, or has failed. */
-function send(socket: Duplex, frame: Lease, last: boolean): void {
-  const more = socket.write(frame.bytes, () => frame.release());
-  if (last) socket.end();
-  else if (!more && !socket.isPaused()) socket.pause().once("drain", () => socket.resume());
+function send({ socket, sink }: Client, frame: Lease): void {
+  if (!sink.write(frame) && !socket.isPaused()) socket.pause().once("drain", () => socket.resume());
+}
+
+function sendLast({ socket, sink }: Client, frame: Lease): void {
+  sink.write(frame);
+  socket.end();
 }

@@ -34,7 +34,7 @@ export function randomMaskingKey(): Uint8Array<ArrayBuffer> {
 
 /**
  * @returns a lease of exactly the frame, the caller's. A socket may still read
- *   it after `write` has returned: release it in the callback.
+ *   it after `write` has returned: a `LeaseSink` knows when it has done.
  * @throws ParseError `ERR_INVALID_ARGUMENT` for a frame that must not be sent.
  */
 export function encodeFrame<L extends HeldBytes = Lease>(source: BytesSource<L>, frame: FrameToSend): L {
@@ -47,27 +47,25 @@ export function encodeFrame<L extends HeldBytes = Lease>(source: BytesSource<L>,
     throw invalid(`a masking key of ${maskingKey.length} bytes; pass 4`);
   const lengthBytes = payloadBytes < 126 ? 0 : payloadBytes < 65536 ? 2 : 8;
   const headerBytes = 2 + lengthBytes + (maskingKey === undefined ? 0 : 4);
-  const lease = source.acquire(headerBytes + payloadBytes);
-  const { bytes } = lease;
-  bytes[0] = (final ? FIN : 0) | OPCODES[opcode];
-  const mask = maskingKey === undefined ? 0 : MASK;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, headerBytes);
-  if (lengthBytes === 0) bytes[1] = mask | payloadBytes;
-  else if (lengthBytes === 2) {
-    bytes[1] = mask | 126;
-    view.setUint16(2, payloadBytes);
-  } else {
-    bytes[1] = mask | 127;
-    view.setBigUint64(2, BigInt(payloadBytes));
-  }
-  const body = bytes.subarray(headerBytes);
-  if (typeof payload === "string") encoder.encodeInto(payload, body);
-  else body.set(payload);
-  if (maskingKey !== undefined) {
-    bytes.set(maskingKey, headerBytes - 4);
-    applyMask(body, maskingKey, 0);
-  }
-  return lease;
+  return source.acquireFilled(headerBytes + payloadBytes, (bytes) => {
+    bytes[0] = (final ? FIN : 0) | OPCODES[opcode];
+    writeLength(bytes, payloadBytes, lengthBytes, maskingKey === undefined ? 0 : MASK);
+    const body = bytes.subarray(headerBytes);
+    if (typeof payload === "string") encoder.encodeInto(payload, body);
+    else body.set(payload);
+    if (maskingKey !== undefined) {
+      bytes.set(maskingKey, headerBytes - 4);
+      applyMask(body, maskingKey, 0);
+    }
+    return bytes.length;
+  });
+}
+
+function writeLength(bytes: Uint8Array<ArrayBuffer>, payloadBytes: number, lengthBytes: 0 | 2 | 8, mask: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  bytes[1] = mask | (lengthBytes === 0 ? payloadBytes : lengthBytes === 2 ? 126 : 127);
+  if (lengthBytes === 2) view.setUint16(2, payloadBytes);
+  if (lengthBytes === 8) view.setBigUint64(2, BigInt(payloadBytes));
 }
 
 /** A close frame; without a code it is empty. Otherwise as `encodeFrame`. */

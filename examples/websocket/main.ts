@@ -20,9 +20,9 @@ server.listen(Number(values.port), "127.0.0.1", () => {
   console.log(`ws://127.0.0.1:${port} sends back what it gets; Ctrl-C ends it`);
 });
 process.once("SIGINT", () => {
-  const { acquired, liveLeases, peakLiveBytes, reservedBytes } = arena.stats();
+  const { acquired, liveLeases, reservedBytes, peakReservedBytes } = arena.stats();
   console.log(
-    `${acquired} leases, ${liveLeases} of them out, ${peakLiveBytes} bytes at the most, ${reservedBytes} reserved`,
+    `${acquired} leases, ${liveLeases} of them out, ${reservedBytes} bytes reserved, ${peakReservedBytes} at the most`,
   );
   process.exit();
 });

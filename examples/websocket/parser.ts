@@ -4,11 +4,11 @@
  * fragments are coming and the control frame that came between them. Knows no
  * socket, and answers nothing: pongs and closes are the caller's to send.
  *
- * W1  The same bytes give the same messages and the same error, however they are
- *     split.
- * W2  A limit is checked as soon as a length is announced; what it then makes
- *     the parser acquire is bounded by what came (G2).
- * W3  After a close frame everything is discarded, as §1.4 has it.
+ * WS1  The same bytes give the same messages and the same error, however they are
+ *      split.
+ * WS2  A limit is checked as soon as a length is announced; what it then makes
+ *      the parser acquire is bounded by what came (GA2).
+ * WS3  After a close frame everything is discarded, as §1.4 has it.
  */
 
 import { isUtf8 } from "node:buffer";

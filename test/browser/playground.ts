@@ -64,7 +64,7 @@ async function acquires(page: Page): Promise<void> {
 
 async function releases(page: Page): Promise<void> {
   await press(page, "releaseOldest");
-  await expectText(page, "#log", /a view kept of them reads 0/);
+  await expectText(page, "#log", /a view kept of them reads 7/);
   await expectCount(page, ".slab .resting", (count) => count === 1);
   await press(page, "releaseAll");
   await expectText(page, "#figures", /leases0leased0 KiB/);
@@ -84,9 +84,9 @@ async function changesMode(page: Page): Promise<void> {
 
 async function keepsStaleView(page: Page): Promise<void> {
   await page.click("#stale-run");
-  await expectText(page, "#stale tbody tr:nth-child(1)", /before-reuse70dead/);
+  await expectText(page, "#stale tbody tr:nth-child(1)", /before-reuse77dead/);
   await expectText(page, "#stale tbody tr:nth-child(2)", /on-release7dead: length 0dead/);
-  await expectText(page, "#stale tbody tr:nth-child(3)", /never709, somebody else/);
+  await expectText(page, "#stale tbody tr:nth-child(3)", /never779, somebody else/);
 }
 
 async function usesKeyboard(page: Page): Promise<void> {

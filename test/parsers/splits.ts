@@ -23,7 +23,7 @@ export type MakeParser = (arena: Arena, given: unknown[]) => IncrementalParser;
 export const arenas = Object.fromEntries(
   (["before-reuse", "on-release", "never"] as const).map((revoke) => [
     revoke,
-    // Traced, so that a wrong `written` and a write after release are found.
+    // Traced, so that a write after release is found.
     new Arena({ revoke, trace: "all" }),
   ]),
 ) as Record<RevokeMode, Arena>;

@@ -4,7 +4,7 @@ import { Arena } from "cleanslab";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encodeClose, encodeFrame, type FrameToSend } from "../../examples/websocket/frames.ts";
-import { WebSocketParser } from "../../examples/websocket/parser.ts";
+import { type WebSocketMessage, WebSocketParser } from "../../examples/websocket/parser.ts";
 import { applyMask, WebSocketError } from "../../examples/websocket/protocol.ts";
 import { seed } from "../seeded.ts";
 import {
@@ -22,7 +22,7 @@ const KEY = Uint8Array.of(0x37, 0xfa, 0x21, 0x3d);
 
 function wsParser(role: Role, maxMessageBytes = 1024 * 1024) {
   return (arena: Arena, given: unknown[]): WebSocketParser => {
-    const onMessage = (message: Parameters<ConstructorParameters<typeof WebSocketParser>[1]>[0]): void => {
+    const onMessage = (message: WebSocketMessage): void => {
       if (message.kind === "close") given.push(message);
       else {
         given.push({ kind: message.kind, bytes: Buffer.from(message.lease.bytes) });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { Type } from "avsc";
 import { deserialize, serialize } from "bson";
-import { Arena } from "cleanslab";
+import { Arena, type Lease } from "cleanslab";
 import { deflateSync } from "fflate";
 import { Builder } from "flatbuffers";
 import { Packr, pack, unpack } from "msgpackr";
@@ -13,7 +13,6 @@ import { afterEach, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { encodeAvro } from "../../examples/recipes/avsc.ts";
 import { encodeBson } from "../../examples/recipes/bson.ts";
-import type { Encoded } from "../../examples/recipes/encoded.ts";
 import { inflateInto } from "../../examples/recipes/fflate.ts";
 import { buildFlatbuffer } from "../../examples/recipes/flatbuffers.ts";
 import { LeasedPackr } from "../../examples/recipes/msgpackr.ts";
@@ -26,13 +25,63 @@ afterEach(() => arena.assertDrained());
 const RECORD = { name: "grün 🙂 ".repeat(5), score: 1.5, tags: ["a", "b", "c"] };
 const LONG = { ...RECORD, name: "x".repeat(20_000) };
 
-/** `encoded` holds `wanted`, in the arena. */
-function expectBytes(encoded: Encoded, wanted: Uint8Array): void {
-  expect(encoded.bytes.buffer).toBe(encoded.lease.bytes.buffer);
-  expect(encoded.lease.origin).toBe("arena");
-  expect(Buffer.compare(encoded.bytes, wanted)).toBe(0);
-  encoded.lease.release();
+/** `lease` holds `wanted` and nothing else, in the arena. */
+function expectBytes(lease: Lease, wanted: Uint8Array): void {
+  expect(lease.origin).toBe("arena");
+  expect(Buffer.compare(lease.bytes, wanted)).toBe(0);
+  lease.release();
 }
+
+describe("memory that others have used", () => {
+  test("every recipe writes each byte of its message, and relies on no zeros", () => {
+    const used = new Arena({ maxBytes: 1024 * 1024, segmentBytes: 256 * 1024, trace: "off" });
+    const spoil = (): void => {
+      for (let each = 0; each < 40; each++) {
+        const leases = Array.from({ length: 4 }, () => used.acquire(8192));
+        for (const lease of leases) lease.bytes.fill(0xa5);
+        for (const lease of leases) lease.release();
+      }
+    };
+    const table = (name: string) => (builder: Builder) => {
+      const at = builder.createString(name);
+      builder.startObject(6);
+      builder.addFieldInt8(0, 1, 0);
+      builder.addFieldOffset(3, at, 0);
+      builder.addFieldFloat64(5, 1.5, 0);
+      builder.finish(builder.endObject());
+    };
+    const plain = new Builder(1024);
+    table(RECORD.name)(plain);
+    const M = protobuf
+      .parse('syntax = "proto3"; message M { string name = 1; double score = 2; }')
+      .root.lookupType("M");
+    const message = M.create(RECORD);
+    const type = Type.forSchema({ type: "record", name: "M", fields: [{ name: "name", type: "string" }] });
+    const data = Buffer.from("the same again ".repeat(100));
+    const recipes: [encode: () => Lease, wanted: Uint8Array][] = [
+      [() => buildFlatbuffer(used, table(RECORD.name)), plain.asUint8Array()],
+      [() => encodeProtobuf(used, M, message), M.encode(message).finish()],
+      [() => encodeAvro(used, type, RECORD), type.toBuffer(RECORD)],
+      [() => encodeBson(used, RECORD), serialize(RECORD)],
+      [() => inflateInto(used, deflateSync(data), data.length), data],
+      [() => new LeasedPackr().pack(used, RECORD), new Packr({ useRecords: false }).pack(RECORD)],
+    ];
+    for (const [encode, wanted] of recipes) {
+      spoil();
+      for (let each = 0; each < 20; each++) expectBytes(encode(), wanted);
+    }
+    // It was spoilt: bytes that are not zeroed show it.
+    let seen = false;
+    for (let each = 0; each < 40 && !seen; each++) {
+      const lease = used.acquireFilled(4096, (bytes) => {
+        seen = bytes.includes(0xa5);
+        return 0;
+      });
+      lease.release();
+    }
+    expect(seen).toBe(true);
+  });
+});
 
 describe("protobufjs", () => {
   const { root } = protobuf.parse(
@@ -65,10 +114,9 @@ describe("avsc", () => {
 
 describe("bson", () => {
   test.each([RECORD, LONG])("serializes into a lease of exactly the document's length", (record) => {
-    const encoded = encodeBson(arena, record);
-    expect(encoded.lease.byteLength).toBe(encoded.bytes.length);
-    expect(deserialize(encoded.bytes)).toEqual(record);
-    expectBytes(encoded, serialize(record));
+    const lease = encodeBson(arena, record);
+    expect(deserialize(lease.bytes)).toEqual(record);
+    expectBytes(lease, serialize(record));
   });
 });
 
@@ -98,13 +146,13 @@ describe("fflate", () => {
 describe("msgpackr", () => {
   const packr = new LeasedPackr();
   test.each([RECORD, LONG])("packs the same bytes into a lease, or over into a longer one", (record) => {
-    const encoded = packr.pack(arena, record);
-    expect(unpack(encoded.bytes)).toEqual(record);
-    expectBytes(encoded, new Packr({ useRecords: false }).pack(record));
+    const lease = packr.pack(arena, record);
+    expect(unpack(lease.bytes)).toEqual(record);
+    expectBytes(lease, new Packr({ useRecords: false }).pack(record));
   });
 
   test("a packer elsewhere does not write into the lease afterwards", () => {
-    const { lease } = packr.pack(arena, RECORD);
+    const lease = packr.pack(arena, RECORD);
     const before = lease.copy();
     for (let each = 0; each < 10; each++)
       expect(unpack(pack({ other: "packer", each }))).toEqual({ other: "packer", each });
@@ -126,7 +174,7 @@ describe("msgpackr", () => {
 });
 
 describe("ws", () => {
-  test("a lease is sent as it was, though it ends for the sender at once, and is wiped afterwards", async () => {
+  test("a lease is sent as it was, though it ends for the sender at once, and its block comes back afterwards", async () => {
     const server = new WebSocketServer({ port: 0, host: "127.0.0.1", perMessageDeflate: false });
     await once(server, "listening");
     const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);

@@ -3,7 +3,7 @@
 import { collectUntil } from "../collector.ts";
 import { formatBytes, Harm, type Observation, outcomeOf, type Probe, themed } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
-import { acquireFilled, anyShared, gather, isAll, Mark, passBy, settle } from "../traffic.ts";
+import { acquireMarked, anyShared, gather, isAll, Mark, passBy, settle } from "../traffic.ts";
 
 export const RELEASE_PROBES: readonly Probe[] = themed("a buffer given back wrongly", [
   { name: "released twice at once", run: twiceAtOnce },
@@ -12,7 +12,7 @@ export const RELEASE_PROBES: readonly Probe[] = themed("a buffer given back wron
 ]);
 
 function twiceAtOnce(allocator: Allocator): Observation {
-  const held = acquireFilled(allocator, Mark.first);
+  const held = acquireMarked(allocator, Mark.first);
   held.release();
   const { threw } = outcomeOf(() => held.release());
   return describeOwners(
@@ -23,7 +23,7 @@ function twiceAtOnce(allocator: Allocator): Observation {
 }
 
 function twiceLater(allocator: Allocator): Observation {
-  const held = acquireFilled(allocator, Mark.first);
+  const held = acquireMarked(allocator, Mark.first);
   held.release();
   passBy(allocator, () => {});
   const between = gather(allocator, (owner) => owner.fill(Mark.other));
@@ -56,7 +56,7 @@ async function leaked(allocator: Allocator): Promise<Observation> {
 function leak(allocator: Allocator): WeakRef<ArrayBuffer>[] {
   const buffers = new Set<ArrayBuffer>();
   for (let count = 0; count < LEAKS; count++) {
-    const { bytes } = acquireFilled(allocator, Mark.first);
+    const { bytes } = acquireMarked(allocator, Mark.first);
     buffers.add(bytes.buffer);
   }
   return [...buffers].map((buffer) => new WeakRef(buffer));

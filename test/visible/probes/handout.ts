@@ -2,7 +2,7 @@
 
 import { formatBytes, Harm, type Observation, type Probe, themed } from "../probe.ts";
 import type { Allocator } from "../subjects.ts";
-import { acquireFilled, anyShared, BUFFER_BYTES, gather, isAll, Mark, passBy } from "../traffic.ts";
+import { acquireMarked, anyShared, BUFFER_BYTES, gather, isAll, Mark, passBy } from "../traffic.ts";
 
 export const HANDOUT_PROBES: readonly Probe[] = themed("a buffer as it is handed out", [
   { name: "bytes at hand-out", run: bytesAtHandOut },
@@ -58,7 +58,7 @@ function longerThanTheLast(allocator: Allocator): Observation {
 
 function otherOrder(allocator: Allocator): Observation {
   const count = 96;
-  const owners = Array.from({ length: count }, () => acquireFilled(allocator, Mark.first));
+  const owners = Array.from({ length: count }, () => acquireMarked(allocator, Mark.first));
   const scrambled = owners.map((_, index) => owners[(index * 37) % count] ?? owners[0]);
   let harmed = false;
   for (const [index, held] of scrambled.entries()) {
@@ -78,7 +78,7 @@ function otherOrder(allocator: Allocator): Observation {
 
 function propertyLeft(allocator: Allocator): Observation {
   const key = Symbol("left by the last owner");
-  const held = acquireFilled(allocator, Mark.first);
+  const held = acquireMarked(allocator, Mark.first);
   Object.assign(held.bytes, { [key]: true });
   held.release();
   let found = false;

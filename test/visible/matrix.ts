@@ -11,10 +11,12 @@ import { IO_PROBES } from "./probes/io.ts";
 import { REACH_PROBES } from "./probes/reach.ts";
 import { RELEASE_PROBES } from "./probes/release.ts";
 import { STALE_PROBES } from "./probes/stale.ts";
+import { WRITTEN_PROBES } from "./probes/written.ts";
 import { FRESH, SUBJECTS, type Subject } from "./subjects.ts";
 
 export const PROBES: readonly Probe[] = [
   ...HANDOUT_PROBES,
+  ...WRITTEN_PROBES,
   ...STALE_PROBES,
   ...RELEASE_PROBES,
   ...IO_PROBES,

@@ -5,10 +5,10 @@
 
 import { Harm, type Observation, outcomeOf, type Probe } from "../probe.ts";
 import type { Allocator } from "../subjects.ts";
-import { acquireFilled, BUFFER_BYTES, isAll, Mark, reuse } from "../traffic.ts";
+import { acquireMarked, BUFFER_BYTES, isAll, Mark, reuse } from "../traffic.ts";
 
 /** What was kept: how to look through it and how to write through it. Either may throw. */
-interface Kept {
+export interface Kept {
   look(): Uint8Array;
   write(): void;
 }
@@ -53,7 +53,7 @@ export const STALE_PROBES: readonly Probe[] = Object.entries(WAYS).flatMap(([way
 type Keep = (bytes: Uint8Array<ArrayBuffer>) => Kept;
 
 function releasedButKept(allocator: Allocator, keep: Keep): Kept {
-  const held = acquireFilled(allocator, Mark.first);
+  const held = acquireMarked(allocator, Mark.first);
   const kept = keep(held.bytes);
   held.release();
   return kept;
@@ -103,7 +103,7 @@ function writeAfter(allocator: Allocator, keep: Keep): Observation {
   return describeWrite(kept, threw);
 }
 
-function describeLook(kept: Kept): Observation {
+export function describeLook(kept: Kept): Observation {
   let bytes: Uint8Array = new Uint8Array(0);
   const { threw } = outcomeOf(() => {
     bytes = kept.look();

@@ -11,10 +11,11 @@ import { type FileHandle, open } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CannotTry, Harm, type Observation, type Probe, themed } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
-import { acquireFilled, BUFFER_BYTES, isAll, Mark, settle } from "../traffic.ts";
+import { acquireMarked, BUFFER_BYTES, isAll, Mark, settle } from "../traffic.ts";
 
 export const IO_PROBES: readonly Probe[] = themed("a buffer given back during I/O", [
   { name: "released in mid file read", run: (from) => fileRead(from, releaseNow) },
@@ -22,6 +23,7 @@ export const IO_PROBES: readonly Probe[] = themed("a buffer given back during I/
   { name: "released in mid socket write", run: (from) => socketWrite(from, releaseNow, nobody) },
   { name: "released in mid socket write, reused", run: (from) => socketWrite(from, releaseNow, settle) },
   { name: "given back after a socket write", run: (from) => socketWrite(from, releaseWhenDone, settle) },
+  { name: "a chunk that somebody else kept", run: keptChunk },
 ]);
 
 /** Gives back, at once or when `io` is done; the promise is done when both are. */
@@ -91,6 +93,28 @@ async function openPipe(): Promise<Pipe> {
   return { file, supply, close };
 }
 
+/** As long as a socket reads them, and alone in its buffer. */
+const CHUNK_BYTES = 64 * 1024;
+
+/** A listener that came first keeps a chunk of a stream that is then collected. */
+async function keptChunk(allocator: Allocator): Promise<Observation> {
+  const chunk = Buffer.from(new ArrayBuffer(CHUNK_BYTES)).fill(Mark.io);
+  const stream = Readable.from([chunk], { objectMode: false });
+  let kept: Uint8Array = new Uint8Array(1);
+  stream.once("data", (each: Uint8Array) => {
+    kept = each;
+  });
+  const held = await allocator.collect(stream);
+  const arrived = held.bytes.length === CHUNK_BYTES && held.bytes.every((byte) => byte === Mark.io);
+  for (const other of settle(allocator)) other.release();
+  held.release();
+  if (!arrived) return { seen: "the body does not arrive", harm: Harm.bytesLost };
+  if (kept.length === 0) return { seen: "is empty: it was freed", harm: Harm.bytesLost };
+  return kept.every((byte) => byte === Mark.io)
+    ? { seen: "stays what it was", harm: Harm.none }
+    : { seen: "reads other bytes", harm: Harm.othersRead };
+}
+
 /** More than a system keeps for a loopback connection whose peer does not read. */
 const FILLER_BYTES = 24 * 1024 * 1024;
 /** How long to wait for the end of the connection once the system has taken every byte. */
@@ -104,7 +128,7 @@ async function socketWrite(
   const { server, socket, peer } = await connectToSlowPeer();
   try {
     socket.write(Buffer.alloc(FILLER_BYTES));
-    const held = acquireFilled(allocator, Mark.first);
+    const held = acquireMarked(allocator, Mark.first);
     const io = write(socket, held.bytes);
     if (socket.writableLength <= BUFFER_BYTES) throw new CannotTry("the system took everything at once");
     const done = giveBack(held, io);

@@ -29,7 +29,7 @@ const CROWD = 1200;
 /** Is shown a buffer, and may write to it. */
 type Meet = (owner: Uint8Array<ArrayBuffer>) => unknown;
 
-export function acquireFilled(allocator: Allocator, mark: number): Held {
+export function acquireMarked(allocator: Allocator, mark: number): Held {
   const held = allocator.acquire(BUFFER_BYTES);
   held.bytes.fill(mark);
   return held;

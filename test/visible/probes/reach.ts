@@ -5,7 +5,7 @@
 
 import { formatBytes, Harm, type Observation, outcomeOf, type Probe, themed } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
-import { acquireFilled, isAll, Mark, reuse } from "../traffic.ts";
+import { acquireMarked, isAll, Mark, reuse } from "../traffic.ts";
 
 const SMALL_BYTES = 16;
 /** So many bytes of the others' mark in a row are no chance and no bookkeeping. */
@@ -15,6 +15,7 @@ export const REACH_PROBES: readonly Probe[] = themed("what a small view reaches"
   { name: "live view's .buffer, reading", run: readsNeighbours },
   { name: "live view's .buffer, writing", run: writesNeighbours },
   { name: "live view's .buffer when others left", run: readsRemains },
+  { name: "a write that ignores byteOffset", run: ignoresByteOffset },
   { name: "structuredClone of 16 bytes", run: clones },
   { name: "transfer of a live view's buffer", run: transfers },
   { name: "kept 16 bytes, before reuse", run: (from) => keptAlive(from, () => {}) },
@@ -23,9 +24,9 @@ export const REACH_PROBES: readonly Probe[] = themed("what a small view reaches"
 
 /** One of many live owners, in their midst. */
 function amongOthers(allocator: Allocator): { mine: Held; others: Held[] } {
-  const before = Array.from({ length: 8 }, () => acquireFilled(allocator, Mark.other));
-  const mine = acquireFilled(allocator, Mark.first);
-  const after = Array.from({ length: 8 }, () => acquireFilled(allocator, Mark.other));
+  const before = Array.from({ length: 8 }, () => acquireMarked(allocator, Mark.other));
+  const mine = acquireMarked(allocator, Mark.first);
+  const after = Array.from({ length: 8 }, () => acquireMarked(allocator, Mark.other));
   return { mine, others: [...before, ...after] };
 }
 
@@ -64,6 +65,25 @@ function readsRemains(allocator: Allocator): Observation {
     : { seen: "shows nothing of theirs", harm: Harm.none };
 }
 
+/** What `new DataView(bytes.buffer).setUint32(8, …)` hits: the commonest fault with pooled memory. */
+function ignoresByteOffset(allocator: Allocator): Observation {
+  const { mine, others } = amongOthers(allocator);
+  const front = new Uint8Array(mine.bytes.buffer, 0, 2 * SMALL_BYTES);
+  const before = front.slice();
+  new DataView(mine.bytes.buffer).setUint32(8, 0xc3c3c3c3);
+  const hitsOthers = others.some(({ bytes }) => !isAll(bytes, Mark.other));
+  const hitsOwn = !isAll(mine.bytes, Mark.first);
+  const isReported = (allocator.strayWrites?.() ?? 0) > 0;
+  // An allocator's own bookkeeping may lie there.
+  front.set(before);
+  releaseAll([mine, ...others]);
+  if (hitsOthers) return { seen: "changes another owner's bytes", harm: Harm.othersChanged };
+  if (hitsOwn) return { seen: "changes its own bytes", harm: Harm.none };
+  return isReported
+    ? { seen: "changes nobody's bytes, and is reported", harm: Harm.none }
+    : { seen: "changes bytes that are nobody's here, unnoticed", harm: Harm.othersChanged };
+}
+
 function clones(allocator: Allocator): Observation {
   const { mine, others } = amongOthers(allocator);
   const clone = structuredClone(mine.bytes.subarray(0, SMALL_BYTES));
@@ -94,7 +114,7 @@ function transfers(allocator: Allocator): Observation {
 
 /** How much memory a few bytes keep from being let go of, once their buffer was given back. */
 function keptAlive(allocator: Allocator, meanwhile: () => void): Observation {
-  const held = acquireFilled(allocator, Mark.first);
+  const held = acquireMarked(allocator, Mark.first);
   const kept = held.bytes.subarray(0, SMALL_BYTES);
   held.release();
   meanwhile();
