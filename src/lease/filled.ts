@@ -49,7 +49,10 @@ export type FillFunction = (bytes: Uint8Array<ArrayBuffer>) => number;
 export type AsyncFillFunction = (bytes: Uint8Array<ArrayBuffer>) => PromiseLike<number>;
 
 /** A lease as long as `write` answers, of what it wrote. */
-export function leaseFilled(lease: Lease, write: FillFunction | AsyncFillFunction): Lease | Promise<Lease> {
+export function leaseFilled(
+  lease: Lease,
+  write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
+): Lease | Promise<Lease> {
   let written: unknown;
   try {
     written = write(lease.bytes);

@@ -120,8 +120,10 @@ export class Book {
     this.#memory = memory;
     let status: number;
     try {
-      const instance = new Instance(module as WebAssembly.Module, { env: { memory: this.#memory } });
-      this.exports = instance.exports as BookExports;
+      const instance = new Instance(module as WebAssembly.Module, {
+        env: { memory: this.#memory as unknown as WebAssembly.Memory },
+      });
+      this.exports = instance.exports as unknown as BookExports;
       status = this.exports.init(slabShift, hasBlocks ? 1 : 0);
     } catch (cause) {
       throw Object.assign(invalidArgument("module", module, "one compiled from this version's cleanslab/arena.wasm"), {
