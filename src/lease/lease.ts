@@ -285,10 +285,11 @@ export class Lease {
     this.#owner = null;
     if (owner === null || owner.closed) return;
     const watches = this.#attachments?.watches ?? [];
+    // Traces first: one that outlives its lease would be counted as a leak.
     try {
-      owner.ended(this.#ptr, this.#byteLength);
-    } finally {
       for (const watch of watches) watch.ended(owner);
+    } finally {
+      owner.ended(this.#ptr, this.#byteLength);
     }
   }
 

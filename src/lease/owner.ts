@@ -46,6 +46,6 @@ export interface LeaseWatch {
   readonly history: string;
   /** The lease has another length, and perhaps another block. */
   resized(owner: BlockOwner, ptr: number, byteLength: number): void;
-  /** The lease has ended and its block was returned. */
+  /** The lease has ended; its block is returned next. */
   ended(owner: BlockOwner): void;
 }

@@ -15,6 +15,8 @@ export interface ScopeSource {
 export class Scope {
   readonly #source: ScopeSource;
   #leases: Lease[] | null = [];
+  /** How many there may be before those released early are let go of. */
+  #most = 64;
 
   /** @internal */
   constructor(source: ScopeSource) {
@@ -35,7 +37,7 @@ export class Scope {
       lease[Symbol.dispose]();
       throw scopeEnded();
     }
-    this.#leases.push(lease);
+    this.#add(lease);
     return lease;
   }
 
@@ -52,7 +54,7 @@ export class Scope {
       for (const lease of leases) lease[Symbol.dispose]();
       throw scopeEnded();
     }
-    this.#leases.push(...leases);
+    for (const lease of leases) this.#add(lease);
     return leases;
   }
 
@@ -90,6 +92,14 @@ export class Scope {
   /** Releases unless already released. */
   [Symbol.dispose](): void {
     if (this.#leases !== null) this.release();
+  }
+
+  #add(lease: Lease): void {
+    if (this.#leases === null) return;
+    this.#leases.push(lease);
+    if (this.#leases.length < this.#most) return;
+    this.#leases = this.#leases.filter((each) => !each.released);
+    this.#most = Math.max(64, 2 * this.#leases.length);
   }
 }
 

@@ -250,8 +250,7 @@ export function createMemory(pages: number, maxPages: number): Memory | null {
     if (memoriesAreFew()) count(memory);
     return memory;
   } catch (error) {
-    // SpiderMonkey throws the bare string. A stack overflow is a RangeError too, and no refusal.
-    if (!/memory/i.test(String((error as Error | undefined)?.message ?? error))) throw error;
+    if (!isRefusal(error)) throw error;
     refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
     refusals = PATIENCE;
     if (memoriesAreFew() && pages <= SHORT_PAGES) {
@@ -259,6 +258,12 @@ export function createMemory(pages: number, maxPages: number): Memory | null {
     }
     return null;
   }
+}
+
+/** SpiderMonkey throws the bare string "out of memory". A stack overflow is a RangeError too, and no refusal. */
+function isRefusal(error: unknown): boolean {
+  // No regular expression: compiling one near the end of the stack can end the process.
+  return String((error as Error | undefined)?.message ?? error).includes("emory");
 }
 
 function count(memory: Memory): void {

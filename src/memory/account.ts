@@ -121,14 +121,22 @@ export interface MemoryListener {
   revoked(account: Account): void;
 }
 
+/**
+ * One for all arenas, and never collected: on Node 20 to 24, a registry that is
+ * collected with callbacks due stops the callbacks of every registry in the process.
+ */
+const registry = new FinalizationRegistry<{ account: Account; table: WeakRef<AccountTable> }>(({ account, table }) => {
+  table.deref()?.collected(account);
+});
+
 export class AccountTable {
   readonly budget: Budget;
   readonly accounts = new Set<Account>();
   revocations = 0;
   leakedLeases = 0;
   readonly #listener: MemoryListener;
+  readonly #self = new WeakRef(this);
   readonly #handles = new WeakMap<MemoryOwner, OwnerHandle>();
-  readonly #registry = new FinalizationRegistry<Account>((account) => this.#collected(account));
 
   constructor(budget: Budget, listener: MemoryListener) {
     this.budget = budget;
@@ -141,7 +149,7 @@ export class AccountTable {
     handle.owner = owner;
     this.#handles.set(owner, handle);
     account.handle = new WeakRef(handle);
-    this.#registry.register(handle, account, account);
+    registry.register(handle, { account, table: this.#self }, account);
     tie(buffer, owner);
     // Nothing may come between these two: M1.
     this.accounts.add(account);
@@ -168,12 +176,13 @@ export class AccountTable {
     transition(account, "dropped");
     const handle = account.handle?.deref();
     if (handle !== undefined) handle.owner = undefined;
-    this.#registry.unregister(account);
+    registry.unregister(account);
     leaveBook(account);
     account.live = account.liveBytes = 0;
   }
 
-  #collected(account: Account): void {
+  /** The garbage collector took the memory. */
+  collected(account: Account): void {
     if (!this.accounts.delete(account)) return;
     this.budget.reservedBytes -= account.reservedBytes;
     transition(account, "collected");

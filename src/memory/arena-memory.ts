@@ -93,8 +93,9 @@ export abstract class ArenaMemory implements MemoryOwner {
   #renew(): boolean {
     const buffer = bufferOf(this.memory);
     if (buffer === this.buffer) return false;
-    this.buffer = buffer;
     this.#whole = new Bytes(buffer);
+    // After: a stack overflow in between must not leave a view of the old one.
+    this.buffer = buffer;
     tie(buffer, this);
     return true;
   }

@@ -230,13 +230,23 @@ export class FileReading {
       } else {
         this.#at += bytesRead;
         this.#filled += bytesRead;
-        if (this.#filled === bytes.length || this.#isAtEnd) this.#finish(lease);
-        else this.#readOn(bytes);
+        this.#goOn(lease);
       }
       const notify = this.#notify;
       this.#notify = null;
       notify?.();
     });
+  }
+
+  /** The arena may have been disposed during the read. */
+  #goOn(lease: Lease): void {
+    try {
+      const { bytes } = lease;
+      if (this.#filled === bytes.length || this.#isAtEnd) this.#finish(lease);
+      else this.#readOn(bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #finish(lease: Lease): void {

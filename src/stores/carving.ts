@@ -288,6 +288,7 @@ export class CarvingStore implements Store {
   }
 
   audit(problems: string[]): number {
+    if (this.book.exports.isBusy() !== 0) this.abandonBook();
     const found = this.book.exports.audit();
     if (found !== 0) problems.push(describeAudit(found));
     let walked = 0;
@@ -387,6 +388,8 @@ export class CarvingStore implements Store {
     if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return null;
     transition(segment.account, "active");
     segment.resumeRuns();
+    // Held again: those who wait are asked again soon, and let go of it again.
+    this.host.roomMade();
     return segment;
   }
 

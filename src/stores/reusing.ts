@@ -202,6 +202,7 @@ export class ReusingStore implements Store {
   }
 
   audit(problems: string[]): number {
+    if (this.book.exports.isBusy() !== 0) this.abandonBook();
     const found = this.book.exports.audit();
     if (found !== 0) problems.push(describeAudit(found));
     const kept = new Map<Segment, number>();
@@ -331,7 +332,10 @@ export class ReusingStore implements Store {
       old.keepAtMost = Number.POSITIVE_INFINITY;
       return stack;
     });
-    for (const segment of this.segments.values()) transition(segment.account, "retired");
+    // A timeout may have stopped this very loop before.
+    for (const { account } of this.segments.values()) {
+      if (account.state !== "retired") transition(account, "retired");
+    }
     this.segments.clear();
     this.book = new Book(this.module, this.slabShift, true);
   }

@@ -54,7 +54,7 @@ class LeaseTrace implements LeaseWatch {
   }
 
   resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
-    Object.assign(this.#trace, { place, ptr, byteLength });
+    this.#tracer.move(this.#trace, place, ptr, byteLength);
   }
 
   ended(owner: BlockOwner): void {
@@ -64,22 +64,27 @@ class LeaseTrace implements LeaseWatch {
   }
 }
 
+/** One for all arenas, and never collected: see memory/account.ts. */
+const registry = new FinalizationRegistry<{ trace: Trace; tracer: WeakRef<Tracer> }>(({ trace, tracer }) => {
+  tracer.deref()?.lost(trace);
+});
+
 export class Tracer {
   level: TraceLevel;
   readonly #registers: boolean;
-  readonly #traces = new Set<Trace>();
+  readonly #onLost: LostListener;
+  readonly #self = new WeakRef(this);
+  /** Traced leases that are out, by the memory they lie in. */
+  readonly #traces = new Map<object, Set<Trace>>();
   /** Of each memory, the last traced lease that ended at an address; the latest last. */
   readonly #ended = new WeakMap<object, Map<number, Trace>>();
-  readonly #lost: FinalizationRegistry<Trace>;
   #waiterCallSite: string | undefined;
 
   /** @param registers whether the arena holds its memory strongly, so that the collector must look for single leases. */
   constructor(level: TraceLevel, registers: boolean, onLost: LostListener) {
     this.level = level;
     this.#registers = registers;
-    this.#lost = new FinalizationRegistry((trace) => {
-      if (this.#traces.delete(trace)) onLost(trace.place, trace.byteLength, group([trace]));
-    });
+    this.#onLost = onLost;
   }
 
   /** One lease in this many is traced; 0 for none. */
@@ -90,7 +95,7 @@ export class Tracer {
 
   /** The traced leases that are still out, by call site, most bytes first. */
   get sites(): readonly TraceSite[] {
-    return group(this.#traces);
+    return group([...this.#traces.values()].flatMap((traces) => [...traces]));
   }
 
   /** Remembers where `lease` was acquired. Runs the caller's `Error.prepareStackTrace`: last of all. */
@@ -99,8 +104,8 @@ export class Tracer {
     watchLease(lease, (owner) => {
       const { byteLength, byteOffset: ptr } = lease;
       const trace: Trace = { place: owner.place, ptr, byteLength, acquired };
-      this.#traces.add(trace);
-      if (this.#registers) this.#lost.register(lease, trace, trace);
+      this.#add(trace);
+      if (this.#registers) registry.register(lease, { trace, tracer: this.#self }, trace);
       return new LeaseTrace(trace, this);
     });
   }
@@ -131,21 +136,20 @@ export class Tracer {
 
   /** Where the traced leases of a memory were acquired: those still out, and the last at each address. */
   sitesIn(place: object): readonly TraceSite[] {
-    const live = [...this.#traces].filter((trace) => trace.place === place);
-    return group([...live, ...(this.#ended.get(place)?.values() ?? [])]);
+    return group([...(this.#traces.get(place) ?? []), ...(this.#ended.get(place)?.values() ?? [])]);
   }
 
   /** The traced leases of a memory that was collected, by call site; they are no longer out. */
   writeOff(place: object): readonly TraceSite[] {
-    const lost = [...this.#traces].filter((trace) => trace.place === place);
-    for (const trace of lost) this.#traces.delete(trace);
+    const lost = this.#traces.get(place) ?? [];
+    this.#traces.delete(place);
     return group(lost);
   }
 
   /** The lease was released. */
   end(trace: Trace): void {
-    this.#traces.delete(trace);
-    if (this.#registers) this.#lost.unregister(trace);
+    this.#remove(trace);
+    if (this.#registers) registry.unregister(trace);
     if (trace.acquired === undefined) return;
     trace.released = callerFrames();
     const ended = this.#ended.get(trace.place) ?? new Map<number, Trace>();
@@ -154,8 +158,32 @@ export class Tracer {
     ended.set(trace.ptr, trace);
   }
 
+  /** The lease lies elsewhere now, or has another length. */
+  move(trace: Trace, place: object, ptr: number, byteLength: number): void {
+    this.#remove(trace);
+    Object.assign(trace, { place, ptr, byteLength });
+    this.#add(trace);
+  }
+
+  /** The lease was collected without a release, and its memory was not. */
+  lost(trace: Trace): void {
+    if (this.#remove(trace)) this.#onLost(trace.place, trace.byteLength, group([trace]));
+  }
+
   clear(): void {
     this.#traces.clear();
+  }
+
+  #add(trace: Trace): void {
+    const traces = this.#traces.get(trace.place) ?? new Set();
+    this.#traces.set(trace.place, traces.add(trace));
+  }
+
+  #remove(trace: Trace): boolean {
+    const traces = this.#traces.get(trace.place);
+    if (traces === undefined || !traces.delete(trace)) return false;
+    if (traces.size === 0) this.#traces.delete(trace.place);
+    return true;
   }
 }
 
