@@ -23,5 +23,5 @@ export type {
   LeakEvent,
   StrayWriteEvent,
 } from "./watch/events.js";
+export type { TraceSite } from "./watch/sites.js";
 export type { ArenaStats, AuditReport, WaitCounts } from "./watch/stats.js";
-export type { TraceSite } from "./watch/trace.js";

@@ -27,8 +27,9 @@ import { isAnnounced } from "./watch/channels.js";
 import type { ArenaEventTarget } from "./watch/events.js";
 import { Notices } from "./watch/notices.js";
 import { Sampler } from "./watch/sampler.js";
+import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
-import { Tracer, type TraceSite } from "./watch/trace.js";
+import { Tracer } from "./watch/trace.js";
 
 /** No length is so short: every acquire takes the slow path. */
 const NONE = -1;

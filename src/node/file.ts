@@ -6,7 +6,7 @@
  * The reads are `fs.read` with its callback: no promise and no generator step per chunk.
  */
 
-import { close, open, type PathLike, read } from "node:fs";
+import { close, fstat, open, type PathLike, read } from "node:fs";
 import { type Arena, acquireUnzeroed } from "../arena.js";
 import {
   type AbortSignalLike,
@@ -170,31 +170,52 @@ export class FileReading {
 
   /** A promise of the next lease, of `null` at the file's end. */
   async next(): Promise<Lease | null> {
+    const { signal } = this.#plan;
     for (;;) {
       const lease = this.take();
       if (lease !== null) return lease;
       if (this.#hasFailed) throw this.#error;
       if (this.#isAtEnd) return null;
+      if (signal?.aborted) throw signal.reason;
       this.#read();
       // A read may have failed at once.
-      if (this.#reading === null) continue;
-      await new Promise<void>((resolve) => {
-        this.#notify = resolve;
-      });
+      if (this.#reading !== null) await this.#readEnds();
     }
   }
 
-  /** Releases what was read ahead and closes the file, once no read is under way. */
+  /**
+   * Releases what was read ahead and closes the file, once no read is under way. A read
+   * of a pipe may never end: then both are left to its callback.
+   */
   async close(): Promise<void> {
     this.#isAtEnd = true;
-    while (this.#reading !== null) {
-      await new Promise<void>((resolve) => {
-        this.#notify = resolve;
-      });
+    for (const lease of this.#ready.splice(0)) lease[Symbol.dispose]();
+    if (this.#reading !== null && !(await this.#isRegular())) {
+      this.#notify = () => this.close();
+      return;
     }
+    while (this.#reading !== null) await this.#readEnds();
     for (const lease of this.#ready.splice(0)) lease[Symbol.dispose]();
     await new Promise<void>((resolve, reject) => {
       close(this.#fd, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  #isRegular(): Promise<boolean> {
+    return new Promise((resolve) => fstat(this.#fd, (error, stats) => resolve(error !== null || stats.isFile())));
+  }
+
+  /** Settles when the read under way has ended, or the signal aborts. */
+  #readEnds(): Promise<void> {
+    const { signal } = this.#plan;
+    return new Promise((resolve) => {
+      const ended = (): void => {
+        this.#notify = null;
+        signal?.removeEventListener("abort", ended);
+        resolve();
+      };
+      this.#notify = ended;
+      signal?.addEventListener("abort", ended, { once: true });
     });
   }
 
@@ -232,9 +253,7 @@ export class FileReading {
         this.#filled += bytesRead;
         this.#goOn(lease);
       }
-      const notify = this.#notify;
-      this.#notify = null;
-      notify?.();
+      this.#notify?.();
     });
   }
 

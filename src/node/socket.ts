@@ -45,7 +45,8 @@ export interface BufferedReadOptions {
 
 /**
  * Reads a client's socket as leases instead of `'data'` events, for those who keep
- * what came:
+ * what came. An idle socket keeps a lease of `chunkBytes`: give many idle sockets an
+ * arena of their own, apart from short leases.
  *
  *     readSocketLeases((onread) => net.connect({ port, onread }), arena, { onLease })
  *     readSocketLeases((onread) => tls.connect({ port, onread }), arena, { onLease })

@@ -4,7 +4,7 @@
  * caused it; what happened several times until then is one event with a count.
  */
 
-import type { TraceSite } from "./trace.js";
+import type { TraceSite } from "./sites.js";
 
 /**
  * Leases that were never released, found when their memory was collected. Its

@@ -9,6 +9,7 @@
 import { inMicrotask } from "../builtins.js";
 import { channels } from "./channels.js";
 import type { ArenaEvents, ArenaEventTarget } from "./events.js";
+import { Sites } from "./sites.js";
 
 type Details<K extends keyof ArenaEvents> = Omit<ArenaEvents[K], "type">;
 
@@ -24,6 +25,8 @@ export class Notices {
   readonly #serve: () => void;
   readonly #events = new Map<keyof ArenaEvents, object>();
   readonly #tallies = new Map<"acquire" | "release" | "revoke", Tally>();
+  /** Leaks that are not sent yet, added up by call site. */
+  #leaks: { leases: number; byteLength: number; readonly sites: Sites } | undefined;
   #isScheduled = false;
   #isClosed = false;
 
@@ -40,13 +43,13 @@ export class Notices {
     this.#isScheduled = true;
   }
 
-  leak(details: Details<"leak">): void {
-    const pending = this.#events.get("leak") as Details<"leak"> | undefined;
-    this.#put("leak", {
-      leases: details.leases + (pending?.leases ?? 0),
-      byteLength: details.byteLength + (pending?.byteLength ?? 0),
-      sites: [...(pending?.sites ?? []), ...details.sites].sort((a, b) => b.byteLength - a.byteLength),
-    });
+  leak({ leases, byteLength, sites }: Details<"leak">): void {
+    if (this.#isClosed) return;
+    this.#leaks ??= { leases: 0, byteLength: 0, sites: new Sites() };
+    this.#leaks.leases += leases;
+    this.#leaks.byteLength += byteLength;
+    for (const site of sites) this.#leaks.sites.add(site.stack, site.leases, site.byteLength);
+    this.wake();
   }
 
   counted<K extends "dirty" | "stray-write" | "exhausted">(type: K, details: Omit<Details<K>, "count">): void {
@@ -69,6 +72,7 @@ export class Notices {
     this.#isClosed = true;
     this.#events.clear();
     this.#tallies.clear();
+    this.#leaks = undefined;
   }
 
   #put(type: keyof ArenaEvents, details: object): void {
@@ -84,6 +88,9 @@ export class Notices {
     } finally {
       this.#isScheduled = false;
     }
+    const leaks = this.#leaks;
+    if (leaks !== undefined) this.#events.set("leak", { ...leaks, sites: leaks.sites.list() });
+    this.#leaks = undefined;
     const tallies = [...this.#tallies];
     const events = [...this.#events];
     this.#tallies.clear();

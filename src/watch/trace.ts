@@ -7,6 +7,7 @@
 import { type Lease, watchLease } from "../lease/lease.js";
 import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
 import type { TraceLevel } from "../options.js";
+import { Sites, type TraceSite } from "./sites.js";
 import { callerFrames } from "./stack.js";
 
 /** Of `"sampled"`: one lease in this many. */
@@ -14,16 +15,6 @@ const SAMPLE_EVERY = 128;
 
 /** Where memories are never collected, one lease in this many is registered with the collector even with tracing off. */
 const REGISTER_EVERY = 1024;
-
-/** Leases of one call site. */
-export interface TraceSite {
-  /** How many. */
-  readonly leases: number;
-  /** Bytes in them together. */
-  readonly byteLength: number;
-  /** The stack of their `acquire`, from the caller's frame on. */
-  readonly stack: string;
-}
 
 /** A traced lease. Does not hold it. */
 interface Trace {
@@ -188,13 +179,7 @@ export class Tracer {
 }
 
 function group(traces: Iterable<Trace>): TraceSite[] {
-  const sites = new Map<string, { leases: number; byteLength: number; stack: string }>();
-  for (const { acquired: stack, byteLength } of traces) {
-    if (stack === undefined) continue;
-    const site = sites.get(stack) ?? { leases: 0, byteLength: 0, stack };
-    site.leases++;
-    site.byteLength += byteLength;
-    sites.set(stack, site);
-  }
-  return [...sites.values()].sort((a, b) => b.byteLength - a.byteLength || b.leases - a.leases);
+  const sites = new Sites();
+  for (const { acquired, byteLength } of traces) if (acquired !== undefined) sites.add(acquired, 1, byteLength);
+  return sites.list();
 }

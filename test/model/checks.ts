@@ -42,7 +42,7 @@ export function expectNew(model: Model, block: Block, expected: Uint8Array | nul
   if (bytes.length !== byteLength) {
     throw new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
   }
-  if (byteOffset % 16 !== 0 || bytes.byteOffset !== byteOffset) {
+  if (byteLength > 0 && (byteOffset % 16 !== 0 || bytes.byteOffset !== byteOffset)) {
     throw new Finding(`${name} is at ${bytes.byteOffset}`, `assert.equal(${name}.byteOffset % 16, 0);`);
   }
   const other = firstOther(bytes, expected ?? zeroBytes(byteLength));

@@ -8,7 +8,7 @@ import type { ByteFiller, ByteWriter, Lease, LeaseOrigin, LinearMemory, Pin, Sco
 /** Memory that somebody may use now. */
 export interface Block {
   /** Its view in the printed program. */
-  readonly name: string;
+  name: string;
   bytes: Uint8Array<ArrayBuffer>;
   byteLength: number;
   byteOffset: number;
@@ -28,6 +28,8 @@ export interface Held extends Block {
   /** Views from before a resize that left the block where it was. */
   readonly older: View[];
   pins: number;
+  /** Released, and still pinned. */
+  hasEnded: boolean;
   /** Certainly in a segment, whose first bytes are a trap. */
   isInSegment: boolean;
 }
@@ -91,7 +93,7 @@ export interface Waiting {
 export interface Pending {
   readonly name: string;
   /** Settles the promise, and checks what came of it. */
-  settle(isFulfilled: boolean): Promise<void>;
+  settle(isFulfilled: boolean, isDisposed: boolean): Promise<void>;
 }
 
 export const MOST_BLOCKS = 120;
@@ -125,6 +127,17 @@ export class Model {
 
   /** @param revokes whether a stale view dies before its bytes are anyone else's. */
   constructor(readonly revokes: boolean) {}
+
+  /** The arena was disposed, and another one takes its place. */
+  clear(): void {
+    const { blocks, held, writers, fillers, pins, scopes, waiting, drains, pending, stale, ended } = this;
+    for (const list of [blocks, held, writers, fillers, pins, scopes, waiting, drains, pending, stale, ended]) {
+      list.length = 0;
+    }
+    this.strayed.clear();
+    this.wasDrained = true;
+    this.wroteWrongly = this.hasStrayed = false;
+  }
 
   get liveLeases(): number {
     return this.blocks.length + this.writers.length + this.fillers.length;

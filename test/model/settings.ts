@@ -1,6 +1,6 @@
 /** The arenas that random programs run on: small, so that everything is used again and again. */
 
-import type { ArenaOptions, RevokeMode } from "cleanslab";
+import type { ExhaustionPolicy, RevokeMode, TraceLevel } from "cleanslab";
 import fc from "fast-check";
 
 export const SEGMENT_BYTES = 262144;
@@ -8,26 +8,32 @@ export const SEGMENT_BYTES = 262144;
 export const LONGEST_SHORT_BYTES = SEGMENT_BYTES / 4;
 const PAGE_BYTES = 65536;
 
-export type Settings = Required<
-  Pick<ArenaOptions, "revoke" | "maxBytes" | "onExhausted" | "guardEvery" | "wipeOnRelease" | "trace">
-> & { readonly maxBytes: number; readonly segmentBytes: number };
+export interface Settings {
+  readonly revoke: RevokeMode;
+  readonly segmentBytes: number;
+  readonly maxBytes: number;
+  readonly onExhausted: ExhaustionPolicy;
+  readonly guardEvery: number;
+  readonly wipeOnRelease: boolean;
+  readonly trace: TraceLevel;
+}
 
 /** One to six segments, and some pages that only memories of one lease can use. The plainest options come first. */
 export function settings(revoke: RevokeMode): fc.Arbitrary<Settings> {
   const record = fc.record({
     segments: fc.integer({ min: 1, max: 6 }),
     pages: fc.integer({ min: 0, max: 3 }),
-    onExhausted: fc.constantFrom<NonNullable<Settings["onExhausted"]>[]>("allocate", "throw"),
+    onExhausted: fc.constantFrom<ExhaustionPolicy[]>("allocate", "throw"),
     guardEvery: fc.constantFrom(0, 0, 0, 1, 3, 10),
     wipeOnRelease: fc.constantFrom(false, false, true),
-    trace: fc.constantFrom<NonNullable<Settings["trace"]>[]>("off", "off", "off", "sampled", "all"),
+    trace: fc.constantFrom<TraceLevel[]>("off", "off", "off", "off", "off", "sampled", "all"),
   });
   return record.map(({ segments, pages, ...rest }) => ({
     revoke,
     segmentBytes: SEGMENT_BYTES,
     maxBytes: segments * SEGMENT_BYTES + pages * PAGE_BYTES,
     ...rest,
-  })) as fc.Arbitrary<Settings>;
+  }));
 }
 
 /** Lengths of leases: some often, so that the same size classes are met again, and any now and then. */

@@ -18,7 +18,17 @@ import {
   firstOther,
   zeroBytes,
 } from "./checks.js";
-import { type Block, bufferOf, type Held, Model, type OpenScope, type Outcome, removeFrom } from "./model.js";
+import {
+  type Block,
+  bufferOf,
+  type Held,
+  type HeldPin,
+  Model,
+  type OpenScope,
+  type Outcome,
+  removeFrom,
+  type View,
+} from "./model.js";
 import { LONGEST_SHORT_BYTES, type Settings } from "./settings.js";
 
 /** Commands between two audits. */
@@ -26,22 +36,27 @@ const AUDIT_EVERY = 100;
 /** Longer than the longest chain of promises from a release to the caller of `scope.acquireAsync`. */
 const MICROTASKS = 20;
 
+/** Commands done, by name. */
+export type Tally = Record<string, number>;
+
 export type CreateArena = (options: Settings) => Arena;
 
 export class World {
   readonly settings: Settings;
-  model: Model;
+  readonly model: Model;
   arena: Arena;
   trace: Settings["trace"];
   /** The calls of the command that runs now, as code. */
   lines: string[] = [];
   readonly #create: CreateArena;
+  readonly #tally: Tally;
   #serial = 0;
   #mark = 0;
   #tick = 0;
 
-  constructor(settings: Settings, create: CreateArena = (options) => new Arena(options)) {
+  constructor(settings: Settings, tally: Tally, create: CreateArena = (options) => new Arena(options)) {
     this.settings = settings;
+    this.#tally = tally;
     this.#create = create;
     this.model = new Model(settings.revoke !== "never");
     this.trace = settings.trace;
@@ -105,11 +120,12 @@ export class World {
     }
     this.say(`const lease${serial} = ${expression};`);
     if (byteLength > this.settings.maxBytes) throw new Finding(`a lease of ${byteLength} bytes, above the cap`);
-    if (lease.origin === "heap" && !wasFull) {
+    // A lease that was cut may have found no shorter block beside its own.
+    if (lease.origin === "heap" && !wasFull && lease.byteLength === byteLength) {
       throw new Finding(`a heap lease with nothing out`, `assert.equal(lease${serial}.origin, "arena");`);
     }
     this.#expectNobodyWaitsFor(byteLength, lease);
-    return this.adopt(serial, lease, byteLength, content);
+    return this.adopt(serial, lease, content?.length ?? byteLength, content);
   }
 
   /** `lease` was handed out: checks its bytes and marks those that were zero. */
@@ -129,9 +145,40 @@ export class World {
     return held;
   }
 
+  release(held: Held): void {
+    this.say(`${held.leaseName}.release();`);
+    held.lease.release();
+    this.ended(held);
+  }
+
+  unpin({ name, pin, held }: HeldPin): void {
+    this.say(`${name}.release();`);
+    pin.release();
+    this.unpinned(held);
+  }
+
+  /** A pin of `held` is gone. */
+  unpinned(held: Held): void {
+    held.pins--;
+    if (held.pins === 0 && held.hasEnded) this.returned(held);
+  }
+
+  /** The arena was disposed: another one takes its place. */
+  restart(): void {
+    this.model.clear();
+    this.arena = this.#create(this.settings);
+    this.trace = this.settings.trace;
+    this.say("arena = new Arena(options);");
+  }
+
+  count(name: string): void {
+    this.#tally[name] = (this.#tally[name] ?? 0) + 1;
+  }
+
   /** The caller ends the lease: it is returned now, or after its last pin. */
   ended(held: Held): void {
     removeFrom(this.model.held, held);
+    held.hasEnded = true;
     this.model.addEnded(held.leaseName, held.lease);
     if (!held.lease.released) throw new Finding(`${held.leaseName} is not released`);
     if (held.pins === 0) this.returned(held);
@@ -157,48 +204,52 @@ export class World {
 
   /** `held` has another length now, and perhaps another block. */
   resized(held: Held, byteLength: number): void {
-    const { bytes: old, byteOffset, name, lease } = held;
-    const before = held.expected;
-    const kept = Math.min(byteLength, held.byteLength);
-    const oldView = { name, bytes: old, expected: before.subarray(0, held.byteLength) };
+    const { bytes: old, byteOffset, lease, expected: before } = held;
     const { bytes } = lease;
-    const isSame = bytes.byteOffset === byteOffset && bytes.buffer === old.buffer && old.length === held.byteLength;
-    const expected = new Uint8Array(isSame ? Math.max(byteLength, before.length) : byteLength);
-    if (isSame) expected.set(before);
-    expected.set(before.subarray(0, kept));
-    expected.fill(0, kept, byteLength);
-    // The same objects go on in a new state: one lease, renewed views.
-    removeFrom(this.model.blocks, held);
-    removeFrom(this.model.held, held);
-    const serial = this.next();
-    const renewed: Held = {
-      ...held,
-      name: `bytes${serial}`,
+    const stays = bytes.byteOffset === byteOffset && bytes.buffer === old.buffer;
+    const expected = new Uint8Array(stays ? Math.max(byteLength, before.length) : byteLength);
+    if (stays) expected.set(before);
+    else expected.set(before.subarray(0, Math.min(byteLength, held.byteLength)));
+    if (byteLength > held.byteLength) expected.fill(0, held.byteLength, byteLength);
+    const left = [...held.older, { name: held.name, bytes: old, expected: before.subarray(0, held.byteLength) }];
+    held.older.length = 0;
+    if (!stays) this.#leaveStale(left);
+    else for (const view of left) held.older.push({ ...view, expected: expected.subarray(0, view.bytes.length) });
+    Object.assign(held, {
+      name: `bytes${this.next()}`,
       bytes,
       byteLength,
       byteOffset: lease.byteOffset,
       expected,
       memory: lease.memory,
       origin: lease.origin,
-      older: [],
-      isInSegment: isSame ? held.isInSegment : this.#liesInSegment(lease, byteLength),
-    };
-    const all = [...held.older, oldView];
-    if (isSame) {
-      for (const view of all) renewed.older.push({ ...view, expected: expected.subarray(0, view.bytes.length) });
-    } else {
-      if (this.wipes) for (const view of all) view.expected.fill(0);
-      for (const view of all) this.model.addStale(view);
+      isDetached: false,
+      isInSegment: stays ? held.isInSegment : this.#liesInSegment(lease, byteLength),
+    });
+    this.say(`const ${held.name} = ${held.leaseName}.bytes;`);
+    this.#forgetStrays(held);
+    expectNew(this.model, held, expected.subarray(0, byteLength));
+  }
+
+  /** A view of a block without a lease's name went back. */
+  #leaveStale(views: readonly View[]): void {
+    for (const view of views) {
+      if (this.wipes) view.expected.fill(0);
+      this.model.addStale(view);
     }
-    this.say(`const ${renewed.name} = ${held.leaseName}.bytes;`);
-    this.#forgetStrays(renewed);
-    expectNew(this.model, renewed, expected.subarray(0, byteLength));
-    this.model.blocks.push(renewed);
-    this.model.held.push(renewed);
-    for (const { leases } of this.model.scopes) {
-      const at = leases.indexOf(held);
-      if (at >= 0) leases[at] = renewed;
+  }
+
+  /** `view`, of all of a block that was written before its lease was shown, is older than the lease's own. */
+  keepView(view: View, held: Held | undefined): void {
+    if (view.bytes.length === 0 || view.bytes === held?.bytes) return;
+    if (held === undefined || bufferOf(held) !== view.bytes.buffer || held.byteOffset !== view.bytes.byteOffset) {
+      this.#leaveStale([{ ...view, expected: new Uint8Array(view.expected) }]);
+      return;
     }
+    const expected = new Uint8Array(view.expected);
+    expected.set(held.expected.subarray(0, held.byteLength));
+    held.expected = expected;
+    held.older.push({ ...view, expected });
   }
 
   /** Follows a promise of the library's. */
@@ -245,11 +296,11 @@ export class World {
     if (this.model.revokes) for (const view of this.model.stale) expectStale(view, true);
   }
 
-  /** Fills [from, to) of a buffer, in the arena and in the model. */
+  /** Fills [from, to) of a view, in the arena and in the model. A dead view takes nothing. */
   write(view: Uint8Array<ArrayBuffer>, name: string, from: number, to: number, value: number): void {
+    if (view.length === 0) return;
     this.say(`${name}.fill(${value}, ${from}, ${to});`);
     view.fill(value, from, to);
-    if (view.length === 0) return;
     const start = view.byteOffset;
     this.model.noteWrite(view.buffer, start + Math.min(from, view.length), start + Math.min(to, view.length), value);
   }
@@ -275,7 +326,9 @@ export class World {
       origin: lease.origin,
       older: [],
       pins: 0,
-      isInSegment: this.#liesInSegment(lease, byteLength),
+      hasEnded: false,
+      // One that was cut may still have the memory of its own that it needed before.
+      isInSegment: content === null && this.#liesInSegment(lease, byteLength),
     };
   }
 
@@ -305,7 +358,7 @@ export class World {
     if (lease.byteLength !== block.byteLength || lease.byteOffset !== block.byteOffset) {
       throw new Finding(`${leaseName} has moved to ${lease.byteOffset}`);
     }
-    if (block.memory !== undefined && bufferOf(block) !== block.bytes.buffer) {
+    if (block.memory !== undefined && block.byteLength > 0 && bufferOf(block) !== block.bytes.buffer) {
       throw new Finding(`${leaseName}.memory is not where its bytes are`);
     }
   }
@@ -332,7 +385,12 @@ export class World {
         this.#expectRejection(waiting, outcome.reason);
         continue;
       }
-      if (passedOver !== undefined) throw new Finding(`${name} was served before ${passedOver}`);
+      if (passedOver !== undefined) {
+        throw new Finding(
+          `${name} was served before ${passedOver}`,
+          `assert.equal(await Promise.race([${name}.then(() => 1), ${passedOver}.then(() => 2)]), 2);`,
+        );
+      }
       this.served(outcome.value ?? [], byteLengths, `await ${name}`, waiting.isList, waiting.scope);
     }
     const first = model.waiting[0];
@@ -356,13 +414,14 @@ export class World {
     expression: string,
     isList: boolean,
     scope: OpenScope | undefined,
+    content: Uint8Array | null = null,
   ): void {
     if (leases.length !== byteLengths.length) throw new Finding(`${leases.length} leases came of ${expression}`);
     const serials = leases.map(() => this.next());
     const names = serials.map((serial) => `lease${serial}`);
     this.say(`const ${isList ? `[${names.join(", ")}]` : names[0]} = ${expression};`);
     leases.forEach((lease, each) => {
-      const held = this.adopt(serials[each] ?? 0, lease, byteLengths[each] ?? 0, null);
+      const held = this.adopt(serials[each] ?? 0, lease, byteLengths[each] ?? 0, content);
       scope?.leases.push(held);
     });
   }
@@ -375,6 +434,7 @@ export class World {
       return;
     }
     expectCode(reason, "ERR_ARENA_EXHAUSTED");
+    if (byteLengths.reduce((sum, byteLength) => sum + byteLength, 0) > this.settings.maxBytes) return;
     // Several lengths may not go together though each of them would.
     if (this.model.wasDrained && (byteLengths.length > 1 || this.model.liveLeases > 0)) return;
     throw new Finding(`${name} was refused with ${this.model.liveLeases} leases out: ${(reason as Error).message}`);

@@ -23,7 +23,8 @@ export class FakeOwner implements BlockOwner {
   closed = false;
   /** Leases that ended, as `[ptr, byteLength]`. */
   readonly ends: [number, number][] = [];
-  readonly resizes: [number, number][] = [];
+  /** Leases that changed their length in place, as `[ptr, from, to]`. */
+  readonly resizes: [number, number, number][] = [];
   trapLooks = 0;
   /** What `ended` throws. */
   error: Error | undefined;
@@ -52,8 +53,8 @@ export class FakeOwner implements BlockOwner {
     return new Uint8Array(this.buffer, ptr, byteLength);
   }
 
-  resized(from: number, to: number): void {
-    this.resizes.push([from, to]);
+  resized(ptr: number, from: number, to: number): void {
+    this.resizes.push([ptr, from, to]);
   }
 
   inspectTrap(): void {
@@ -68,16 +69,11 @@ export class FakeOwner implements BlockOwner {
 /** A table under a cap of `segments` of the shortest segments. */
 export function openTable(segments = 4) {
   const heard = { collected: [] as Account[], revoked: [] as Account[] };
-  /** Called in the middle of a revocation, when the views are dead. */
-  const stops: { onRevoked?: () => void } = {};
   const table = new AccountTable(new Budget(segments * SEGMENT_BYTES), {
     collected: (account) => heard.collected.push(account),
-    revoked: (account) => {
-      heard.revoked.push(account);
-      stops.onRevoked?.();
-    },
+    revoked: (account) => heard.revoked.push(account),
   });
-  return { table, heard, stops };
+  return { table, heard };
 }
 
 /** The host of a store, which the store to serve from is told afterwards. */
@@ -145,15 +141,16 @@ export function bookOf(table: AccountTable): Book {
   return present(books.at(-1));
 }
 
-/** `stop` runs after the book's export `name` did its work, once. */
-export function stopAfter(book: Book, name: keyof Book["exports"], fn: () => void = stop): void {
+/** Stops after the book's export `name` did its work for the `calls`th time, once. */
+export function stopAfter(book: Book, name: keyof Book["exports"], calls = 1): void {
+  let left = calls;
   const exports = { ...book.exports };
   const original = exports[name] as (...args: number[]) => number;
   Reflect.set(exports, name, (...args: number[]) => {
-    Reflect.set(exports, name, original);
     const answer = original(...args);
-    fn();
-    return answer;
+    if (--left > 0) return answer;
+    Reflect.set(exports, name, original);
+    return stop();
   });
   Reflect.set(book, "exports", exports);
 }
@@ -164,6 +161,21 @@ export function tear(book: Book): void {
   const { EXCHANGE = Number.NaN, BUSY_WORD = Number.NaN } = constantsOf("layout");
   new Uint32Array(buffer, byteOffset - EXCHANGE + BUSY_WORD, 1)[0] = 1;
   expect(book.exports.isBusy()).not.toBe(0);
+}
+
+/** Runs `before` ahead of the revocation of `memory`, and `after` behind it, once. */
+export function aroundRevoke(
+  memory: { revoke(): boolean },
+  { before = () => {}, after = () => {} }: { before?: () => void; after?: () => void },
+): void {
+  const { revoke } = memory;
+  Reflect.set(memory, "revoke", () => {
+    Reflect.deleteProperty(memory, "revoke");
+    before();
+    const isRevoked = revoke.call(memory);
+    after();
+    return isRevoked;
+  });
 }
 
 /** No two of these leases have a byte in common. */

@@ -3,7 +3,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { ArenaError } from "../../src/errors.ts";
 import type { Lease } from "../../src/lease/lease.ts";
-import { WaitQueue, type Wish } from "../../src/waiting.ts";
+import { type RoomRequest, WaitQueue } from "../../src/waiting.ts";
 import { expectArenaError, isSettled, promptly, rejectionOf, wrong } from "../helpers.ts";
 import { FakeOwner } from "./helpers.ts";
 
@@ -13,7 +13,7 @@ describe("who waits", () => {
   let live = 1;
   let asked: (readonly number[])[] = [];
   let wakes = 0;
-  let hopeless: ArenaError | undefined;
+  let error: ArenaError | undefined;
   let queue: WaitQueue;
 
   beforeEach(() => {
@@ -21,7 +21,7 @@ describe("who waits", () => {
     live = 1;
     asked = [];
     wakes = 0;
-    hopeless = undefined;
+    error = undefined;
     queue = new WaitQueue({
       take: ({ byteLengths }) => {
         asked.push(byteLengths);
@@ -30,15 +30,15 @@ describe("who waits", () => {
         roomBytes -= total;
         return byteLengths.map((byteLength) => owner.lease(byteLength));
       },
-      hopeless: () => hopeless,
+      cannotServe: () => error,
       liveLeases: () => live,
       wake: () => void wakes++,
     });
   });
 
-  const wish = (...byteLengths: number[]): Wish => ({ byteLengths, isZeroed: true, callSite: undefined });
+  const request = (...byteLengths: number[]): RoomRequest => ({ byteLengths, isZeroed: true, callSite: undefined });
   const wait = (byteLength: number, signal?: AbortSignal): Promise<Lease[]> =>
-    queue.waitForRoom(wish(byteLength), signal);
+    queue.waitForRoom(request(byteLength), signal);
 
   function serve(bytes: number): void {
     roomBytes = bytes;
@@ -73,7 +73,7 @@ describe("who waits", () => {
   });
 
   test("gets all of several lengths, or waits for all of them", async () => {
-    const waiting = queue.waitForRoom(wish(10, 20), undefined);
+    const waiting = queue.waitForRoom(request(10, 20), undefined);
     serve(29);
     expect(await isSettled(waiting)).toBe(false);
     serve(30);
@@ -158,21 +158,24 @@ describe("who waits", () => {
     ];
     const waitQueue = new WaitQueue({
       take: () => takes.shift()?.() ?? null,
-      hopeless: () => undefined,
+      cannotServe: () => undefined,
       liveLeases: () => 1,
       wake() {},
     });
-    const waiting = [waitQueue.waitForRoom(wish(1), undefined), waitQueue.waitForRoom(wish(2), undefined)] as const;
+    const waiting = [
+      waitQueue.waitForRoom(request(1), undefined),
+      waitQueue.waitForRoom(request(2), undefined),
+    ] as const;
     waitQueue.serve();
     expect(await rejectionOf(waiting[0])).toBe(mine);
     await promptly(waiting[1]);
   });
 
   test("is told when nobody can make room any more", async () => {
-    hopeless = new ArenaError("ERR_ARENA_EXHAUSTED", "no lease is out");
+    error = new ArenaError("ERR_ARENA_EXHAUSTED", "no lease is out");
     const waiting = wait(10);
     serve(0);
-    expect(await rejectionOf(waiting)).toBe(hopeless);
+    expect(await rejectionOf(waiting)).toBe(error);
   });
 
   test("is rejected when the arena ends, and those who wait for that moment are not", async () => {
@@ -189,7 +192,7 @@ describe("who waits", () => {
 
 describe("who waits until no lease is out", () => {
   let live = 1;
-  const queue = new WaitQueue({ take: () => null, hopeless: () => undefined, liveLeases: () => live, wake() {} });
+  const queue = new WaitQueue({ take: () => null, cannotServe: () => undefined, liveLeases: () => live, wake() {} });
 
   test("is served once there is none, at once if there was none", async () => {
     live = 1;

@@ -38,7 +38,7 @@ class Liar extends Uint8Array<ArrayBuffer> {
 describe("a copy", () => {
   test.each([0, 3, 20])("of a view that says it has %i bytes has those that it has", (lie) => {
     const { source } = open();
-    const liar = new Liar([1, 2, 3, 4, 5, 6, 7, 8]);
+    const liar = new Liar(Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8).buffer);
     Liar.lie = lie;
     expect([...leaseCopy(source, liar).bytes]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
@@ -86,6 +86,25 @@ describe("a copy", () => {
       },
     };
     expectThrow(() => leaseCopy(detaching, view), "ERR_INVALID_ARGUMENT", "still attached");
+    expect(owner.ends).toHaveLength(1);
+  });
+});
+
+describe("a copy of a view that got shorter", () => {
+  test("while its lease was acquired is refused: no byte of the lease is shown that was not copied", () => {
+    const { source, owner } = open();
+    const buffer = new ArrayBuffer(8, { maxByteLength: 8 } as object) as ArrayBuffer & {
+      resize(byteLength: number): void;
+    };
+    const view = new Uint8Array(buffer).fill(7);
+    const shrinking = {
+      ...source,
+      acquireUnzeroed: (byteLength: number) => {
+        buffer.resize(3);
+        return source.acquireUnzeroed(byteLength);
+      },
+    };
+    expectThrow(() => leaseCopy(shrinking, view), "ERR_INVALID_ARGUMENT");
     expect(owner.ends).toHaveLength(1);
   });
 });

@@ -76,7 +76,7 @@ describe("release", () => {
         lease.release();
         pin.release();
       } else if (how === "watched") {
-        watchLease(lease, () => ({ history: "", ended() {} }));
+        watchLease(lease, () => ({ history: "", ended() {}, resized() {} }));
         lease.release();
       } else if (how === "disposed") lease[Symbol.dispose]();
       else lease.release();
@@ -171,9 +171,9 @@ describe("resize", () => {
     lease.resize(1000);
     expect([isAll(lease.bytes.subarray(0, 700), 8), isZero(lease.bytes.subarray(700))]).toEqual([true, true]);
     expect(owner.resizes).toEqual([
-      [800, 1024],
-      [1024, 700],
-      [700, 1000],
+      [0, 800, 1024],
+      [0, 1024, 700],
+      [0, 700, 1000],
     ]);
     lease.resize(1000);
     expect(owner.resizes).toHaveLength(3);
@@ -273,7 +273,11 @@ describe("a watch", () => {
   test("hears once that its lease has ended, when the block is back, and tells its history", () => {
     const owner = new FakeOwner();
     const heard: number[] = [];
-    const watch = (history: string): LeaseWatch => ({ history, ended: () => void heard.push(owner.ends.length) });
+    const watch = (history: string): LeaseWatch => ({
+      history,
+      ended: () => void heard.push(owner.ends.length),
+      resized() {},
+    });
     const lease = owner.lease(10);
     watchLease(lease, () => watch("\nfirst"));
     watchLease(lease, () => watch("\nsecond"));
@@ -290,29 +294,40 @@ describe("a watch", () => {
     owner.error = new Error("in the middle");
     let heard = 0;
     const lease = owner.lease(10);
-    watchLease(lease, () => ({ history: "", ended: () => void heard++ }));
+    watchLease(lease, () => ({ history: "", ended: () => void heard++, resized() {} }));
     expect(thrownBy(() => lease.release())).toBe(owner.error);
     expect(heard).toBe(1);
   });
 
-  test("follows its lease when that moves, and the one on the new block ends there", () => {
+  test("follows its lease when that moves or has another length, and the one on the new block ends there", () => {
     const owner = new FakeOwner();
     owner.target = new FakeOwner();
     const { target } = owner;
-    const ended: string[] = [];
-    const watch = (name: string): LeaseWatch => ({ history: "", ended: () => void ended.push(name) });
+    const heard: unknown[] = [];
+    const watch = (name: string): LeaseWatch => ({
+      history: "",
+      ended: (of) => void heard.push([name, "ended", of === target]),
+      resized: (of, ptr, byteLength) => void heard.push([name, of === target, ptr, byteLength]),
+    });
     const { lease: make } = target;
     target.lease = (byteLength, ptr) => {
       const moved = make.call(target, byteLength, ptr);
-      watchLease(moved, () => watch("new block's"));
+      watchLease(moved, () => watch("block's"));
       return moved;
     };
-    const lease = owner.lease(10);
+    const lease = owner.lease(10, 64);
     watchLease(lease, () => watch("lease's"));
+    lease.resize(20);
+    expect(heard.splice(0)).toEqual([["lease's", false, 64, 20]]);
     lease.resize(2000);
-    expect(ended).toEqual(["new block's"]);
+    expect(heard.splice(0)).toEqual(
+      expect.arrayContaining([
+        ["block's", "ended", expect.any(Boolean)],
+        ["lease's", true, 2048, 2000],
+      ]),
+    );
     lease.release();
-    expect(ended).toEqual(["new block's", "lease's"]);
+    expect(heard).toEqual([["lease's", "ended", true]]);
   });
 });
 

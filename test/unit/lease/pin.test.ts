@@ -85,7 +85,7 @@ describe("releaseAfter", () => {
     expect(await promptly(owner.lease(100).releaseAfter(thenable))).toBe("at once");
     const lease = owner.lease(50);
     for (const none of [undefined, () => {}, {}, 5]) {
-      expectThrow(() => lease.releaseAfter(wrong(none)), "ERR_INVALID_ARGUMENT", "promise");
+      expectThrow(() => lease.releaseAfter(wrong<PromiseLike<unknown>>(none)), "ERR_INVALID_ARGUMENT", "promise");
     }
     expect([lease.released, owner.ends.length]).toEqual([false, 1]);
   });

@@ -1,6 +1,6 @@
 /** Accounts: the table of states, what drops and collections do, and what keeps an owner alive. */
 
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, type MockInstance, test, vi } from "vitest";
 import { Book } from "../../../src/memory/abi.ts";
 import { Account, type MemoryOwner, type MemoryState, tie, transition } from "../../../src/memory/account.ts";
 import { collectGarbageUntil, thrownBy } from "../../helpers.ts";
@@ -11,7 +11,7 @@ const STATES: MemoryState[] = ["active", "retired", "drained", "dropped", "colle
 /** Which state may follow which, as the diagram in account.ts and what a `vm` timeout can lose say. */
 const ALLOWED = new Set([
   ...["active active", "active retired", "active drained", "active dropped", "active collected"],
-  ...["retired drained", "retired dropped", "retired collected"],
+  ...["retired active", "retired drained", "retired dropped", "retired collected"],
   ...["drained active", "drained retired", "drained dropped", "drained collected"],
 ]);
 
@@ -115,8 +115,12 @@ describe("an account", () => {
     expect(Reflect.ownKeys(next)).toEqual([]);
   });
 
-  test("that was dropped is not heard of again when it is collected", async () => {
+  test.each([
+    ["is no longer registered, and", (spy: MockInstance) => spy],
+    ["though the collector had its callback under way", (spy: MockInstance) => spy.mockReturnValue(true)],
+  ])("that was dropped %s is not heard of again when it is collected", async (_, prepare) => {
     const unregister = vi.spyOn(FinalizationRegistry.prototype, "unregister");
+    prepare(unregister);
     const { table, heard } = openTable();
     let isCollected = false;
     const registry = new FinalizationRegistry(() => {

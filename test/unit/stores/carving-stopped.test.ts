@@ -7,7 +7,17 @@
 import { describe, expect, test } from "vitest";
 import type { Segment } from "../../../src/memory/segment.ts";
 import { collectGarbageUntil, isZero, SEGMENT_BYTES } from "../../helpers.ts";
-import { bookOf, expectApart, expectStopped, ownerOf, present, stop, stopAfter, tear } from "../helpers.ts";
+import {
+  aroundRevoke,
+  bookOf,
+  expectApart,
+  expectStopped,
+  ownerOf,
+  present,
+  stop,
+  stopAfter,
+  tear,
+} from "../helpers.ts";
 import { fill, fillSegment, type Opened, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
 
 describe("stopped half way", () => {
@@ -34,14 +44,15 @@ describe("stopped half way", () => {
   }
 
   test.each([
-    ["when the views are dead", ({ stops }: Opened) => Object.assign(stops, { onRevoked: once(stop) })],
+    ["when the views are dead", (opened: Opened) => aroundRevoke(segmentOf(opened), { after: stop })],
+    ["before the views are dead", (opened: Opened) => aroundRevoke(segmentOf(opened), { before: stop })],
     ["when the book has forgotten", ({ table }: Opened) => stopAfter(bookOf(table), "recycle")],
-    ["when the book has given a run", ({ table }: Opened) => stopAfter(bookOf(table), "openRun")],
+    ["when the book has no run to give", ({ table }: Opened) => stopAfter(bookOf(table), "openRun")],
+    ["when the book has given a run", ({ table }: Opened) => stopAfter(bookOf(table), "openRun", 2)],
     [
       "when the stray write is told",
       (opened: Opened) => {
-        const [account] = [...opened.table.accounts];
-        new Uint8Array((present(account?.owner) as Segment).memory.buffer).fill(0xdd, 0, 8);
+        new Uint8Array(segmentOf(opened).memory.buffer).fill(0xdd, 0, 8);
         opened.host.strayWrite = once(stop);
       },
     ],
@@ -69,7 +80,7 @@ describe("stopped half way", () => {
       },
     });
     expectStopped(() => opened.store.acquire(1000));
-    const others = Array.from({ length: 5 }, () => present(opened.store.acquire(1000)));
+    const others = Array.from({ length: 2 }, () => present(opened.store.acquire(1000)));
     for (const each of others) {
       each.bytes.fill(0xff);
       each.release();
@@ -145,6 +156,12 @@ describe("a book that was torn", () => {
     expect(problemsOf(opened)).toEqual([]);
   });
 });
+
+/** The only segment there is. */
+function segmentOf({ table }: Opened): Segment {
+  const [account] = [...table.accounts];
+  return present(account?.owner) as Segment;
+}
 
 function once(fn: () => void): () => void {
   let isDone = false;

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { transition } from "../../../src/memory/account.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
 import { collectGarbageUntil, isZero, memoryNow, SEGMENT_BYTES } from "../../helpers.ts";
-import { bookOf, expectApart, ownerOf, present } from "../helpers.ts";
+import { aroundRevoke, bookOf, expectApart, ownerOf, present } from "../helpers.ts";
 import { fill, fillSegment, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
 
 describe("a run", () => {
@@ -160,21 +160,20 @@ describe("a trap that was written to", () => {
     const lease = present(opened.store.acquire(64));
     // From offset 0 to the end: the far end was never handed out.
     memoryNow(lease).fill(0xdd);
-    lease.release();
-    opened.store.trim();
+    expect(problemsOf(opened)).toEqual([]);
     expect(opened.host.strayAt).toEqual([0]);
     for (const each of fill(opened)) expect(isZero(each.bytes)).toBe(true);
+    lease.release();
   });
 
   test("is looked at after the revocation: no write comes later", () => {
     const opened = openCarving({ segments: 1 });
     const leases = fillSegment(opened);
     const segment = ownerOf<Segment>(opened.table, present(leases[0]));
-    const { revoke } = segment;
-    Reflect.set(segment, "revoke", () => {
+    const write = (): void => {
       new Uint8Array(segment.memory.buffer)[3] = 1;
-      return revoke.call(segment);
-    });
+    };
+    aroundRevoke(segment, { before: write });
     for (const lease of leases) lease.release();
     present(opened.store.acquire(64));
     expect(opened.host.strayAt).toEqual([3]);
@@ -235,11 +234,26 @@ describe("room that is needed", () => {
     expect(opened.store.acquire(64)).not.toBeNull();
   });
 
-  test("retiring ends the open runs: the next lease is in another segment", () => {
+  test("ends the open runs, and takes them up where they were as long as a lease holds the segment", () => {
     const opened = openCarving({ segments: 2 });
-    const first = present(opened.store.acquire(64));
-    opened.store.yieldMemory();
-    expect(present(opened.store.acquire(64)).memory).not.toBe(first.memory);
+    const leases = [64, 1000, 64, 4096].map((byteLength) => present(opened.store.acquire(byteLength)));
+    const { memory, byteOffset } = present(leases[2]);
+    for (let each = 0; each < 5; each++) {
+      opened.store.yieldMemory();
+      expect([...opened.table.accounts].map(({ state }) => state)).toEqual(["retired"]);
+      expect(problemsOf(opened)).toEqual([]);
+      leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+    }
+    expect(leases.every((lease) => lease.memory === memory)).toBe(true);
+    expect(present(leases[4]).byteOffset).toBe(byteOffset + 64);
+    expectApart(leases);
+    const counts: number[][] = [];
+    opened.store.countAcquired((blockBytes, acquired) => counts.push([blockBytes, acquired]));
+    expect(counts).toEqual([
+      [64, 7],
+      [1024, 6],
+      [4096, 1],
+    ]);
     expect(problemsOf(opened)).toEqual([]);
   });
 

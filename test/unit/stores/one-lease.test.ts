@@ -5,8 +5,8 @@ import type { Lease } from "../../../src/lease/lease.ts";
 import { PAGE_BYTES } from "../../../src/memory/abi.ts";
 import type { OneLeaseMemory } from "../../../src/memory/one-lease.ts";
 import { type OneLeaseOptions, OneLeaseStore } from "../../../src/stores/one-lease.ts";
-import { bytesNow, growUnder, isAll, isZero, memoryNow, placeOf } from "../../helpers.ts";
-import { FakeHost, openTable, ownerOf, present } from "../helpers.ts";
+import { growUnder, isAll, isZero, memoryNow, placeOf } from "../../helpers.ts";
+import { aroundRevoke, FakeHost, openTable, ownerOf, present } from "../helpers.ts";
 
 const ISOLATING: OneLeaseOptions = {
   origin: "arena",
@@ -144,7 +144,8 @@ describe("a memory that isolates", () => {
     const opened = open(ISOLATING);
     const lease = acquire(opened, 100);
     const place = placeOf(lease);
-    opened.stops.onRevoked = () => bytesNow(place).fill(7);
+    const write = (): void => void memoryNow(place).fill(7);
+    aroundRevoke(ownerOf<OneLeaseMemory>(opened.table, lease), { before: write });
     lease.release();
     expect(isZero(memoryNow(place))).toBe(true);
   });
@@ -199,13 +200,18 @@ describe("a memory that a stranger", () => {
     expect(() => growUnder(lease, 1)).toThrow(RangeError);
   });
 
-  test("made impossible to revoke serves nobody else", () => {
+  test("made impossible to revoke serves nobody else, and stays charged", () => {
     const opened = open(LONG);
     const lease = acquire(opened, 200_000);
     const { memory } = lease;
     Reflect.set(ownerOf<OneLeaseMemory>(opened.table, lease), "revoke", () => false);
+    const { bytes } = lease;
     lease.release();
+    const { reservedBytes } = opened.table.budget;
+    expect(reservedBytes).toBeGreaterThan(200_000);
     expect(acquire(opened, 200_000).memory).not.toBe(memory);
+    expect(opened.table.budget.reservedBytes).toBe(2 * reservedBytes);
+    expect(bytes.length).toBe(200_000);
   });
 });
 

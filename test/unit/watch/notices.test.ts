@@ -82,6 +82,25 @@ describe("a notice", () => {
     expect(order).toEqual(["serve", "dirty", "serve"]);
   });
 
+  test("is scheduled with what the engine has, whatever was put in its place", async () => {
+    const { notices, events } = open();
+    const { then } = Promise.prototype;
+    let calls = 0;
+    // biome-ignore lint/suspicious/noThenProperty: replacing it is what this is about.
+    Promise.prototype.then = () => {
+      calls++;
+      throw new Error("replaced");
+    };
+    try {
+      notices.counted("exhausted", { byteLength: 10, reservedBytes: 20 });
+    } finally {
+      // biome-ignore lint/suspicious/noThenProperty: as above.
+      Promise.prototype.then = then;
+    }
+    await settle();
+    expect([calls, events.length]).toEqual([0, 1]);
+  });
+
   test("finds a listener that is an object, one that listens once, and none that was removed", async () => {
     const target = new ArenaEventTarget();
     const heard: string[] = [];

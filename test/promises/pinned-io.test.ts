@@ -1,7 +1,7 @@
 /**
- * Pins with what they are for: files, pipes, sockets and zlib, which go on using a
- * lease's bytes after it was released. cleanslab/node's own use of them is tested
- * in test/node, single steps of a pin in test/unit/lease.test.ts.
+ * Promises 2 and 4 with what pins are for: files, pipes, sockets and zlib, which go on using
+ * a lease's bytes after it was released. cleanslab/node's own use of them is tested in
+ * test/node, single steps of a pin in test/unit/lease/pin.test.ts.
  */
 
 import { execFileSync } from "node:child_process";
@@ -16,8 +16,8 @@ import { promisify } from "node:util";
 import { deflate, inflateSync } from "node:zlib";
 import type { Arena, Lease } from "cleanslab";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deferred, exhaust, expectThrow, isZero, MODES, releaseAll, settle, smallArena } from "./helpers.ts";
-import { expectDrained, pattern, type Served, serveTcp } from "./node/helpers.ts";
+import { deferred, exhaust, expectThrow, isZero, MODES, releaseAll, settle, smallArena } from "../helpers.ts";
+import { expectDrained, pattern, type Served, serveTcp } from "../node/helpers.ts";
 
 const MESSAGE = pattern(60_000);
 /** Shorter than the message, so that a read fills it more than once. */
@@ -75,7 +75,7 @@ async function settleFull(socket: Socket): Promise<void> {
 
 describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   test("is written to a file as it was at the release, and wiped after that", async () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const path = join(folder, `${revoke}-written`);
     const file = await open(path, "w");
     const lease = arena.copyOf(MESSAGE);
@@ -91,7 +91,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("is read into from a file by whoever was promised it, and wiped after that", async () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const path = join(folder, `${revoke}-read`);
     writeFileSync(path, MESSAGE);
     const file = await open(path);
@@ -108,7 +108,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   test.skipIf(process.platform === "win32")(
     "is nobody else's while a read of a pipe waits to fill it, and wiped once it has",
     async () => {
-      using arena = smallArena({ revoke, onExhausted: "throw" });
+      using arena = smallArena({ revoke, wipeOnRelease: true, onExhausted: "throw" });
       const path = join(folder, `${revoke}-pipe`);
       execFileSync("mkfifo", [path]);
       // Both ends in one, so that opening does not wait for a writer.
@@ -135,7 +135,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   );
 
   test("goes through a file stream that is not open yet, and one that is corked", async () => {
-    using arena = smallArena({ revoke }, 8);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
     const path = join(folder, `${revoke}-stream`);
     const stream = createWriteStream(path);
     const early = [1, 2, 3].map(() => writePinned(stream, arena));
@@ -156,7 +156,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("goes over a socket that is not connected yet, and one that is corked", async () => {
-    using arena = smallArena({ revoke }, 8);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
     const server = await pausedPeer();
     const received = server.read();
     const socket = net.connect(server.port, "127.0.0.1");
@@ -179,7 +179,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("waits for a peer that reads nothing for a while", async () => {
-    using arena = smallArena({ revoke }, 100);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
     const server = await pausedPeer();
     const socket = net.connect(server.port, "127.0.0.1");
     await once(socket, "connect");
@@ -198,7 +198,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("is wiped when the last of two writes of it is done", async () => {
-    using arena = smallArena({ revoke }, 100);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
     const servers = [await pausedPeer(), await pausedPeer()] as const;
     const sockets = servers.map(({ port }) => net.connect(port, "127.0.0.1"));
     const received = servers.map((server) => server.read());
@@ -229,7 +229,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("comes back when the peer goes away, or this side is destroyed, in the middle of a write", async () => {
-    using arena = smallArena({ revoke }, 100);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
     for (const leave of [(_: Socket, peer: Socket) => peer.resetAndDestroy(), (socket: Socket) => socket.destroy()]) {
       const server = await pausedPeer();
       const socket = net.connect(server.port, "127.0.0.1");
@@ -249,7 +249,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("is read into by a socket until its peer goes away, and wiped then", async () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const server = await pausedPeer();
     const lease = arena.acquire(PART_BYTES);
     const block = blockOf(lease);
@@ -283,7 +283,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("is compressed in another thread as it was at the release", async () => {
-    using arena = smallArena({ revoke }, 8);
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
     const zip = promisify(deflate);
     const jobs = Array.from({ length: 8 }, (_, each) => {
       const message = pattern(60_000, each + 1);
@@ -302,7 +302,7 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
   });
 
   test("comes back when what it is kept for fails at once", async () => {
-    using arena = smallArena({ revoke });
+    using arena = smallArena({ revoke, wipeOnRelease: true });
     const path = join(folder, `${revoke}-closed`);
     const file = await open(path, "w");
     await file.close();

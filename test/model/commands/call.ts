@@ -1,0 +1,55 @@
+/** One command of a random program: what it is called with, when it makes sense, and how it prints. */
+
+import fc from "fast-check";
+import type { Model } from "../model.js";
+import type { World } from "../world.js";
+
+export interface Step<A extends readonly unknown[]> {
+  readonly name: string;
+  /** Whether there is anything to do it with. */
+  readonly can?: (model: Model) => boolean;
+  /** Makes the calls, checks what comes of them, and keeps the model in step. */
+  readonly run: (world: World, ...args: A) => void | Promise<void>;
+}
+
+export class Call<A extends readonly unknown[]> implements fc.AsyncCommand<Model, World> {
+  readonly name: string;
+  readonly #step: Step<A>;
+  readonly #args: A;
+  #said = "";
+
+  constructor(step: Step<A>, args: A) {
+    this.name = step.name;
+    this.#step = step;
+    this.#args = args;
+  }
+
+  check(model: Readonly<Model>): boolean {
+    return this.#step.can?.(model as Model) ?? true;
+  }
+
+  async run(_model: Model, world: World): Promise<void> {
+    world.lines = [];
+    world.count(this.name);
+    try {
+      const running = this.#step.run(world, ...this.#args);
+      if (running !== undefined) await running;
+      await world.check();
+    } finally {
+      this.#said = world.lines.join("\n");
+    }
+  }
+
+  /** The calls, as they were made when it last ran; a comment if there were none. */
+  toString(): string {
+    return this.#said || `// ${this.name}(${this.#args.map((arg) => JSON.stringify(arg)).join(", ")})`;
+  }
+}
+
+/** Any command of this kind. */
+export function calls<A extends readonly unknown[]>(
+  args: { [K in keyof A]: fc.Arbitrary<A[K]> },
+  step: Step<A>,
+): fc.Arbitrary<Call<A>> {
+  return fc.tuple(...(args as unknown as fc.Arbitrary<unknown>[])).map((each) => new Call(step, each as unknown as A));
+}

@@ -1,0 +1,114 @@
+/** Leases that end together, and blocks that stay past their lease's end. */
+
+import { type Held, type HeldPin, MOST_BLOCKS, type Model, type OpenScope, picked, removeFrom } from "../model.js";
+import { byteLengths, pick } from "../settings.js";
+import type { World } from "../world.js";
+import { calls } from "./call.js";
+import { expectOutcome } from "./filled.js";
+
+const hasLease = (model: Model): boolean => model.held.length > 0;
+const MOST_PINS = 20;
+const MOST_SCOPES = 4;
+
+const pin = calls([pick], {
+  name: "pin",
+  can: (model) => hasLease(model) && model.pins.length < MOST_PINS,
+  run(world, index) {
+    const held = picked(world.model.held, index) as Held;
+    const name = `pin${world.next()}`;
+    world.say(`const ${name} = ${held.leaseName}.pin();`);
+    world.model.pins.push({ name, pin: held.lease.pin(), held });
+    held.pins++;
+  },
+});
+
+const unpin = calls([pick], {
+  name: "unpin",
+  can: (model) => model.pins.length > 0,
+  run(world, index) {
+    const each = picked(world.model.pins, index) as HeldPin;
+    removeFrom(world.model.pins, each);
+    world.unpin(each);
+    world.refused(`${each.name}.release()`, () => each.pin.release(), "ERR_LEASE_RELEASED");
+  },
+});
+
+const releaseAfter = calls([pick], {
+  name: "releaseAfter",
+  can: (model) => hasLease(model) && model.pending.length < MOST_PINS,
+  run(world, index) {
+    const held = picked(world.model.held, index) as Held;
+    const name = `after${world.next()}`;
+    let settle: ((value: string) => void)[] = [];
+    const promise = new Promise<string>((...both) => {
+      settle = both;
+    });
+    world.say(`let settle_${name};`);
+    world.say(`const ${name} = ${held.leaseName}.releaseAfter(new Promise((...both) => { settle_${name} = both; }));`);
+    world.say(`${name}.catch(() => {});`);
+    const outcome = world.follow(held.lease.releaseAfter(promise));
+    held.pins++;
+    world.ended(held);
+    world.model.pending.push({
+      name,
+      async settle(isFulfilled, isDisposed) {
+        settle[isFulfilled ? 0 : 1]?.("mine");
+        world.say(`settle_${name}[${isFulfilled ? 0 : 1}]("mine");\nawait ${name}.catch(() => {});`);
+        await world.settle();
+        if (!isDisposed) world.unpinned(held);
+        expectOutcome(name, outcome, isFulfilled, "mine");
+      },
+    });
+  },
+});
+
+const openScope = calls([], {
+  name: "scope",
+  can: (model) => model.scopes.length < MOST_SCOPES,
+  run(world) {
+    const name = `scope${world.next()}`;
+    world.say(`const ${name} = arena.scope();`);
+    world.model.scopes.push({ name, scope: world.arena.scope(), leases: [], ended: false });
+  },
+});
+
+const acquireInScope = calls([byteLengths, pick], {
+  name: "acquireInScope",
+  can: (model) => model.scopes.length > 0 && model.blocks.length < MOST_BLOCKS,
+  run(world, byteLength, index) {
+    const { name, scope, leases } = picked(world.model.scopes, index) as OpenScope;
+    const held = world.obtain(`${name}.acquire(${byteLength})`, byteLength, () => scope.acquire(byteLength));
+    if (held !== undefined) leases.push(held);
+  },
+});
+
+/** Releases what is left of the scope's leases. */
+export function endScope(world: World, open: OpenScope): void {
+  const { name, scope, leases } = open;
+  world.say(`${name}.release();`);
+  scope.release();
+  open.ended = true;
+  removeFrom(world.model.scopes, open);
+  for (const held of leases) if (!held.hasEnded) world.ended(held);
+}
+
+const releaseScope = calls([pick], {
+  name: "releaseScope",
+  can: (model) => model.scopes.length > 0,
+  run(world, index) {
+    const open = picked(world.model.scopes, index) as OpenScope;
+    endScope(world, open);
+    const { name, scope } = open;
+    world.refused(`${name}.acquire(1)`, () => scope.acquire(1), "ERR_LEASE_RELEASED");
+    world.refused(`${name}.release()`, () => scope.release(), "ERR_LEASE_RELEASED");
+  },
+});
+
+export const lendingCommands = [
+  { weight: 3, arbitrary: pin },
+  { weight: 4, arbitrary: unpin },
+  { weight: 2, arbitrary: releaseAfter },
+  { weight: 1, arbitrary: openScope },
+  { weight: 3, arbitrary: acquireInScope },
+  { weight: 1, arbitrary: releaseScope },
+];

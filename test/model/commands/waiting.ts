@@ -1,0 +1,74 @@
+/** Those who wait: for room, and for the moment when no lease is out. Who is served is looked at after every command. */
+
+import fc from "fast-check";
+import { MOST_BLOCKS, type Model, type OpenScope, picked } from "../model.js";
+import { byteLengths, pick } from "../settings.js";
+import type { World } from "../world.js";
+import { calls } from "./call.js";
+
+const MOST_WAITING = 6;
+const canWait = (model: Model): boolean => model.waiting.length < MOST_WAITING && model.blocks.length < MOST_BLOCKS;
+
+const several = fc.array(byteLengths, { maxLength: 4 });
+
+const acquireAsync = calls([byteLengths, fc.boolean()], {
+  name: "acquireAsync",
+  can: canWait,
+  run(world, byteLength, hasSignal) {
+    const controller = hasSignal ? new AbortController() : undefined;
+    const name = sayWaiting(world, `arena.acquireAsync(${byteLength}`, hasSignal);
+    const promise = world.arena.acquireAsync(byteLength, { signal: controller?.signal }).then((lease) => [lease]);
+    const outcome = world.follow(promise);
+    world.model.waiting.push({ name, byteLengths: [byteLength], isList: false, scope: undefined, controller, outcome });
+  },
+});
+
+const acquireSeveral = calls([several, fc.boolean(), fc.boolean(), pick], {
+  name: "acquireSeveral",
+  can: canWait,
+  run(world, lengths, hasSignal, inScope, index) {
+    const { arena, model } = world;
+    const controller = hasSignal ? new AbortController() : undefined;
+    const scope: OpenScope | undefined = inScope ? picked(model.scopes, index) : undefined;
+    const name = sayWaiting(world, `${scope?.name ?? "arena"}.acquireAsync([${lengths.join(", ")}]`, hasSignal);
+    const outcome = world.follow((scope?.scope ?? arena).acquireAsync(lengths, { signal: controller?.signal }));
+    model.waiting.push({ name, byteLengths: lengths, isList: true, scope, controller, outcome });
+  },
+});
+
+function sayWaiting(world: World, call: string, hasSignal: boolean): string {
+  const name = `waiting${world.next()}`;
+  if (hasSignal) world.say(`const abort_${name} = new AbortController();`);
+  world.say(`const ${name} = ${call}${hasSignal ? `, { signal: abort_${name}.signal }` : ""});`);
+  world.say(`${name}.catch(() => {});`);
+  return name;
+}
+
+const abort = calls([pick], {
+  name: "abort",
+  can: (model) => model.waiting.some(({ controller }) => controller !== undefined),
+  run(world, index) {
+    const withSignal = world.model.waiting.filter(({ controller }) => controller !== undefined);
+    const waiting = picked(withSignal, index);
+    world.say(`abort_${waiting?.name}.abort();`);
+    waiting?.controller?.abort();
+  },
+});
+
+const drained = calls([], {
+  name: "drained",
+  can: (model) => model.drains.length < 2,
+  run(world) {
+    const name = `drained${world.next()}`;
+    world.say(`const ${name} = arena.drained();`);
+    world.model.noticeDrained();
+    world.model.drains.push({ name, outcome: world.follow(world.arena.drained()) });
+  },
+});
+
+export const waitingCommands = [
+  { weight: 4, arbitrary: acquireAsync },
+  { weight: 4, arbitrary: acquireSeveral },
+  { weight: 2, arbitrary: abort },
+  { weight: 1, arbitrary: drained },
+];

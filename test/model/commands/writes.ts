@@ -1,0 +1,123 @@
+/**
+ * Writes: by those who may, through views of released leases, and by code that ignores
+ * `byteOffset`, whom `.buffer` lets reach all of a segment. And a stranger's `grow(0)`.
+ */
+
+import fc from "fast-check";
+import { Finding } from "../checks.js";
+import { bufferOf, type Held, type Model, picked, type View } from "../model.js";
+import { byteLengths, pick } from "../settings.js";
+import type { World } from "../world.js";
+import { calls } from "./call.js";
+
+const write = calls([pick, byteLengths, byteLengths], {
+  name: "writeLive",
+  can: (model) => model.held.length > 0,
+  run(world, index, from, length) {
+    const { bytes, name, byteLength, isDetached } = picked(world.model.held, index) as Held;
+    if (isDetached || byteLength === 0) return;
+    const start = from % byteLength;
+    world.write(bytes, name, start, Math.min(byteLength, start + length + 1), world.mark());
+  },
+});
+
+/** Through a view from before a resize, perhaps behind the lease's end. */
+const writeOlder = calls([pick], {
+  name: "writeOlder",
+  can: (model) => model.held.some(({ older }) => older.length > 0),
+  run(world, index) {
+    const views = world.model.held.flatMap(({ older, isDetached }) => (isDetached ? [] : older));
+    const view = picked(views, index);
+    if (view === undefined) return;
+    const { bytes, name } = view;
+    world.model.wroteWrongly = true;
+    world.write(bytes, name, 0, bytes.length, world.mark());
+  },
+});
+
+const writeStale = calls([pick], {
+  name: "writeStale",
+  can: (model) => model.stale.length > 0,
+  run(world, index) {
+    const { model } = world;
+    const { bytes, name } = picked(model.stale, index) as View;
+    model.wroteWrongly = true;
+    // Where nothing is revoked, it may be anyone's block by now.
+    if (!model.revokes) for (const filling of model.fillers) filling.isTouched = true;
+    world.write(bytes, name, 0, bytes.length, world.mark());
+  },
+});
+
+/** From where to where: the trap, some bytes somewhere, or the whole memory. */
+const target = fc.constantFrom("start", "somewhere", "somewhere", "all");
+
+const writeHostile = calls([pick, target, fc.nat(262_144), byteLengths], {
+  name: "writeHostile",
+  can: (model) => model.held.some(({ byteLength }) => byteLength > 0),
+  run(world, index, where, at, length) {
+    const { model, arena } = world;
+    const held = picked(
+      model.held.filter(({ byteLength, isDetached }) => byteLength > 0 && !isDetached),
+      index,
+    );
+    if (held === undefined) return;
+    const buffer = bufferOf(held);
+    const from = where === "somewhere" ? at % buffer.byteLength : 0;
+    const to = where === "all" ? buffer.byteLength : Math.min(buffer.byteLength, from + length + 1);
+    model.wroteWrongly = model.hasStrayed = true;
+    for (const filling of model.fillers) filling.isTouched = true;
+    const mark = world.mark();
+    world.write(new Uint8Array(buffer), `new Uint8Array(${held.name}.buffer)`, from, to, mark);
+    if (held.memory === undefined) return;
+    // A trap reaches at least to byte 64.
+    const isTrapHit = held.isInSegment && from < 64;
+    const strayed = model.strayed.get(held.memory) ?? { buffer, writes: [], isNoticed: false };
+    strayed.writes.push({ from, to, value: mark });
+    strayed.buffer = buffer;
+    strayed.isNoticed ||= world.settings.revoke === "on-release" || (isTrapHit && model.revokes);
+    model.strayed.set(held.memory, strayed);
+    if (!isTrapHit || at % 4 > 0) return;
+    const before = arena.stats().strayWrites;
+    world.say("arena.audit();");
+    arena.audit();
+    if (arena.stats().strayWrites > before) return;
+    throw new Finding(
+      "a write in front of every lease was not noticed",
+      "assert.notEqual(arena.stats().strayWrites, 0);",
+    );
+  },
+});
+
+/** Other code that was given `lease.memory` detaches every view of it. The bytes are where they were. */
+const growByStranger = calls([pick], {
+  name: "growByStranger",
+  can: (model) => model.held.some(({ memory }) => memory !== undefined),
+  run(world, index) {
+    const { model } = world;
+    const held = picked(
+      model.held.filter(({ memory }) => memory !== undefined),
+      index,
+    ) as Held;
+    const buffer = bufferOf(held);
+    const memory = held.memory as unknown as WebAssembly.Memory;
+    const hit = model.blocks.filter((block) => bufferOf(block) === buffer);
+    const writers = model.writers.filter(({ bytes }) => bytes.buffer === buffer);
+    world.say(`${held.leaseName}.memory.grow(0);`);
+    memory.grow(0);
+    for (const block of [...hit, ...writers]) block.isDetached = true;
+    for (const filling of model.fillers) filling.mayBeDetached = true;
+    const strayed = model.strayed.get(memory);
+    if (strayed !== undefined) strayed.buffer = memory.buffer;
+    const { lease, leaseName } = held;
+    world.refused(`${leaseName}.bytes`, () => lease.bytes, "ERR_LEASE_DETACHED");
+    world.refused(`${leaseName}.copy()`, () => lease.copy(), "ERR_LEASE_DETACHED");
+  },
+});
+
+export const writeCommands: fc.WeightedArbitrary<fc.AsyncCommand<Model, World>>[] = [
+  { weight: 5, arbitrary: write },
+  { weight: 2, arbitrary: writeOlder },
+  { weight: 5, arbitrary: writeStale },
+  { weight: 2, arbitrary: writeHostile },
+  { weight: 1, arbitrary: growByStranger },
+];
