@@ -26,12 +26,6 @@ export const fillBytes: (bytes: Uint8Array, value: number, start?: number, end?:
   typedArray.fill,
 );
 export const setBytes: (bytes: Uint8Array, source: Uint8Array, offset?: number) => void = uncurry(typedArray.set);
-export const subarrayOf: <B extends ArrayBufferLike>(
-  bytes: Uint8Array<B>,
-  start: number,
-  end?: number,
-) => Uint8Array<B> = uncurry(typedArray.subarray);
-
 /** 0 for a detached view. A subclass cannot make it lie. */
 export const lengthOf: (bytes: Uint8Array) => number = uncurry(getterOf(typedArray, "length"));
 const typedByteLength: (view: ArrayBufferView) => number = uncurry(getterOf(typedArray, "byteLength"));
@@ -46,6 +40,15 @@ const dataViewBuffer: (view: ArrayBufferView) => ArrayBufferLike = uncurry(gette
 export const bufferByteLength: (buffer: ArrayBuffer) => number = uncurry(getterOf(ArrayBuffer.prototype, "byteLength"));
 
 export const isView: (value: unknown) => value is ArrayBufferView = ArrayBuffer.isView;
+
+/** What `subarray` gives, without asking the caller's code for a species. */
+export function subarrayOf<B extends ArrayBufferLike>(
+  bytes: Uint8Array<B>,
+  start: number,
+  end = lengthOf(bytes),
+): Uint8Array<B> {
+  return new Bytes(typedBuffer(bytes) as B, typedByteOffset(bytes) + start, end - start);
+}
 
 /** Whether `value` is a `Uint8Array`, of this realm or another, subclasses such as `Buffer` included. */
 export function isBytes(value: unknown): value is Uint8Array {

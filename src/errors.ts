@@ -137,6 +137,11 @@ function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "function") return "a function";
-  if (typeof value === "object" && value !== null) return Object.prototype.toString.call(value);
-  return String(value);
+  if (typeof value !== "object" || value === null) return String(value);
+  try {
+    return Object.prototype.toString.call(value);
+  } catch {
+    // A revoked proxy, or a tag that throws.
+    return "an object";
+  }
 }

@@ -128,6 +128,8 @@ export class Lender implements LeaseSource {
 
   /** A promise for the moment when no lease is out. */
   drained(signal: AbortSignalLike | undefined): Promise<void> {
+    // What leaked leases hold must become collectable while somebody waits for them.
+    if (countLive(this.table).liveLeases > 0) this.#yieldMemory();
     return this.#queue.waitUntilDrained(signal);
   }
 

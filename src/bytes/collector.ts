@@ -6,8 +6,10 @@
  * G2  With an announced length, the bytes go straight into the lease that `take` gives.
  */
 
+import { lengthOf } from "../builtins.js";
 import { type AbortSignalLike, checkSignal, isLength, requireArena, requireOptions } from "../checks.js";
 import { ArenaError, invalidArgument } from "../errors.js";
+import { bytesUnder } from "../lease/filled.js";
 import type { Lease } from "../lease/lease.js";
 import type { ByteFiller } from "./filler.js";
 import type { ByteWriter } from "./writer.js";
@@ -85,12 +87,13 @@ export class Collector {
     if (!ArrayBuffer.isView(chunk)) {
       throw invalidArgument("a chunk of the stream", chunk, "a stream of bytes: no setEncoding, no object mode");
     }
-    const length = this.#length + chunk.byteLength;
+    const bytes = bytesUnder(chunk);
+    const length = this.#length + lengthOf(bytes);
     if (length > this.#limit) throw limitExceeded(this.#limit);
     if (this.#byteLength !== undefined && length > this.#byteLength) throw lengthMismatch(this.#byteLength, length);
-    this.#target ??= this.#open(chunk.byteLength);
-    if ("put" in this.#target) this.#target.put(chunk);
-    else this.#target.writeBytes(chunk);
+    this.#target ??= this.#open(lengthOf(bytes));
+    if ("put" in this.#target) this.#target.put(bytes);
+    else this.#target.writeBytes(bytes);
     this.#length = length;
     this.#onChunk?.(chunk as Uint8Array);
   }

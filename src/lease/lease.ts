@@ -102,10 +102,12 @@ export class Lease {
    * another WebAssembly module can use the bytes. `undefined` for a heap lease. Do
    * not grow it, and do not keep it: its `buffer` shows later leases too.
    *
-   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release, `ERR_ARENA_DISPOSED`.
    */
   get memory(): LinearMemory | undefined {
-    return this.#held("read memory").memory;
+    const owner = this.#held("read memory");
+    if (owner.closed) throw arenaDisposed("read memory");
+    return owner.memory;
   }
 
   /** Whether the lease has ended. */

@@ -94,7 +94,7 @@ let compiled: WebAssembly.Module | undefined;
 export function resolveModule(module: object | undefined): object {
   if (wasm === undefined) throw wasmUnavailable(new ReferenceError("WebAssembly is not defined"));
   if (module !== undefined) {
-    if (tagOf.call(module) === "[object WebAssembly.Module]") return module;
+    if (isModule(module)) return module;
     throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
   }
   try {
@@ -105,9 +105,18 @@ export function resolveModule(module: object | undefined): object {
   }
 }
 
+function isModule(module: object): boolean {
+  try {
+    return tagOf.call(module) === "[object WebAssembly.Module]";
+  } catch {
+    return false;
+  }
+}
+
 /** The book of one arena: an instance of the module over a private memory. */
 export class Book {
   readonly exports: BookExports;
+  readonly module: object;
   readonly #memory: Memory;
   readonly #exchangePtr: number;
   #exchange: Uint32Array;
@@ -115,23 +124,23 @@ export class Book {
   /** @throws ArenaError `ERR_ARENA_EXHAUSTED` without memory, `ERR_INVALID_ARGUMENT` if `module` is another module. */
   constructor(module: object, slabShift: number, hasBlocks: boolean) {
     const { Instance } = wasm as typeof WebAssembly;
+    this.module = module;
     const memory = createMemory(1, 65536);
     if (memory === null) throw bookRefused();
     this.#memory = memory;
-    let status: number;
     try {
       const instance = new Instance(module as WebAssembly.Module, {
         env: { memory: this.#memory as unknown as WebAssembly.Memory },
       });
       this.exports = instance.exports as unknown as BookExports;
-      status = this.exports.init(slabShift, hasBlocks ? 1 : 0);
+      const status = this.exports.init(slabShift, hasBlocks ? 1 : 0);
+      this.#exchangePtr = this.exports.exchangePtr();
+      if (status !== Status.OK) throw new Error(`it refused slabs of ${2 ** slabShift} bytes: ${status}`);
     } catch (cause) {
       throw Object.assign(invalidArgument("module", module, "one compiled from this version's cleanslab/arena.wasm"), {
         cause,
       });
     }
-    if (status !== Status.OK) throw new Error(`cleanslab: the book refused slabShift ${slabShift} (${status})`);
-    this.#exchangePtr = this.exports.exchangePtr();
     this.#exchange = this.#view();
   }
 
@@ -169,9 +178,11 @@ export interface SizeClasses {
 
 /** Longest length that is looked up in a table, in bytes. */
 const TABLE_BYTES = 96 * 1024;
-const classesByShift = new Map<number, SizeClasses>();
+const classesByModule = new WeakMap<object, Map<number, SizeClasses>>();
 
-export function sizeClassesOf({ exports }: Book, slabShift: number): SizeClasses {
+export function sizeClassesOf({ exports, module }: Book, slabShift: number): SizeClasses {
+  const classesByShift = classesByModule.get(module) ?? new Map<number, SizeClasses>();
+  classesByModule.set(module, classesByShift);
   const known = classesByShift.get(slabShift);
   if (known !== undefined) return known;
   const count = exports.classCount();

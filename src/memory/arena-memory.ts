@@ -7,8 +7,11 @@ import { Bytes, bufferByteLength, fillBytes } from "../builtins.js";
 import { bufferOf, createMemory, dropMemory, growMemory, type Memory, PAGE_BYTES, revoke } from "./abi.js";
 import { Account, type AccountTable, type MemoryOwner, type MemoryState, tie } from "./account.js";
 
+const NO_BYTES = new Bytes(0);
+
 export abstract class ArenaMemory implements MemoryOwner {
-  readonly memory: Memory;
+  /** `null` once the arena was disposed: leases that are kept must not keep it. */
+  #memory: Memory | null;
   readonly account: Account;
   readonly table: AccountTable;
   buffer: ArrayBuffer;
@@ -19,12 +22,16 @@ export abstract class ArenaMemory implements MemoryOwner {
   usedBytes = 0;
 
   constructor(memory: Memory, kind: "segment" | "one-lease", pages: number, state: MemoryState, table: AccountTable) {
-    this.memory = memory;
+    this.#memory = memory;
     this.table = table;
     this.buffer = bufferOf(memory);
     this.#whole = new Bytes(this.buffer);
     this.account = new Account(kind, pages * PAGE_BYTES, state);
     table.open(this.account, this, this.buffer);
+  }
+
+  get memory(): Memory | undefined {
+    return this.#memory ?? undefined;
   }
 
   get reservedBytes(): number {
@@ -48,19 +55,20 @@ export abstract class ArenaMemory implements MemoryOwner {
 
   /** Detaches every view ever made of this memory; its bytes stay. False if that cannot be done any more. */
   revoke(): boolean {
-    const isRevoked = revoke(this.memory);
+    if (this.#memory === null) return true;
+    const isRevoked = revoke(this.#memory);
     this.#renew();
     return isRevoked;
   }
 
   /** Whether other code has grown the memory. */
   get isGrown(): boolean {
-    return bufferByteLength(bufferOf(this.memory)) > this.account.reservedBytes;
+    return this.#memory !== null && bufferByteLength(bufferOf(this.#memory)) > this.account.reservedBytes;
   }
 
   /** Adds zero pages. Only without leases. */
   protected grow(deltaPages: number): boolean {
-    if (!growMemory(this.memory, deltaPages)) return false;
+    if (this.#memory === null || !growMemory(this.#memory, deltaPages)) return false;
     this.table.lengthen(this.account, deltaPages * PAGE_BYTES);
     this.#renew();
     return true;
@@ -79,7 +87,7 @@ export abstract class ArenaMemory implements MemoryOwner {
     this.table.drop(this.account);
     this.revoke();
     this.table.revoked(this.account);
-    dropMemory(this.memory);
+    if (this.#memory !== null) dropMemory(this.#memory);
   }
 
   close(): void {
@@ -87,11 +95,15 @@ export abstract class ArenaMemory implements MemoryOwner {
     // The account last: dispose goes through the accounts that are left.
     this.revoke();
     this.table.drop(this.account);
-    dropMemory(this.memory);
+    if (this.#memory !== null) dropMemory(this.#memory);
+    this.#memory = null;
+    this.#whole = NO_BYTES;
+    this.buffer = NO_BYTES.buffer;
   }
 
   #renew(): boolean {
-    const buffer = bufferOf(this.memory);
+    if (this.#memory === null) return false;
+    const buffer = bufferOf(this.#memory);
     if (buffer === this.buffer) return false;
     this.#whole = new Bytes(buffer);
     // After: a stack overflow in between must not leave a view of the old one.

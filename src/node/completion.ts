@@ -3,17 +3,20 @@
  * cannot, the adapters write a copy.
  */
 
-import type { Writable } from "node:stream";
+import { Transform, type Writable } from "node:stream";
 import { invalidArgument } from "../errors.js";
 
 /**
- * False if `write` was replaced on the stream itself: such a `write` may drop the
+ * False for a stream that has ended: it calls back with an error, before writes that are
+ * still under way. False for a transform that may pass a chunk on and call back before
+ * anyone has read it; Node's compression streams do not. False if `write` was replaced on the stream itself: such a `write` may drop the
  * callback, as compression middleware does. False for an HTTP message without a
  * socket, which waits in its agent's queue: destroyed there, it gets neither a
  * callback nor an event.
  */
 export function isTrusted(stream: Writable): boolean {
-  if (Object.hasOwn(stream, "write")) return false;
+  if (stream.closed || stream.destroyed || stream.writableEnded || Object.hasOwn(stream, "write")) return false;
+  if (stream instanceof Transform && !("bytesWritten" in stream)) return false;
   const { socket } = stream as Writable & { socket?: object | null };
   return !("socket" in stream) || (socket !== null && socket !== undefined);
 }

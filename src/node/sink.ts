@@ -2,7 +2,7 @@
  * Writing leases in loops: one stream, one write callback, one queue. Owns when a
  * written block may be reused: not before the stream is done with it.
  *
- * K1  A stream calls back in the order of the writes, so the queue's front is done.
+ * K1  A stream calls back for writes that succeed in their order, so the queue's front is done.
  * K2  Everything in the queue is returned at `'close'`: not every stream calls back
  *     for what it drops.
  */
@@ -64,7 +64,7 @@ export class LeaseSink {
   write(lease: Lease): boolean {
     requireLease(lease);
     const { bytes } = lease;
-    if (this.#stream.closed || !isTrusted(this.#stream)) return this.#writeCopy(lease);
+    if (!isTrusted(this.#stream)) return this.#writeCopy(lease);
     const pin = lease.pin();
     lease.release();
     this.#pins.push(pin);
@@ -77,7 +77,13 @@ export class LeaseSink {
     }
   }
 
-  readonly #written = (): void => this.#released();
+  /**
+   * A failed write may be called back before an earlier one that is still under way; what
+   * it leaves is returned at `'close'`. K2
+   */
+  readonly #written = (error?: Error | null): void => {
+    if (!error) this.#released();
+  };
 
   #writeCopy(lease: Lease): boolean {
     const copy = lease.copy();

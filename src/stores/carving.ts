@@ -332,8 +332,10 @@ export class CarvingStore implements Store {
     if (segment === null) return false;
     const from = run.ptr > run.zeroedTo ? run.ptr : run.zeroedTo;
     if (from < segment.usedBytes) {
-      const to = Math.min(run.end, Math.max(run.ptr + run.step, from + AHEAD_BYTES));
-      segment.zero(from, Math.min(to, segment.usedBytes));
+      const next = run.ptr + run.step;
+      const ahead = from + AHEAD_BYTES > next ? from + AHEAD_BYTES : next;
+      const to = ahead < run.end ? ahead : run.end;
+      segment.zero(from, to < segment.usedBytes ? to : segment.usedBytes);
       run.zeroedTo = to;
     } else {
       run.zeroedTo = run.end;
@@ -387,6 +389,8 @@ export class CarvingStore implements Store {
     this.suspended = null;
     if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return null;
     transition(segment.account, "active");
+    // First: C3
+    this.active = segment;
     segment.resumeRuns();
     // Held again: those who wait are asked again soon, and let go of it again.
     this.host.roomMade();
@@ -453,7 +457,11 @@ export class CarvingStore implements Store {
   }
 
   private closeRunsOf(segment: CarvedSegment): void {
-    for (const run of this.runs) if (run.segment === segment) run.close();
+    // By index: an iterator is code that others can replace.
+    for (let each = 0; each < this.runs.length; each++) {
+      const run = this.runs[each] as Run;
+      if (run.segment === segment) run.close();
+    }
   }
 
   /**

@@ -8,7 +8,7 @@
  *     a `vm` timeout loses half way is none of them until the arena is disposed.
  */
 
-import { Bytes, fillBytes } from "../builtins.js";
+import { Bytes, fillBytes, lengthOf } from "../builtins.js";
 import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
@@ -76,7 +76,7 @@ class Block implements BlockOwner {
     this.#store = store;
   }
 
-  get memory(): LinearMemory {
+  get memory(): LinearMemory | undefined {
     return this.segment.memory;
   }
 
@@ -150,7 +150,8 @@ export class ReusingStore implements Store {
     const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    if (bytes.length !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    // The intrinsic length: a holder may have put one of its own on the view.
+    if (lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
     if (block.cleanEpoch >= 0) this.lookForDirty(block);
     fillBytes(bytes, 0);
     return this.lease(block, bytes, byteLength);
@@ -161,7 +162,8 @@ export class ReusingStore implements Store {
     const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    if (bytes.length !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    // The intrinsic length: a holder may have put one of its own on the view.
+    if (lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
     return this.lease(block, bytes, byteLength);
   }
 
@@ -251,7 +253,8 @@ export class ReusingStore implements Store {
     for (;;) {
       const { exports } = this.book;
       const count = exports.takeBlocks(stack.sizeClass, stack.fillWith);
-      if (count > 0) return this.take(stack, count);
+      // Looked up again: an abandoned book's stacks are replaced.
+      if (count > 0) return this.take(this.stacks[stack.sizeClass] as Stack, count);
       if (exports.isBusy() !== 0) this.abandonBook();
       else if (count !== Status.NO_ROOM || !this.openSegment()) return null;
     }
@@ -259,7 +262,8 @@ export class ReusingStore implements Store {
 
   /** The exchange's blocks: the first one, the others on the stack. */
   private take(stack: Stack, count: number): Block | null {
-    const { exchange } = this.book;
+    // A copy: the next call into the book writes over the exchange.
+    const exchange = new Uint32Array(this.book.exchange);
     let first: Block | null = null;
     for (let each = 0; each < count; each++) {
       const segment = this.segments.get(exchange[2 * each] as number);

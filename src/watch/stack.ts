@@ -39,8 +39,9 @@ export function callerFrames(): string {
 
 function readStack(): string {
   const limits = Error as { stackTraceLimit?: number };
-  const { stackTraceLimit } = limits;
+  let stackTraceLimit: number | undefined;
   try {
+    stackTraceLimit = limits.stackTraceLimit;
     if (stackTraceLimit !== undefined) setLimit(limits, stackTraceLimit + OWN_FRAMES);
     return new Error().stack ?? "";
   } catch {
