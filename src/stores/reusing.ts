@@ -150,8 +150,8 @@ export class ReusingStore implements Store {
     const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    // The intrinsic length: a holder may have put one of its own on the view.
-    if (lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
+    if (byteLength === 0 || lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
     if (block.cleanEpoch >= 0) this.lookForDirty(block);
     fillBytes(bytes, 0);
     return this.lease(block, bytes, byteLength);
@@ -162,8 +162,8 @@ export class ReusingStore implements Store {
     const block = stack.blocks.pop() ?? this.fill(stack);
     if (block === null) return null;
     let { bytes } = block;
-    // The intrinsic length: a holder may have put one of its own on the view.
-    if (lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
+    // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
+    if (byteLength === 0 || lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
     return this.lease(block, bytes, byteLength);
   }
 
