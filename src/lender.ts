@@ -183,7 +183,8 @@ export class Lender implements LeaseSource {
       // Its owner may be gone without the collector having said so.
       this.table.drop(account);
     }
-    this.#tracer.clear();
+    this.#tracer.close();
+    this.table.close();
     this.#notices.close();
     this.#queue.close(arenaDisposed("acquire"));
   }

@@ -121,12 +121,13 @@ export class Book {
   readonly #exchangePtr: number;
   #exchange: Uint32Array;
 
-  /** @throws ArenaError `ERR_ARENA_EXHAUSTED` without memory, `ERR_INVALID_ARGUMENT` if `module` is another module. */
-  constructor(module: object, slabShift: number, hasBlocks: boolean) {
+  /**
+   * @param memory one page, all zero.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` if `module` is another module.
+   */
+  constructor(memory: Memory, module: object, slabShift: number, hasBlocks: boolean) {
     const { Instance } = wasm as typeof WebAssembly;
     this.module = module;
-    const memory = createMemory(1, 65536);
-    if (memory === null) throw bookRefused();
     this.#memory = memory;
     try {
       const instance = new Instance(module as WebAssembly.Module, {
@@ -156,9 +157,27 @@ export class Book {
     return this.#exchange;
   }
 
+  /** The arena let go of it. */
+  drop(): void {
+    dropMemory(this.#memory);
+  }
+
   #view(): Uint32Array {
     return new Uint32Array(bufferOf(this.#memory), this.#exchangePtr, 2 * EXCHANGE_CAPACITY);
   }
+}
+
+/** A new book; `null` if the engine has no memory for it. */
+export function openBook(module: object, slabShift: number, hasBlocks: boolean): Book | null {
+  const memory = createMemory(1, 65536);
+  return memory === null ? null : new Book(memory, module, slabShift, hasBlocks);
+}
+
+/** @throws ArenaError `ERR_ARENA_EXHAUSTED` if the engine has no memory for it; as the constructor. */
+export function requireBook(module: object, slabShift: number, hasBlocks: boolean): Book {
+  const book = openBook(module, slabShift, hasBlocks);
+  if (book === null) throw bookRefused();
+  return book;
 }
 
 /** The size classes of segments with slabs of one length, as the bindings use them. */

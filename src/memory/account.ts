@@ -125,9 +125,18 @@ export interface MemoryListener {
  * One for all arenas, and never collected: on Node 20 to 24, a registry that is
  * collected with callbacks due stops the callbacks of every registry in the process.
  */
-const registry = new FinalizationRegistry<{ account: Account; table: WeakRef<AccountTable> }>(({ account, table }) => {
-  table.deref()?.collected(account);
+const registry = new FinalizationRegistry<{ account: Account; link: WeakRef<TableLink> }>(({ account, link }) => {
+  link.deref()?.table?.collected(account);
 });
+
+/** Stands for a table in a `WeakRef`, which keeps its target until the current job ends. */
+class TableLink {
+  table: AccountTable | undefined;
+
+  constructor(table: AccountTable) {
+    this.table = table;
+  }
+}
 
 export class AccountTable {
   readonly budget: Budget;
@@ -135,7 +144,8 @@ export class AccountTable {
   revocations = 0;
   leakedLeases = 0;
   readonly #listener: MemoryListener;
-  readonly #self = new WeakRef(this);
+  readonly #link = new TableLink(this);
+  readonly #weakLink = new WeakRef(this.#link);
   readonly #handles = new WeakMap<MemoryOwner, OwnerHandle>();
 
   constructor(budget: Budget, listener: MemoryListener) {
@@ -149,7 +159,7 @@ export class AccountTable {
     handle.owner = owner;
     this.#handles.set(owner, handle);
     account.handle = new WeakRef(handle);
-    registry.register(handle, { account, table: this.#self }, account);
+    registry.register(handle, { account, link: this.#weakLink }, account);
     tie(buffer, owner);
     // Nothing may come between these two: M1.
     this.accounts.add(account);
@@ -179,6 +189,11 @@ export class AccountTable {
     registry.unregister(account);
     leaveBook(account);
     account.live = account.liveBytes = 0;
+  }
+
+  /** The arena was disposed: nothing here keeps it. */
+  close(): void {
+    this.#link.table = undefined;
   }
 
   /** The garbage collector took the memory. */

@@ -27,9 +27,11 @@ import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import {
-  Book,
+  type Book,
   describeAudit,
   type Memory,
+  openBook,
+  requireBook,
   type SizeClasses,
   SLAB_COUNT,
   Status,
@@ -163,7 +165,7 @@ export class CarvingStore implements Store {
     this.host = host;
     this.module = module;
     this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = new Book(module, this.slabShift, false);
+    this.book = requireBook(module, this.slabShift, false);
     this.classes = sizeClassesOf(this.book, this.slabShift);
     this.classByGrain = this.classes.byGrain;
     this.runs = this.classes.blockBytes.map((step, sizeClass) => new Run(step, sizeClass));
@@ -309,6 +311,7 @@ export class CarvingStore implements Store {
   dispose(): void {
     for (const run of this.runs) run.close();
     this.active = null;
+    this.book.drop();
   }
 
   blockBytesAt(segment: CarvedSegment, ptr: number): number {
@@ -359,7 +362,7 @@ export class CarvingStore implements Store {
         return true;
       }
       if (this.book.exports.isBusy() !== 0) {
-        this.abandonBook();
+        if (!this.abandonBook()) return false;
       } else if (ptr !== Status.NO_ROOM) {
         // The engine has no memory for the book to grow.
         this.yieldMemory();
@@ -466,11 +469,15 @@ export class CarvingStore implements Store {
 
   /**
    * A `vm` timeout stopped the book half way, and nothing it says can be relied on.
-   * Its segments retire; a drained one enters the new book when it is next used.
+   * Its segments retire; a drained one enters the new book when it is next used. False
+   * if the engine has no memory for another.
    */
-  private abandonBook(): void {
+  private abandonBook(): boolean {
     this.yieldMemory();
-    this.book = new Book(this.module, this.slabShift, false);
+    const book = openBook(this.module, this.slabShift, false);
+    if (book === null) return false;
+    this.book = book;
+    return true;
   }
 
   private numberOf(segment: CarvedSegment): number {

@@ -14,9 +14,11 @@ import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import {
-  Book,
+  type Book,
   describeAudit,
   EXCHANGE_CAPACITY,
+  openBook,
+  requireBook,
   type SizeClasses,
   SLAB_COUNT,
   Status,
@@ -133,7 +135,7 @@ export class ReusingStore implements Store {
     this.host = host;
     this.module = module;
     this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = new Book(module, this.slabShift, true);
+    this.book = requireBook(module, this.slabShift, true);
     this.classes = sizeClassesOf(this.book, this.slabShift);
     this.classByGrain = this.classes.byGrain;
     this.stacks = this.classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
@@ -224,6 +226,7 @@ export class ReusingStore implements Store {
   dispose(): void {
     for (const stack of this.stacks) stack.blocks.length = 0;
     this.segments.clear();
+    this.book.drop();
   }
 
   lookAtTrap(segment: Segment): void {
@@ -255,8 +258,9 @@ export class ReusingStore implements Store {
       const count = exports.takeBlocks(stack.sizeClass, stack.fillWith);
       // Looked up again: an abandoned book's stacks are replaced.
       if (count > 0) return this.take(this.stacks[stack.sizeClass] as Stack, count);
-      if (exports.isBusy() !== 0) this.abandonBook();
-      else if (count !== Status.NO_ROOM || !this.openSegment()) return null;
+      if (exports.isBusy() !== 0) {
+        if (!this.abandonBook()) return null;
+      } else if (count !== Status.NO_ROOM || !this.openSegment()) return null;
     }
   }
 
@@ -325,9 +329,11 @@ export class ReusingStore implements Store {
 
   /**
    * A `vm` timeout stopped the book half way. Its segments are held by their leases
-   * alone from now on, and a new book starts.
+   * alone from now on, and a new book starts. False if the engine has no memory for another.
    */
-  private abandonBook(): void {
+  private abandonBook(): boolean {
+    const book = openBook(this.module, this.slabShift, true);
+    if (book === null) return false;
     this.stacks = this.stacks.map((old) => {
       const stack = new Stack(old.sizeClass, old.blockBytes);
       stack.acquired = old.acquired;
@@ -341,6 +347,7 @@ export class ReusingStore implements Store {
       if (account.state !== "retired") transition(account, "retired");
     }
     this.segments.clear();
-    this.book = new Book(this.module, this.slabShift, true);
+    this.book = book;
+    return true;
   }
 }

@@ -56,15 +56,25 @@ class LeaseTrace implements LeaseWatch {
 }
 
 /** One for all arenas, and never collected: see memory/account.ts. */
-const registry = new FinalizationRegistry<{ trace: Trace; tracer: WeakRef<Tracer> }>(({ trace, tracer }) => {
-  tracer.deref()?.lost(trace);
+const registry = new FinalizationRegistry<{ trace: Trace; link: WeakRef<TracerLink> }>(({ trace, link }) => {
+  link.deref()?.tracer?.lost(trace);
 });
+
+/** Stands for a tracer in a `WeakRef`, which keeps its target until the current job ends. */
+class TracerLink {
+  tracer: Tracer | undefined;
+
+  constructor(tracer: Tracer) {
+    this.tracer = tracer;
+  }
+}
 
 export class Tracer {
   level: TraceLevel;
   readonly #registers: boolean;
   readonly #onLost: LostListener;
-  readonly #self = new WeakRef(this);
+  readonly #link = new TracerLink(this);
+  readonly #weakLink = new WeakRef(this.#link);
   /** Traced leases that are out, by the memory they lie in. */
   readonly #traces = new Map<object, Set<Trace>>();
   /** Of each memory, the last traced lease that ended at an address; the latest last. */
@@ -96,7 +106,7 @@ export class Tracer {
       const { byteLength, byteOffset: ptr } = lease;
       const trace: Trace = { place: owner.place, ptr, byteLength, acquired };
       this.#add(trace);
-      if (this.#registers) registry.register(lease, { trace, tracer: this.#self }, trace);
+      if (this.#registers) registry.register(lease, { trace, link: this.#weakLink }, trace);
       return new LeaseTrace(trace, this);
     });
   }
@@ -161,8 +171,10 @@ export class Tracer {
     if (this.#remove(trace)) this.#onLost(trace.place, trace.byteLength, group([trace]));
   }
 
-  clear(): void {
+  /** The arena was disposed: nothing here keeps it. */
+  close(): void {
     this.#traces.clear();
+    this.#link.tracer = undefined;
   }
 
   #add(trace: Trace): void {

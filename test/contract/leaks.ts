@@ -139,6 +139,7 @@ export const leaks: readonly ContractCase[] = [
     (revoke): ContractCase => ({
       name: `${revoke}: a released lease holds no memory: what the arena let go of is collected though the lease is kept`,
       async run(library, environment) {
+        if ("Bun" in globalThis) environment.skip("this collector keeps what looks like a reference on the stack");
         using arena = smallArena(library, { revoke });
         const lease = arena.acquire(1024);
         let isCollected = false;

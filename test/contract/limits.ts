@@ -186,12 +186,12 @@ export const limits: readonly ContractCase[] = [
       const own = arena.acquire(100);
       const leases = useUpMemories(environment, other);
       const held: Lease[] = [];
-      while (held.at(-1)?.origin !== "heap") held.push(arena.acquire(8 * PAGE_BYTES));
+      while (held.at(-1)?.origin !== "heap") held.push(arena.acquire(PAGE_BYTES));
       releaseAll(held);
       own.release();
       checkSound(arena);
       const { overflowed } = arena.stats();
-      const again = arena.acquire(8 * PAGE_BYTES);
+      const again = arena.acquire(PAGE_BYTES);
       checkEqual(again.origin, "arena", "origin");
       checkEqual(arena.stats().overflowed, overflowed, "overflowed");
       again.release();

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { type ViewConstructor, watchLease } from "../../../src/lease/lease.ts";
 import type { LeaseWatch } from "../../../src/lease/owner.ts";
 import { collectGarbageUntil, expectThrow, isAll, isZero, thrownBy, wrong } from "../../helpers.ts";
-import { FakeOwner } from "../helpers.ts";
+import { expectStopped, FakeOwner, stop } from "../helpers.ts";
 
 const VIEWS: [string, ViewConstructor<ArrayBufferView>, number][] = [
   ["DataView", DataView, 1],
@@ -270,7 +270,7 @@ describe("resize", () => {
 });
 
 describe("a watch", () => {
-  test("hears once that its lease has ended, when the block is back, and tells its history", () => {
+  test("hears once that its lease has ended, before its block is back, and tells its history", () => {
     const owner = new FakeOwner();
     const heard: number[] = [];
     const watch = (history: string): LeaseWatch => ({
@@ -286,7 +286,15 @@ describe("a watch", () => {
     expect(heard).toEqual([]);
     expectThrow(() => lease.bytes, "ERR_LEASE_RELEASED", "\nfirst\nsecond");
     pin.release();
-    expect(heard).toEqual([1, 1]);
+    expect([...heard, owner.ends.length]).toEqual([0, 0, 1]);
+  });
+
+  test("that is stopped half way does not keep the block", () => {
+    const owner = new FakeOwner();
+    const lease = owner.lease(10);
+    watchLease(lease, () => ({ history: "", ended: stop, resized() {} }));
+    expectStopped(() => lease.release());
+    expect([lease.released, owner.ends.length]).toEqual([true, 1]);
   });
 
   test("hears of the end although the owner failed", () => {

@@ -2,7 +2,6 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
-  Book,
   bufferOf,
   createMemory,
   dropMemory,
@@ -10,13 +9,14 @@ import {
   growMemory,
   type Memory,
   PAGE_BYTES,
+  requireBook,
   resolveModule,
   revoke,
   SLAB_COUNT,
   Status,
   sizeClassesOf,
 } from "../../../src/memory/abi.ts";
-import { expectThrow, thrownBy, wrong } from "../../helpers.ts";
+import { expectArenaError, expectThrow, thrownBy } from "../../helpers.ts";
 import { arenaModule, constantsOf, present } from "../helpers.ts";
 
 const layout = constantsOf("layout");
@@ -36,7 +36,7 @@ describe("both sides of the boundary agree", () => {
   });
 
   test("on every export, and on nothing else", () => {
-    const { exports } = new Book(arenaModule, 12, false);
+    const { exports } = requireBook(arenaModule, 12, false);
     expect(Object.keys(exports).sort()).toEqual(
       [
         ...["init", "classCount", "blockBytes", "spanSlabs", "sizeClassOf", "addSegment", "dropSegment", "openRun"],
@@ -47,7 +47,7 @@ describe("both sides of the boundary agree", () => {
   });
 
   test("on where the exchange is, past the book's own growth", () => {
-    const book = new Book(arenaModule, 12, true);
+    const book = requireBook(arenaModule, 12, true);
     const before = book.exchange;
     const { byteLength } = book;
     while (book.byteLength === byteLength) expect(book.exports.addSegment(0)).toBeGreaterThanOrEqual(0);
@@ -60,7 +60,7 @@ describe("both sides of the boundary agree", () => {
   });
 
   test.each(SHIFTS)("on the class of every length up to a segment, for slabs of 1 << %i bytes", (slabShift) => {
-    const book = new Book(arenaModule, slabShift, false);
+    const book = requireBook(arenaModule, slabShift, false);
     const classes = sizeClassesOf(book, slabShift);
     const differing: number[] = [];
     // Every length where the bindings look it up in a table; at every border, and beside it, behind that.
@@ -77,7 +77,7 @@ describe("both sides of the boundary agree", () => {
   });
 
   test.each(SHIFTS)("on blocks and spans, for slabs of 1 << %i bytes", (slabShift) => {
-    const book = new Book(arenaModule, slabShift, false);
+    const book = requireBook(arenaModule, slabShift, false);
     const { count, blockBytes, spanSlabs } = sizeClassesOf(book, slabShift);
     for (let sizeClass = 0; sizeClass < count; sizeClass++) {
       expect(blockBytes[sizeClass]).toBe(book.exports.blockBytes(sizeClass));
@@ -99,7 +99,7 @@ describe("the module", () => {
   test("is refused if it is none, or another one", () => {
     expectThrow(() => resolveModule({}), "ERR_INVALID_ARGUMENT", "module", "cleanslab/arena.wasm");
     const empty = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
-    expectThrow(() => new Book(empty, 12, false), "ERR_INVALID_ARGUMENT", "this version's cleanslab/arena.wasm");
+    expectThrow(() => requireBook(empty, 12, false), "ERR_INVALID_ARGUMENT", "this version's cleanslab/arena.wasm");
   });
 });
 
@@ -268,6 +268,8 @@ describe("where a process may have few memories", () => {
   });
 });
 
-test("a layout that the module does not know is an error of ours, not the caller's", () => {
-  expect(String(thrownBy(() => new Book(arenaModule, wrong(99), false)))).toContain("slabShift 99");
+test("a book that refuses its layout says so", () => {
+  const error = thrownBy(() => requireBook(arenaModule, 99, false)) as Error;
+  expectArenaError(error, "ERR_INVALID_ARGUMENT", "this version's cleanslab/arena.wasm");
+  expect(String(error.cause)).toContain("refused");
 });

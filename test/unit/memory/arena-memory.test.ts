@@ -45,9 +45,9 @@ describe("a memory", () => {
   test("that a stranger revoked has views and is zeroed all the same", () => {
     const { memory } = open();
     memory.view(0, 100).fill(7);
-    memory.memory.grow(0);
+    present(memory.memory).grow(0);
     expect(isAll(memory.view(0, 100), 7)).toBe(true);
-    memory.memory.grow(0);
+    present(memory.memory).grow(0);
     memory.zero(0, 50);
     expect(isZero(memory.view(0, 50))).toBe(true);
     expect(isAll(memory.view(50, 50), 7)).toBe(true);
@@ -61,7 +61,7 @@ describe("a memory", () => {
   test("that a stranger grew says so, and is charged for what it was made with", () => {
     const { memory, table } = open(1, 2);
     expect(memory.isGrown).toBe(false);
-    memory.memory.grow(1);
+    present(memory.memory).grow(1);
     memory.view(0, 1);
     memory.zero(0, 1);
     expect(memory.isGrown).toBe(true);
@@ -90,7 +90,7 @@ describe("a memory", () => {
         const { memory } = open(1, 2, 64, opened);
         if (how === "revoked") memory.revoke();
         if (how === "lengthened") memory.lengthen(2);
-        if (how === "revoked by a stranger") memory.memory.grow(0);
+        if (how === "revoked by a stranger") present(memory.memory).grow(0);
         return memory.view(0, 10).fill(7);
       })();
       await collectGarbageUntil(() => opened.heard.collected.length > 0, 10);

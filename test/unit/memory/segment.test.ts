@@ -1,7 +1,7 @@
 /** A segment: where its slabs begin, its number in the book, and its trap. */
 
 import { describe, expect, test } from "vitest";
-import { Book, PAGE_BYTES, SLAB_COUNT } from "../../../src/memory/abi.ts";
+import { PAGE_BYTES, requireBook, SLAB_COUNT } from "../../../src/memory/abi.ts";
 import { createSegment, Segment } from "../../../src/memory/segment.ts";
 import { SEGMENT_BYTES } from "../../helpers.ts";
 import { arenaModule, openTable, present, tear } from "../helpers.ts";
@@ -26,8 +26,8 @@ describe("a segment", () => {
 
   test("cannot be grown by anyone", () => {
     const { segment } = open();
-    expect(() => segment.memory.grow(1)).toThrow(RangeError);
-    expect(segment.memory.buffer.byteLength).toBe(SEGMENT_BYTES);
+    expect(() => present(segment.memory).grow(1)).toThrow(RangeError);
+    expect(present(segment.memory).buffer.byteLength).toBe(SEGMENT_BYTES);
   });
 
   test.each([4096, 16384, 262144])(
@@ -52,18 +52,18 @@ describe("a segment", () => {
 
   test("has one number in a book, and another in the next book", () => {
     const { segment } = open();
-    const book = new Book(arenaModule, 12, false);
+    const book = requireBook(arenaModule, 12, false);
     book.exports.addSegment(0);
     expect(segment.numberIn(book)).toBe(1);
     expect(segment.numberIn(book)).toBe(1);
-    const next = new Book(arenaModule, 12, false);
+    const next = requireBook(arenaModule, 12, false);
     expect(segment.numberIn(next)).toBe(0);
     expect(segment.account.entry).toEqual({ book: next, number: 0 });
   });
 
   test("has no number in a book that refuses it", () => {
     const { segment } = open();
-    const book = new Book(arenaModule, 12, false);
+    const book = requireBook(arenaModule, 12, false);
     tear(book);
     expect(segment.numberIn(book)).toBeLessThan(0);
     expect(segment.account.entry).toBeUndefined();
@@ -74,7 +74,7 @@ describe("a segment's trap", () => {
   test.each([0, 1, 7, 8, 100, 1023])("tells of a write at %i, once, and is zero afterwards", (at) => {
     const { segment } = open();
     expect(segment.takeStrayWrite()).toBe(-1);
-    const bytes = new Uint8Array(segment.memory.buffer);
+    const bytes = new Uint8Array(present(segment.memory).buffer);
     const end = Math.min(segment.firstPtr, 1024);
     if (at >= end) return;
     bytes.fill(7, at, segment.firstPtr);
@@ -85,7 +85,7 @@ describe("a segment's trap", () => {
 
   test("reaches up to the first slab and no further", () => {
     const { segment } = open();
-    const bytes = new Uint8Array(segment.memory.buffer);
+    const bytes = new Uint8Array(present(segment.memory).buffer);
     bytes.fill(7, segment.firstPtr);
     expect(segment.takeStrayWrite(PAGE_BYTES)).toBe(-1);
     bytes[segment.firstPtr - 1] = 1;

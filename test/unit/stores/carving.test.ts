@@ -171,7 +171,7 @@ describe("a trap that was written to", () => {
     const leases = fillSegment(opened);
     const segment = ownerOf<Segment>(opened.table, present(leases[0]));
     const write = (): void => {
-      new Uint8Array(segment.memory.buffer)[3] = 1;
+      new Uint8Array(present(segment.memory).buffer)[3] = 1;
     };
     aroundRevoke(segment, { before: write });
     for (const lease of leases) lease.release();

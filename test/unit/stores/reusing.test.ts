@@ -93,7 +93,7 @@ describe("a released block", () => {
     const segment = ownerOf<Segment>(table, lease);
     lease.bytes.fill(7);
     lease.release();
-    segment.memory.grow(0);
+    present(segment.memory).grow(0);
     const next = present(store.acquire(byteLength));
     expect(next.bytes.length).toBe(byteLength);
     expect(isZero(next.bytes)).toBe(true);

@@ -1,8 +1,9 @@
 /** Traced leases: where they were acquired, who had a byte last, and which were collected. */
 
 import { describe, expect, test } from "vitest";
+import type { TraceSite } from "../../../src/watch/sites.ts";
 import { callerFrames } from "../../../src/watch/stack.ts";
-import { Tracer, type TraceSite } from "../../../src/watch/trace.ts";
+import { Tracer } from "../../../src/watch/trace.ts";
 import { collectGarbageUntil, MODES, releaseAll, smallArena, thrownBy } from "../../helpers.ts";
 import { FakeOwner } from "../helpers.ts";
 
