@@ -6,6 +6,7 @@
  * Owns the method. Knows no rival and no question.
  */
 
+import { Bench } from "tinybench";
 import { runIsolated } from "./isolated.ts";
 import { openOwnClock } from "./own-clock.ts";
 import type { Form, Measurement, Question } from "./question.ts";
@@ -69,10 +70,24 @@ export function time(batch: Batch, plan: Plan): Timed {
     return ((clock.now() - start) * 1e6) / operations;
   };
   const operations = warmUp(timeBatch, plan);
-  const ns = new Float64Array(plan.batches);
-  for (let each = 0; each < ns.length; each++) ns[each] = timeBatch(operations);
+  const bench = new Bench({
+    iterations: plan.batches,
+    time: 0,
+    warmup: false,
+    retainSamples: true,
+    throws: true,
+    now: clock.now,
+  });
+  const task = (): void => {
+    batch(operations);
+  };
+  // Said, so that it is not called to find out.
+  bench.add("batch", task, { async: false });
+  const [timed] = bench.runSync();
   clock.close();
-  return timedFrom(ns);
+  const { result } = timed as NonNullable<typeof timed>;
+  if (!("latency" in result)) throw new Error("the batches were not measured");
+  return timedFrom((result.latency.samples ?? []).map((ms) => (ms * 1e6) / operations));
 }
 
 export function timedFrom(nsOfBatches: Iterable<number>): Timed {

@@ -153,10 +153,6 @@ export class Arena extends ArenaEventTarget {
   acquireFilled(
     byteLength: number,
     write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
-  ): Lease | Promise<Lease>;
-  acquireFilled(
-    byteLength: number,
-    write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
   ): Lease | Promise<Lease> {
     if (typeof write !== "function") throw invalidArgument("write", write, "a function that writes into the bytes");
     return leaseFilled(this.#lender.acquireUnzeroed(byteLength), write);

@@ -5,7 +5,7 @@
  */
 
 import { Arena } from "cleanslab";
-import { Book, createMemory, PAGE_BYTES, resolveModule, revoke, SLAB_COUNT } from "../../src/memory/abi.js";
+import { type Book, createMemory, PAGE_BYTES, requireBook, resolveModule, revoke, SLAB_COUNT } from "../../src/memory/abi.js";
 import { type Batch, COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
 import { cycle } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
@@ -146,7 +146,7 @@ function openMemory(): { readonly buffer: ArrayBuffer; grow(deltaPages: number):
 }
 
 function openBook(): Book {
-  return new Book(resolveModule(undefined), SLAB_SHIFT, false);
+  return requireBook(resolveModule(undefined), SLAB_SHIFT, false);
 }
 
 /** The fields of src/lease/lease.ts. */

@@ -1,7 +1,7 @@
 /** Accounts: the table of states, what drops and collections do, and what keeps an owner alive. */
 
 import { afterEach, describe, expect, type MockInstance, test, vi } from "vitest";
-import { Book } from "../../../src/memory/abi.ts";
+import { requireBook } from "../../../src/memory/abi.ts";
 import { Account, type MemoryOwner, type MemoryState, tie, transition } from "../../../src/memory/account.ts";
 import { collectGarbageUntil, thrownBy } from "../../helpers.ts";
 import { arenaModule, openTable } from "../helpers.ts";
@@ -70,7 +70,7 @@ describe("an account", () => {
   test("leaves the book when it is dropped, so that its number serves another segment", () => {
     const { table } = openTable();
     const { account } = openOwner(table);
-    const book = new Book(arenaModule, 12, false);
+    const book = requireBook(arenaModule, 12, false);
     const number = book.exports.addSegment(0);
     account.entry = { book, number };
     table.drop(account);

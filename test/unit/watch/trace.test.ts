@@ -92,7 +92,7 @@ describe("a tracer", () => {
     expect(tracer.writeOff(lost.place).reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(4);
     expect(tracer.sites.map(({ byteLength }) => byteLength)).toEqual([2]);
     expect(tracer.writeOff(lost.place)).toEqual([]);
-    tracer.clear();
+    tracer.close();
     expect(tracer.sites).toEqual([]);
   });
 
