@@ -82,7 +82,7 @@ function run(revoke: RevokeMode, ops: readonly Op[]): void {
     } else if (memory === undefined) continue;
     else if (op.do === "fill") new Uint8Array(memory.buffer).fill(op.value);
     else if (op.do === "grow") memory.grow(0);
-    else new Uint8Array(memory.buffer).copyWithin(op.to, op.from, op.from + 64);
+    else if (op.do === "copy") new Uint8Array(memory.buffer).copyWithin(op.to, op.from, op.from + 64);
   }
   expectApart(leases);
   releaseAll(leases);
