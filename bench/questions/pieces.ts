@@ -5,7 +5,15 @@
  */
 
 import { Arena } from "cleanslab";
-import { type Book, createMemory, PAGE_BYTES, requireBook, resolveModule, revoke, SLAB_COUNT } from "../../src/memory/abi.js";
+import {
+  type Book,
+  createMemory,
+  PAGE_BYTES,
+  requireBook,
+  resolveModule,
+  revoke,
+  SLAB_COUNT,
+} from "../../src/memory/abi.js";
 import { type Batch, COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
 import { cycle } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";

@@ -176,22 +176,23 @@ export class OneLeaseStore implements Store {
   }
 
   /** An idle memory that fits, a shorter one lengthened, or a new one; `null` if there is no room. */
-  #take(byteLength: number): LeasedMemory | null {
-    const pages = this.pagesFor(byteLength);
+  #take(wanted: number): LeasedMemory | null {
+    const pages = this.pagesFor(wanted);
     this.#table.budget.turnOver(pages * PAGE_BYTES);
-    const memory = this.#bestFit(pages) ?? this.#lengthened(pages);
-    if (memory === null) return this.#create(pages);
+    const byteLength = pages * PAGE_BYTES;
+    // Up to twice the need: a short lease in a long memory would keep long ones out.
+    const fitting = this.#idle.takeShortest(byteLength, 2 * byteLength) ?? this.#lengthened(pages);
+    if (fitting !== null) return this.#reuse(fitting);
+    const created = this.#create(pages);
+    if (created !== null) return created;
+    const any = this.#idle.takeShortest(byteLength, Number.POSITIVE_INFINITY);
+    return any === undefined ? null : this.#reuse(any);
+  }
+
+  #reuse(memory: LeasedMemory): LeasedMemory {
     transition(memory.account, "retired");
     if (this.host.policy.looksForDirty) this.#lookForDirty(memory);
     return memory;
-  }
-
-  /** The shortest idle memory of at least `pages` pages, up to twice as many while the cap is far. */
-  #bestFit(pages: number): LeasedMemory | undefined {
-    const { budget } = this.#table;
-    const byteLength = pages * PAGE_BYTES;
-    const isFar = budget.reservedBytes + byteLength <= budget.maxBytes;
-    return this.#idle.takeShortest(byteLength, isFar ? 2 * byteLength : Number.POSITIVE_INFINITY);
   }
 
   /** The longest idle memory below `pages` pages, lengthened. It is warm, and one memory fewer. */

@@ -13,8 +13,9 @@ export class Finding extends Error {
     message: string,
     /** A line that fails where the finding was made; if the check can be said in one. */
     readonly assertion?: string,
+    cause?: unknown,
   ) {
-    super(message);
+    super(message, { cause });
   }
 }
 
@@ -170,7 +171,7 @@ export function expectAudit(model: Model, arena: Arena): void {
 export function expectCode(error: unknown, ...codes: ArenaErrorCode[]): void {
   if (error instanceof Finding) throw error;
   if (error instanceof ArenaError && codes.includes(error.code)) return;
-  throw new Finding(`${String(error)} was thrown instead of ${codes.join(" or ")}`);
+  throw new Finding(`${String(error)} was thrown instead of ${codes.join(" or ")}`, undefined, error);
 }
 
 /** There was no room for these lengths at once. Whether there may have been none. */

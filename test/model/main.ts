@@ -7,7 +7,7 @@
 
 import type { RevokeMode } from "cleanslab";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { runRound } from "./program.js";
+import { repeatedly, runRound } from "./program.js";
 import type { Tally } from "./world.js";
 
 const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
@@ -42,13 +42,11 @@ function doneIn(mode: RevokeMode): number {
 async function isSoundIn(mode: RevokeMode, seed: number, replay: string[] = []): Promise<boolean> {
   const [, path, replayPath] = replay;
   const start = performance.now();
-  const failure = await runRound({
-    mode,
-    seed,
-    ...ROUND,
-    tally: tallies.get(mode) ?? {},
-    ...(path === undefined || replayPath === undefined ? {} : { path, replayPath }),
-  });
+  const round = { mode, seed, ...ROUND, tally: tallies.get(mode) ?? {} };
+  const failure =
+    path === undefined || replayPath === undefined
+      ? await runRound(round)
+      : await repeatedly(() => runRound({ ...round, path, replayPath }));
   seconds.set(mode, (seconds.get(mode) ?? 0) + (performance.now() - start) / 1000);
   if (failure === undefined) return true;
   console.log(`\n${mode}: ${failure.message}\n\n${failure.source}\n`);

@@ -44,6 +44,7 @@ export interface View {
 /** A writer. Its bytes are a view of what was written so far. */
 export interface Writing extends Block {
   readonly writer: ByteWriter;
+  readonly writerName: string;
   /** Bytes in its lease. The library decides how it grows. */
   capacity: number;
 }
@@ -96,7 +97,7 @@ export interface Pending {
   settle(isFulfilled: boolean, isDisposed: boolean): Promise<void>;
 }
 
-export const MOST_BLOCKS = 120;
+export const MOST_BLOCKS = 150;
 const MOST_STALE = 40;
 const MOST_ENDED = 8;
 
@@ -116,6 +117,8 @@ export class Model {
   readonly stale: View[] = [];
   /** Leases that have ended, the newest last. */
   readonly ended: { readonly name: string; readonly lease: Lease }[] = [];
+  /** Commands so far. */
+  ticks = 0;
   /** No lease was out at some time since waiting was last looked at. */
   wasDrained = true;
   /** Somebody wrote to a released lease's bytes, or outside every lease. */

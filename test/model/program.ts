@@ -57,6 +57,8 @@ export function anyCommands(constraints: fc.CommandsContraints): fc.Arbitrary<Co
 
 /** Shrinking goes on for so long: a long program takes a second. */
 const SHRINK_MS = 60_000;
+/** Different places for the first block of a memory. */
+const STAGGERS = 64;
 
 /** Runs a round of programs. `undefined` if none failed. */
 export async function runRound(round: Round): Promise<Failure | undefined> {
@@ -81,7 +83,15 @@ export async function runRound(round: Round): Promise<Failure | undefined> {
   if (details.counterexample === null) return undefined;
   const [options, list] = details.counterexample;
   const replayed = /replayPath="([^"]*)"/.exec(String(list))?.[1] ?? "";
-  return describe(options, [...list], create, `${seed};${details.counterexamplePath};${replayed}`);
+  const replay = `${seed};${details.counterexamplePath};${replayed}`;
+  const source = String(list);
+  const asFound = {
+    message: `${String(details.errorInstance)}, in one run only`,
+    source,
+    commands: [...list].length,
+    replay,
+  };
+  return (await describe(options, [...list], create, replay)) ?? asFound;
 }
 
 /** Runs one program to its end, where everything is released. What was said there. */
@@ -119,15 +129,12 @@ async function faultOf(options: Settings, commands: Listed, create?: CreateArena
 
 /** The calls of a program that has run just now, as code; at its end `lines`. */
 function sourceOf(options: Settings, commands: Listed, lines: readonly string[]): string {
-  return [
-    'import assert from "node:assert/strict";',
-    'import { Arena } from "cleanslab";',
-    "",
-    `const options = ${JSON.stringify(options)};`,
-    "let arena = new Arena(options);",
-    ...commands.map(String).filter((code) => !code.startsWith("//")),
-    ...lines,
-  ].join("\n");
+  const calls = [...commands.map(String).filter((code) => !code.startsWith("//")), ...lines].join("\n");
+  const waits = calls.includes("await settled();") ? "const settled = () => new Promise(setImmediate);\n" : "";
+  return (
+    'import assert from "node:assert/strict";\nimport { Arena } from "cleanslab";\n\n' +
+    `const options = ${JSON.stringify(options)};\nlet arena = new Arena(options);\n${waits}${calls}`
+  );
 }
 
 /** A program that does not fail, as code. */
@@ -160,18 +167,25 @@ async function shorten(commands: Listed, fails: (candidate: Listed) => Promise<b
   return shortest;
 }
 
+/**
+ * Runs `attempt` until it finds something. The library counts on from one memory to the next to
+ * place the blocks of neighbours differently: what depends on the place may show in one run of these.
+ */
+export async function repeatedly<T>(attempt: () => Promise<T | undefined>): Promise<T | undefined> {
+  let found: T | undefined;
+  for (let run = 0; run < STAGGERS && found === undefined; run++) found = await attempt();
+  return found;
+}
+
 async function describe(
   found: Settings,
   commands: Listed,
   create: CreateArena | undefined,
   replay: string,
-): Promise<Failure> {
-  const kind = kindOf(await faultOf(found, commands, create));
-  if (kind === undefined) {
-    throw new Error(`a program failed only once, ${replay}: what it found depends on the collector`);
-  }
+): Promise<Failure | undefined> {
+  const kind = kindOf(await repeatedly(() => faultOf(found, commands, create)));
   const failsAlike = async (options: Settings, candidate: Listed): Promise<boolean> =>
-    kindOf(await faultOf(options, candidate, create)) === kind;
+    kind !== undefined && kindOf(await faultOf(options, candidate, create)) === kind;
   let options = found;
   const plain = { trace: "off", guardEvery: 0, wipeOnRelease: false, onExhausted: "allocate" } as const;
   for (const [name, value] of Object.entries(plain)) {
@@ -179,7 +193,8 @@ async function describe(
     if (await failsAlike(plainer, commands)) options = plainer;
   }
   const shortest = await shorten(commands, (candidate) => failsAlike(options, candidate));
-  const fault = (await faultOf(options, shortest, create)) as Fault;
+  const fault = await repeatedly(() => faultOf(options, shortest, create));
+  if (fault === undefined) return undefined;
   const last = fault.last ?? [];
   // Of a command that failed, the list says it already.
   const end = shortest.at(-1)?.toString() === last.join("\n") ? [] : last;

@@ -18,13 +18,17 @@ export interface Settings {
   readonly trace: TraceLevel;
 }
 
-/** One to six segments, and some pages that only memories of one lease can use. The plainest options come first. */
+/** A few segments, and some pages that only memories of one lease can use. The plainest options come first. */
 export function settings(revoke: RevokeMode): fc.Arbitrary<Settings> {
   const record = fc.record({
-    segments: fc.integer({ min: 1, max: 6 }),
+    segments: fc.oneof(
+      { withCrossShrink: true },
+      { weight: 4, arbitrary: fc.integer({ min: 1, max: 5 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 6, max: 16 }) },
+    ),
     pages: fc.integer({ min: 0, max: 3 }),
     onExhausted: fc.constantFrom<ExhaustionPolicy[]>("allocate", "throw"),
-    guardEvery: fc.constantFrom(0, 0, 0, 1, 3, 10),
+    guardEvery: fc.constantFrom(0, 0, 0, 0, 1, 3, 10),
     wipeOnRelease: fc.constantFrom(false, false, true),
     trace: fc.constantFrom<TraceLevel[]>("off", "off", "off", "off", "off", "sampled", "all"),
   });
@@ -38,6 +42,7 @@ export function settings(revoke: RevokeMode): fc.Arbitrary<Settings> {
 
 /** Lengths of leases: some often, so that the same size classes are met again, and any now and then. */
 export const byteLengths: fc.Arbitrary<number> = fc.oneof(
+  { withCrossShrink: true },
   { weight: 8, arbitrary: fc.constantFrom(100, 0, 1, 16, 1000, 1024, 4096, 5000, 20_000, LONGEST_SHORT_BYTES) },
   { weight: 6, arbitrary: fc.nat(2048) },
   { weight: 2, arbitrary: fc.nat(LONGEST_SHORT_BYTES) },

@@ -1,40 +1,13 @@
 /**
- * An arena and its model, kept in step: how a lease begins, moves and ends, and what
- * those get who waited. Which calls are made is the business of commands/; what must
- * hold is that of checks.ts. Writes down every call, as code that runs by itself.
+ * An arena and its model, kept in step: how a lease begins, moves and ends. Which calls are
+ * made is the business of commands/, what must hold that of checks.ts, and when it is
+ * looked at that of after.ts. Writes down every call, as code that runs by itself.
  */
 
 import { Arena, type ArenaErrorCode, type Lease } from "cleanslab";
-import {
-  expectAudit,
-  expectCode,
-  expectCounts,
-  expectNew,
-  expectNoRoom,
-  expectSampled,
-  expectStale,
-  expectWhole,
-  Finding,
-  firstOther,
-  zeroBytes,
-} from "./checks.js";
-import {
-  type Block,
-  bufferOf,
-  type Held,
-  type HeldPin,
-  Model,
-  type OpenScope,
-  type Outcome,
-  removeFrom,
-  type View,
-} from "./model.js";
+import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "./checks.js";
+import { bufferOf, type Held, type HeldPin, Model, type OpenScope, removeFrom, type View } from "./model.js";
 import { LONGEST_SHORT_BYTES, type Settings } from "./settings.js";
-
-/** Commands between two audits. */
-const AUDIT_EVERY = 100;
-/** Longer than the longest chain of promises from a release to the caller of `scope.acquireAsync`. */
-const MICROTASKS = 20;
 
 /** Commands done, by name. */
 export type Tally = Record<string, number>;
@@ -52,7 +25,6 @@ export class World {
   readonly #tally: Tally;
   #serial = 0;
   #mark = 0;
-  #tick = 0;
 
   constructor(settings: Settings, tally: Tally, create: CreateArena = (options) => new Arena(options)) {
     this.settings = settings;
@@ -94,7 +66,7 @@ export class World {
       this.say(assertion);
       return;
     }
-    throw new Finding(`${expression} gave ${String(result)} instead of ${code}`, assertion);
+    throw new Finding(`${expression} gave ${typeof result} instead of ${code}`, assertion);
   }
 
   /**
@@ -124,7 +96,7 @@ export class World {
     if (lease.origin === "heap" && !wasFull && lease.byteLength === byteLength) {
       throw new Finding(`a heap lease with nothing out`, `assert.equal(lease${serial}.origin, "arena");`);
     }
-    this.#expectNobodyWaitsFor(byteLength, lease);
+    if (lease.byteLength === byteLength) this.#expectNobodyWaitsFor(byteLength, lease);
     return this.adopt(serial, lease, content?.length ?? byteLength, content);
   }
 
@@ -252,50 +224,6 @@ export class World {
     held.older.push({ ...view, expected });
   }
 
-  /** Follows a promise of the library's. */
-  follow<T>(promise: Promise<T>): Outcome<T> {
-    const outcome: Outcome<T> = { state: "pending" };
-    promise.then(
-      (value) => Object.assign(outcome, { state: "fulfilled", value }),
-      (reason: unknown) => Object.assign(outcome, { state: "rejected", reason }),
-    );
-    return outcome;
-  }
-
-  /** What is due in microtasks has run. */
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < MICROTASKS; turn++) await null;
-  }
-
-  /** After each command. */
-  async check(): Promise<void> {
-    const { model } = this;
-    if (model.waiting.length > 0 || model.drains.length > 0) {
-      await this.settle();
-      this.#collectServed();
-    }
-    model.wasDrained = model.liveLeases === 0;
-    this.#tick++;
-    for (const block of model.blocks) expectSampled(block, this.#tick);
-    for (const block of model.writers) expectSampled(block, this.#tick);
-    const { [this.#tick % model.blocks.length]: block, length } = model.blocks;
-    if (length > 0 && block !== undefined) this.#expectAsIs(block);
-    if (model.revokes) {
-      for (const view of model.stale) expectStale(view, false);
-      const view = model.stale[this.#tick % model.stale.length];
-      if (view !== undefined) expectStale(view, true);
-    }
-    expectCounts(model, this.arena);
-    if (this.#tick % AUDIT_EVERY === 0) this.audit();
-  }
-
-  /** Everything at once. */
-  audit(): void {
-    expectAudit(this.model, this.arena);
-    for (const block of this.model.blocks) expectWhole(block);
-    if (this.model.revokes) for (const view of this.model.stale) expectStale(view, true);
-  }
-
   /** Fills [from, to) of a view, in the arena and in the model. A dead view takes nothing. */
   write(view: Uint8Array<ArrayBuffer>, name: string, from: number, to: number, value: number): void {
     if (view.length === 0) return;
@@ -349,62 +277,11 @@ export class World {
     if (other >= 0) throw new Finding(`${name}[${other}] is ${now[other]} after release`);
   }
 
-  /** What a lease says of itself. */
-  #expectAsIs(block: Block): void {
-    expectWhole(block);
-    const { lease, leaseName } = block as Partial<Held>;
-    if (lease === undefined || lease.released || block.isDetached) return;
-    if (lease.bytes !== block.bytes) throw new Finding(`${leaseName}.bytes is another object`);
-    if (lease.byteLength !== block.byteLength || lease.byteOffset !== block.byteOffset) {
-      throw new Finding(`${leaseName} has moved to ${lease.byteOffset}`);
-    }
-    if (block.memory !== undefined && block.byteLength > 0 && bufferOf(block) !== block.bytes.buffer) {
-      throw new Finding(`${leaseName}.memory is not where its bytes are`);
-    }
-  }
-
   /** The head of the queue was served when there was room, before this call. */
   #expectNobodyWaitsFor(byteLength: number, lease: Lease): void {
     const head = this.model.waiting[0];
     if (lease.origin !== "arena" || head?.byteLengths.length !== 1 || head.byteLengths[0] !== byteLength) return;
     throw new Finding(`${head.name} waits for ${byteLength} bytes, for which there was room`);
-  }
-
-  /** First come, first served; nobody waits once no lease is out. */
-  #collectServed(): void {
-    const { model } = this;
-    let passedOver: string | undefined;
-    for (const waiting of [...model.waiting]) {
-      const { name, outcome, byteLengths } = waiting;
-      if (outcome.state === "pending") {
-        passedOver ??= name;
-        continue;
-      }
-      removeFrom(model.waiting, waiting);
-      if (outcome.state === "rejected") {
-        this.#expectRejection(waiting, outcome.reason);
-        continue;
-      }
-      if (passedOver !== undefined) {
-        throw new Finding(
-          `${name} was served before ${passedOver}`,
-          `assert.equal(await Promise.race([${name}.then(() => 1), ${passedOver}.then(() => 2)]), 2);`,
-        );
-      }
-      this.served(outcome.value ?? [], byteLengths, `await ${name}`, waiting.isList, waiting.scope);
-    }
-    const first = model.waiting[0];
-    if (model.liveLeases === 0 && first !== undefined) throw new Finding(`${first.name} waits, and no lease is out`);
-    for (const drain of [...model.drains]) {
-      const { state } = drain.outcome;
-      if (state === "pending") {
-        if (model.liveLeases > 0) continue;
-        throw new Finding(`${drain.name} waits, and no lease is out`);
-      }
-      removeFrom(model.drains, drain);
-      if (state === "rejected") throw new Finding(`${drain.name} was rejected`);
-      if (!model.wasDrained) throw new Finding(`${drain.name} is fulfilled while ${model.liveLeases} leases are out`);
-    }
   }
 
   /** Leases that somebody waited for. */
@@ -424,19 +301,5 @@ export class World {
       const held = this.adopt(serials[each] ?? 0, lease, byteLengths[each] ?? 0, content);
       scope?.leases.push(held);
     });
-  }
-
-  #expectRejection({ name, scope, byteLengths, controller }: Model["waiting"][number], reason: unknown): void {
-    this.say(`await assert.rejects(${name});`);
-    if (controller?.signal.aborted && reason === controller.signal.reason) return;
-    if (scope?.ended) {
-      expectCode(reason, "ERR_LEASE_RELEASED", "ERR_ARENA_EXHAUSTED");
-      return;
-    }
-    expectCode(reason, "ERR_ARENA_EXHAUSTED");
-    if (byteLengths.reduce((sum, byteLength) => sum + byteLength, 0) > this.settings.maxBytes) return;
-    // Several lengths may not go together though each of them would.
-    if (this.model.wasDrained && (byteLengths.length > 1 || this.model.liveLeases > 0)) return;
-    throw new Finding(`${name} was refused with ${this.model.liveLeases} leases out: ${(reason as Error).message}`);
   }
 }

@@ -187,6 +187,19 @@ describe.each(MODES)("revoke: %s", (revoke: RevokeMode) => {
   });
 });
 
+test.each(MODES)(
+  "dispose kills every view of live leases, of memories that only leases hold too, in %s mode",
+  (revoke) => {
+    const arena = smallArena({ revoke }, 8);
+    const leases = Array.from({ length: 100 }, (_, each) => arena.acquire(each === 0 ? 200_000 : 4096));
+    const views = leases.map(({ bytes }) => bytes);
+    if (revoke === "before-reuse") expect(arena.stats().segments.retired).toBe(1);
+    arena[Symbol.dispose]();
+    expect(views.filter(({ length }) => length > 0)).toEqual([]);
+    for (const lease of leases) expectThrow(() => lease.bytes, "ERR_ARENA_DISPOSED");
+  },
+);
+
 test("two copies of the class know each other's errors by their code and name", () => {
   const error = new ArenaError("ERR_LEASE_RELEASED", "said", { cause: 5 });
   expect([error.name, error.code, error.message, error.cause]).toEqual(["ArenaError", "ERR_LEASE_RELEASED", "said", 5]);

@@ -1,6 +1,7 @@
 /** What is done with an arena as a whole. */
 
 import fc from "fast-check";
+import { afterCommand, expectAll, microtasks } from "../after.js";
 import { expectCode, Finding } from "../checks.js";
 import type { Model } from "../model.js";
 import type { Settings } from "../settings.js";
@@ -31,7 +32,7 @@ function trimmed(world: World): void {
 
 const audit = calls([], {
   name: "audit",
-  run: (world) => world.audit(),
+  run: (world) => expectAll(world),
 });
 
 const setTrace = calls([fc.constantFrom<Settings["trace"][]>("off", "off", "sampled", "all")], {
@@ -44,9 +45,10 @@ const setTrace = calls([fc.constantFrom<Settings["trace"][]>("off", "off", "samp
 });
 
 /** Every view is dead, every call is refused, and another arena takes its place. */
-const dispose = calls([], {
+const dispose = calls([fc.nat(4)], {
   name: "dispose",
-  async run(world) {
+  async run(world, not) {
+    if (not > 0) return;
     world.say("arena[Symbol.dispose]();");
     world.arena[Symbol.dispose]();
     await expectDisposed(world, world.model);
@@ -72,7 +74,7 @@ async function expectDisposed(world: World, model: Model): Promise<void> {
   }
   for (const { pin } of model.pins) pin.release();
   for (const pending of model.pending) await pending.settle(true, true);
-  await world.settle();
+  await microtasks();
   for (const { name, outcome } of model.waiting) {
     if (outcome.state !== "rejected") throw new Finding(`${name} is ${outcome.state} after dispose`);
     expectCode(outcome.reason, "ERR_ARENA_DISPOSED");
@@ -89,18 +91,18 @@ export async function endProgram(world: World): Promise<void> {
   while (model.liveLeases + model.scopes.length > 0) {
     for (const pending of model.pending.splice(0)) {
       await pending.settle(true, false);
-      await world.check();
+      await afterCommand(world);
     }
     for (const scope of [...model.scopes]) endScope(world, scope);
     for (const writing of [...model.writers]) releaseWriter(world, writing);
     for (const filling of [...model.fillers]) dropFiller(world, filling);
     for (const held of [...model.held]) world.release(held);
     for (const each of model.pins.splice(0)) world.unpin(each);
-    await world.check();
+    await afterCommand(world);
   }
-  world.audit();
+  expectAll(world);
   trimmed(world);
-  await world.check();
+  await afterCommand(world);
   world.say("arena[Symbol.dispose]();");
   world.arena[Symbol.dispose]();
 }

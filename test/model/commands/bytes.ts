@@ -1,8 +1,9 @@
 /** Writers and fillers. A writer shows what was written so far, a filler nothing before it is full. */
 
+import type { ByteWriter } from "cleanslab";
 import fc from "fast-check";
 import { expectCode, expectNoRoom, expectWhole, Finding } from "../checks.js";
-import { type Filling, type Model, picked, removeFrom, type Writing } from "../model.js";
+import { type Filling, type Model, picked, removeFrom, type View, type Writing } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
 import { calls } from "./call.js";
@@ -15,14 +16,23 @@ const openWriter = calls([byteLengths], {
   name: "writer",
   can: (model) => model.writers.length < MOST,
   run(world, byteLength) {
-    const name = `writer${world.next()}`;
+    const writerName = `writer${world.next()}`;
     const code = `arena.writer(${byteLength})`;
     try {
       const writer = world.arena.writer(byteLength);
-      world.say(`const ${name} = ${code};`);
-      const { bytes } = writer;
-      const rest = { byteLength: 0, byteOffset: bytes.byteOffset, memory: undefined, isDetached: false };
-      world.model.writers.push({ name, writer, bytes, expected: new Uint8Array(64), capacity: byteLength, ...rest });
+      world.say(`const ${writerName} = ${code};`);
+      world.model.writers.push({
+        name: `${writerName}.bytes`,
+        writerName,
+        writer,
+        bytes: writer.bytes,
+        byteLength: 0,
+        byteOffset: writer.bytes.byteOffset,
+        expected: new Uint8Array(64),
+        memory: undefined,
+        isDetached: false,
+        capacity: byteLength,
+      });
     } catch (error) {
       world.say(`assert.throws(() => ${code});`);
       expectNoRoom(world.model, world.settings, [byteLength], error);
@@ -30,36 +40,37 @@ const openWriter = calls([byteLengths], {
   },
 });
 
-/** The writer's block may be another one, and longer. */
+/** The writer's block may be another one now, and longer. */
 function renew(world: World, writing: Writing): void {
   const { model, arena } = world;
-  const { writer, name } = writing;
+  const { writer, writerName, byteLength } = writing;
   const before = {
-    name: `${name}.bytes`,
+    name: writing.name,
     bytes: writing.bytes,
     expected: writing.expected.slice(0, writing.bytes.length),
   };
-  writing.bytes = writer.bytes;
-  const hasMoved = writing.bytes.buffer !== before.bytes.buffer || writing.bytes.byteOffset !== writing.byteOffset;
-  writing.byteOffset = writing.bytes.byteOffset;
+  const { bytes } = writer;
+  const hasMoved = bytes.buffer !== before.bytes.buffer || bytes.byteOffset !== writing.byteOffset;
+  Object.assign(writing, { name: `bytes${world.next()}`, bytes, byteOffset: bytes.byteOffset });
+  world.say(`const ${writing.name} = ${writerName}.bytes;`);
   if (hasMoved) world.keepView(before, undefined);
   writing.capacity += arena.stats().liveBytes - model.liveBytes;
-  if (writing.capacity < writing.byteLength) {
-    throw new Finding(`${name} has ${writing.byteLength} bytes in a lease of ${writing.capacity}`);
+  if (writing.capacity < byteLength) {
+    throw new Finding(`${writerName} has ${byteLength} bytes in a lease of ${writing.capacity}`);
   }
-  if (writer.byteLength !== writing.byteLength) {
+  if (writer.byteLength !== byteLength) {
     throw new Finding(
-      `${name} has ${writer.byteLength} bytes`,
-      `assert.equal(${name}.byteLength, ${writing.byteLength});`,
+      `${writerName} has ${writer.byteLength} bytes`,
+      `assert.equal(${writerName}.byteLength, ${byteLength});`,
     );
   }
-  expectWhole({ ...writing, name: `${name}.bytes` });
+  expectWhole(writing);
 }
 
 /** Runs a write that appends `content`. */
 function append(world: World, writing: Writing, call: string, write: () => unknown, content: Uint8Array): void {
-  const { name, byteLength } = writing;
-  const code = `${name}.${call}`;
+  const { writerName, byteLength } = writing;
+  const code = `${writerName}.${call}`;
   if (writing.isDetached) {
     world.refused(code, write, "ERR_LEASE_DETACHED");
     return;
@@ -82,57 +93,58 @@ function append(world: World, writing: Writing, call: string, write: () => unkno
   renew(world, writing);
 }
 
-const write = calls([pick, fc.constantFrom("bytes", "string", "uint32", "varint", "reserve", "own"), byteLengths], {
+/** What a writer writes, by kind. */
+const WRITES: Record<
+  string,
+  (writer: ByteWriter, byteLength: number, mark: number) => [string, () => unknown, Uint8Array]
+> = {
+  bytes(writer, byteLength, mark) {
+    const array = new Uint8Array(byteLength).fill(mark);
+    return [`writeBytes(new Uint8Array(${byteLength}).fill(${mark}))`, () => writer.writeBytes(array), array];
+  },
+  string(writer, byteLength, mark) {
+    const letter = String.fromCharCode(mark);
+    const text = letter.repeat(byteLength);
+    const code = `writeString(${JSON.stringify(letter)}.repeat(${byteLength}))`;
+    return [code, () => writer.writeString(text), Buffer.from(text)];
+  },
+  uint32: (writer, _, mark) => [`writeUint32(${mark})`, () => writer.writeUint32(mark), Uint8Array.of(0, 0, 0, mark)],
+  varint: (writer) => ["writeVarint(300)", () => writer.writeVarint(300), Uint8Array.of(0xac, 2)],
+  reserve: (writer, byteLength) => [
+    `reserve(${byteLength})`,
+    () => writer.reserve(byteLength),
+    new Uint8Array(byteLength),
+  ],
+};
+
+const write = calls([pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
   name: "write",
   can: hasWriter,
   run(world, index, what, byteLength) {
     const writing = picked(world.model.writers, index) as Writing;
-    const { writer, name, bytes, expected } = writing;
-    const mark = world.mark();
-    if (what === "bytes") {
-      const array = new Uint8Array(byteLength).fill(mark);
-      const code = `writeBytes(new Uint8Array(${byteLength}).fill(${mark}))`;
-      append(world, writing, code, () => writer.writeBytes(array), array);
-    } else if (what === "string") {
-      const text = String.fromCharCode(mark).repeat(byteLength);
-      const code = `writeString(${JSON.stringify(text.slice(0, 1))}.repeat(${byteLength}))`;
-      append(world, writing, code, () => writer.writeString(text), Buffer.from(text));
-    } else if (what === "uint32") {
-      append(world, writing, `writeUint32(${mark})`, () => writer.writeUint32(mark), Uint8Array.of(0, 0, 0, mark));
-    } else if (what === "varint") {
-      append(world, writing, "writeVarint(300)", () => writer.writeVarint(300), Uint8Array.of(0xac, 2));
-    } else if (what === "reserve") {
-      append(world, writing, `reserve(${byteLength})`, () => writer.reserve(byteLength), new Uint8Array(byteLength));
-    } else if (!writing.isDetached && bytes.length < 100_000) {
-      const content = expected.slice(0, writing.byteLength);
-      append(world, writing, `writeBytes(${name}.bytes)`, () => writer.writeBytes(writer.bytes), content);
-    }
+    const [code, call, content] = WRITES[what]?.(writing.writer, byteLength, world.mark()) ?? [];
+    if (code !== undefined && call !== undefined && content !== undefined) append(world, writing, code, call, content);
   },
 });
 
-/** A view of a released lease, or of a live one, as the source. */
-const writeView = calls([pick, pick, fc.boolean()], {
+/** Of itself, of a live lease, or of a released one. */
+const writeView = calls([pick, pick, fc.constantFrom("live", "stale", "own")], {
   name: "writeView",
-  can: (model) => hasWriter(model) && model.revokes,
-  run(world, index, viewIndex, isStale) {
+  can: hasWriter,
+  run(world, index, viewIndex, which) {
     const { model } = world;
     const writing = picked(model.writers, index) as Writing;
-    const view = picked<{ name: string; bytes: Uint8Array; expected: Uint8Array }>(
-      isStale ? model.stale : model.held,
-      viewIndex,
-    );
-    if (view === undefined || writing.isDetached) return;
-    const { length } = view.bytes;
-    if (length === 0) return;
-    const content = view.expected.slice(0, length);
-    const code = `${writing.name}.writeBytes(${view.name})`;
+    const list = { live: model.held, stale: model.revokes ? model.stale : [], own: [writing] }[which] ?? [];
+    const { name, bytes, expected } = picked<View>(list, viewIndex) ?? writing;
+    const { length } = bytes;
+    if (writing.isDetached || length === 0 || length > 200_000) return;
+    const content = expected.slice(0, length);
     try {
-      append(world, writing, `writeBytes(${view.name})`, () => writing.writer.writeBytes(view.bytes), content);
+      append(world, writing, `writeBytes(${name})`, () => writing.writer.writeBytes(bytes), content);
     } catch (error) {
       // Making room revoked the view.
-      if (!isStale || view.bytes.length > 0) throw error;
-      world.lines.pop();
-      world.say(`try { ${code}; } catch {}`);
+      if (which !== "stale" || bytes.length > 0) throw error;
+      expectCode((error as Finding).cause, "ERR_INVALID_ARGUMENT");
       renew(world, writing);
     }
   },
@@ -144,36 +156,36 @@ const endWriter = calls([pick, fc.constantFrom("take", "take", "release", "reset
   run(world, index, how) {
     const { model } = world;
     const writing = picked(model.writers, index) as Writing;
-    const { name, writer, byteLength, isDetached } = writing;
-    if (isDetached && how !== "release")
-      return world.refused(`${name}.${how}()`, () => writer[how](), "ERR_LEASE_DETACHED");
-    if (how === "reset") {
-      world.say(`${name}.reset();`);
+    const { name, writerName, writer, bytes, byteLength } = writing;
+    if (writing.isDetached && how !== "release") {
+      world.refused(`${writerName}.${how}()`, () => writer[how](), "ERR_LEASE_DETACHED");
+    } else if (how === "reset") {
+      world.say(`${writerName}.reset();`);
       writer.reset();
       writing.byteLength = 0;
-      return renew(world, writing);
-    }
-    const content = writing.expected.slice(0, byteLength);
-    const view = { name: `${name}.bytes`, bytes: writing.bytes, expected: content };
-    if (how === "release") {
-      releaseWriter(world, writing);
+      renew(world, writing);
     } else {
-      removeFrom(model.writers, writing);
-      const lease = writer.take();
-      world.served([lease], [byteLength], `${name}.take()`, false, undefined, content);
-      world.keepView(view, model.held.at(-1));
+      const content = writing.expected.slice(0, byteLength);
+      if (how === "release") {
+        releaseWriter(world, writing);
+      } else {
+        removeFrom(model.writers, writing);
+        const lease = writer.take();
+        world.served([lease], [byteLength], `${writerName}.take()`, false, undefined, content);
+        world.keepView({ name, bytes, expected: content }, model.held.at(-1));
+      }
+      world.refused(`${writerName}.writeUint8(1)`, () => writer.writeUint8(1), "ERR_LEASE_RELEASED");
     }
-    world.refused(`${name}.writeUint8(1)`, () => writer.writeUint8(1), "ERR_LEASE_RELEASED");
   },
 });
 
 export function releaseWriter(world: World, writing: Writing): void {
-  const { name, writer, bytes, byteLength, expected } = writing;
-  world.say(`${name}.release();`);
+  const { name, writerName, writer, bytes, byteLength, expected } = writing;
+  world.say(`${writerName}.release();`);
   writer.release();
   removeFrom(world.model.writers, writing);
   world.model.noticeDrained();
-  world.keepView({ name: `${name}.bytes`, bytes, expected: expected.slice(0, byteLength) }, undefined);
+  world.keepView({ name, bytes, expected: expected.slice(0, byteLength) }, undefined);
 }
 
 const openFiller = calls([byteLengths], {

@@ -1,6 +1,7 @@
 /** One command of a random program: what it is called with, when it makes sense, and how it prints. */
 
 import fc from "fast-check";
+import { afterCommand } from "../after.js";
 import type { Model } from "../model.js";
 import type { World } from "../world.js";
 
@@ -34,7 +35,7 @@ export class Call<A extends readonly unknown[]> implements fc.AsyncCommand<Model
     try {
       const running = this.#step.run(world, ...this.#args);
       if (running !== undefined) await running;
-      await world.check();
+      await afterCommand(world);
     } finally {
       this.#said = world.lines.join("\n");
     }
@@ -48,7 +49,7 @@ export class Call<A extends readonly unknown[]> implements fc.AsyncCommand<Model
 
 /** Any command of this kind. */
 export function calls<A extends readonly unknown[]>(
-  args: { [K in keyof A]: fc.Arbitrary<A[K]> },
+  args: { readonly [K in keyof A]: fc.Arbitrary<A[K]> },
   step: Step<A>,
 ): fc.Arbitrary<Call<A>> {
   return fc.tuple(...(args as unknown as fc.Arbitrary<unknown>[])).map((each) => new Call(step, each as unknown as A));

@@ -1,23 +1,19 @@
 /** Leases that a function of the caller's writes, at once or later, well or badly; and bytes that are lent. */
 
+import type { Lease } from "cleanslab";
 import fc from "fast-check";
+import { follow } from "../after.js";
 import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "../checks.js";
-import { type Block, MOST_BLOCKS, type Model, type Outcome, picked, removeFrom } from "../model.js";
+import { type Block, MOST_BLOCKS, type Model, picked, removeFrom } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
 import { calls } from "./call.js";
+import { expectOutcome, Later, planned } from "./later.js";
 
-const hasRoom = (model: Model): boolean => model.blocks.length < MOST_BLOCKS;
 const MOST_PENDING = 6;
+const hasRoom = (model: Model): boolean => model.blocks.length < MOST_BLOCKS && model.pending.length < MOST_PENDING;
 
-class Planned extends Error {}
-const planned = new Planned("thrown on purpose");
-
-/** What the function answers, given how much it wrote. */
-const answers = fc.constantFrom("all", "some", "none", "throws", "more", "text");
-/** How much of the bytes it writes and answers, in 64ths; and how much it writes beyond that. */
-const share = fc.nat(64);
-
+/** What `write` does. */
 interface Fill {
   readonly byteLength: number;
   readonly answer: number | string;
@@ -26,12 +22,17 @@ interface Fill {
   readonly mark: number;
 }
 
+/** @param part of the bytes, in 64ths. @param extra bytes that are written and not answered. */
 function planFill(world: World, byteLength: number, kind: string, part: number, extra: number): Fill {
   const some = Math.floor((byteLength * part) / 64);
-  const answer =
-    kind === "all" ? byteLength : kind === "some" ? some : kind === "none" ? 0 : kind === "more" ? byteLength + 1 : "x";
-  const least = typeof answer === "number" ? Math.min(answer, byteLength) : some;
+  const answers: Record<string, number | string> = { all: byteLength, some, none: 0, more: byteLength + 1 };
+  const answer = answers[kind] ?? "text";
+  const least = typeof answer === "number" ? answer : some;
   return { byteLength, answer, written: Math.min(byteLength, least + extra), mark: world.mark() };
+}
+
+function isGood({ answer, byteLength }: Fill): boolean {
+  return typeof answer === "number" && answer <= byteLength;
 }
 
 /** What `write` sees is zero where releases wipe; then it writes. */
@@ -43,26 +44,40 @@ function fill(world: World, bytes: Uint8Array<ArrayBuffer>, { byteLength, writte
   bytes.fill(mark, 0, written);
 }
 
-const acquireFilled = calls([byteLengths, answers, share, fc.nat(5000)], {
+function codeOf(name: string, { byteLength, written, mark }: Fill, end: string): string {
+  return `arena.acquireFilled(${byteLength}, (bytes) => { ${name} = bytes.fill(${mark}, 0, ${written}); ${end}; })`;
+}
+
+const fills = [
+  byteLengths,
+  fc.constantFrom("all", "some", "none", "throws", "more", "text"),
+  fc.nat(64),
+  fc.nat(5000),
+] as const;
+
+const acquireFilled = calls(fills, {
   name: "acquireFilled",
   can: hasRoom,
   run(world, byteLength, kind, part, extra) {
+    const { arena, model, settings } = world;
     const plan = planFill(world, byteLength, kind, part, extra);
     const name = `filled${world.next()}`;
-    const answer = kind === "throws" ? 'throw new Error("mine")' : `return ${JSON.stringify(plan.answer)}`;
-    const code = `arena.acquireFilled(${byteLength}, (bytes) => { ${name} = bytes.fill(${plan.mark}, 0, ${plan.written}); ${answer}; })`;
+    const code = codeOf(
+      name,
+      plan,
+      kind === "throws" ? 'throw new Error("mine")' : `return ${JSON.stringify(plan.answer)}`,
+    );
     let bytes: Uint8Array<ArrayBuffer> | undefined;
-    const call = (): ReturnType<typeof world.arena.acquire> =>
-      world.arena.acquireFilled(byteLength, (given) => {
+    const call = (): Lease =>
+      arena.acquireFilled(byteLength, (given) => {
         bytes = given;
         fill(world, given, plan);
         if (kind === "throws") throw planned;
         return plan.answer as number;
       });
     world.say(`let ${name};`);
-    if (typeof plan.answer === "number" && plan.answer <= byteLength && kind !== "throws") {
-      const content = new Uint8Array(plan.answer).fill(plan.mark);
-      const held = world.obtain(code, byteLength, call, content);
+    if (isGood(plan)) {
+      const held = world.obtain(code, byteLength, call, new Uint8Array(plan.answer as number).fill(plan.mark));
       if (bytes !== undefined) world.keepView({ name, bytes, expected: bytes }, held);
       return;
     }
@@ -70,12 +85,11 @@ const acquireFilled = calls([byteLengths, answers, share, fc.nat(5000)], {
     try {
       call();
     } catch (error) {
-      if (bytes === undefined) expectNoRoom(world.model, world.settings, [byteLength], error);
-      else if (kind !== "throws") expectCode(error, "ERR_INVALID_ARGUMENT");
+      if (bytes === undefined) return expectNoRoom(model, settings, [byteLength], error);
+      if (kind !== "throws") expectCode(error, "ERR_INVALID_ARGUMENT");
       else if (error !== planned) throw new Finding(`acquireFilled threw ${String(error)}, not what write threw`);
-      if (bytes !== undefined) world.keepView({ name, bytes, expected: bytes }, undefined);
-      world.model.noticeDrained();
-      return;
+      world.keepView({ name, bytes, expected: bytes }, undefined);
+      return model.noticeDrained();
     }
     throw new Finding(`acquireFilled gave a lease though write answered ${plan.answer}`);
   },
@@ -88,137 +102,106 @@ function lentBlock(name: string, bytes: Uint8Array<ArrayBuffer>): Block {
   return { name, bytes, byteLength, byteOffset, expected, memory: undefined, isDetached: false };
 }
 
-/** A promise that the caller settles later; the printed program has the same. */
-function deferred<T>(): { promise: Promise<T>; settle: [(value: T) => void, (reason: unknown) => void] } {
-  let settle: [(value: T) => void, (reason: unknown) => void] | undefined;
-  const promise = new Promise<T>((...both) => {
-    settle = both;
-  });
-  promise.catch(() => {});
-  return { promise, settle: settle as never };
-}
-
-const acquireFilledLater = calls([byteLengths, answers, share, fc.nat(5000)], {
+const acquireFilledLater = calls(fills, {
   name: "acquireFilledLater",
-  can: (model) => hasRoom(model) && model.pending.length < MOST_PENDING,
+  can: hasRoom,
   run(world, byteLength, kind, part, extra) {
-    const { model } = world;
+    const { arena, model, settings } = world;
     const plan = planFill(world, byteLength, kind, part, extra);
     const serial = world.next();
     const name = `filled${serial}`;
-    const { promise, settle } = deferred<number>();
-    let block: Block | undefined;
-    let outcome: Outcome<ReturnType<typeof world.arena.acquire>>;
-    const code = `arena.acquireFilled(${byteLength}, (bytes) => { ${name} = bytes.fill(${plan.mark}, 0, ${plan.written}); return new Promise((...both) => { settle${serial} = both; }); })`;
+    const filling = `filling${serial}`;
+    const later = new Later<number>(world);
+    const code = codeOf(name, plan, `return ${later.code}`);
+    const lent: Block[] = [];
+    world.say(`let ${name};`);
     try {
-      const filling = world.arena.acquireFilled(byteLength, (bytes) => {
+      const promise = arena.acquireFilled(byteLength, (bytes) => {
         fill(world, bytes, plan);
-        block = lentBlock(name, bytes);
-        return promise;
+        lent.push(lentBlock(name, bytes));
+        return later.promise;
       });
-      outcome = world.follow(filling);
+      world.say(`const ${filling} = ${code};\n${filling}.catch(() => {});`);
+      const outcome = follow(promise);
+      for (const block of lent) {
+        expectNew(model, block, block.expected);
+        model.blocks.push(block);
+        const settle = async (isFulfilled: boolean, isDisposed: boolean): Promise<void> => {
+          await later.settle(world, isFulfilled, plan.answer as number);
+          model.remove(block);
+          const { state, value, reason } = outcome;
+          if (isFulfilled && isGood(plan) && !block.isDetached && !isDisposed) {
+            if (value === undefined) throw new Finding(`${filling} is ${state}: ${String(reason)}`);
+            const content = block.expected.slice(0, plan.answer as number);
+            world.served([value], [content.length], `await ${filling}`, false, undefined, content);
+            world.keepView(block, model.held.at(-1));
+            return;
+          }
+          world.say(`await assert.rejects(${filling});`);
+          if (!isFulfilled) expectOutcome(filling, outcome, false, undefined);
+          else expectCode(reason, "ERR_INVALID_ARGUMENT", "ERR_LEASE_DETACHED", "ERR_ARENA_DISPOSED");
+          world.keepView(block, undefined);
+        };
+        model.pending.push({ name: filling, settle });
+      }
     } catch (error) {
       world.say(`assert.throws(() => ${code});`);
-      return expectNoRoom(model, world.settings, [byteLength], error);
+      expectNoRoom(model, settings, [byteLength], error);
     }
-    world.say(`let ${name}, settle${serial};\nconst filling${serial} = ${code};\nfilling${serial}.catch(() => {});`);
-    const lent = block as unknown as Block;
-    expectNew(model, lent, lent.expected);
-    model.blocks.push(lent);
-    model.pending.push({
-      name: `filling${serial}`,
-      async settle(isFulfilled, isDisposed) {
-        const { answer } = plan;
-        if (isFulfilled) settle[0](answer as number);
-        else settle[1](planned);
-        world.say(`settle${serial}[${isFulfilled ? 0 : 1}](${JSON.stringify(isFulfilled ? answer : "mine")});`);
-        await world.settle();
-        const view = { name, bytes: lent.bytes, expected: lent.expected };
-        model.remove(lent);
-        if (outcome.state === "pending") throw new Finding(`filling${serial} does not settle`);
-        const isLeased = isFulfilled && !isDisposed && typeof answer === "number" && answer <= byteLength;
-        if (isLeased && !lent.isDetached) {
-          if (outcome.value === undefined)
-            throw new Finding(`filling${serial} was rejected: ${String(outcome.reason)}`);
-          const content = lent.expected.slice(0, answer);
-          world.served([outcome.value], [answer], `await filling${serial}`, false, undefined, content);
-          return world.keepView(view, model.held.at(-1));
-        }
-        world.say(`await assert.rejects(filling${serial});`);
-        if (outcome.state !== "rejected") throw new Finding(`filling${serial} gave a lease`);
-        if (!isFulfilled) {
-          if (outcome.reason !== planned) throw new Finding(`filling${serial} was rejected: ${String(outcome.reason)}`);
-        } else expectCode(outcome.reason, "ERR_INVALID_ARGUMENT", "ERR_LEASE_DETACHED", "ERR_ARENA_DISPOSED");
-        world.keepView(view, undefined);
-      },
-    });
   },
 });
 
 const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], {
   name: "use",
-  can: (model) => hasRoom(model) && model.pending.length < MOST_PENDING,
+  can: hasRoom,
   run(world, byteLength, how) {
-    const { arena, model } = world;
+    const { arena, model, settings } = world;
     const serial = world.next();
     const name = `lent${serial}`;
     const mark = world.mark();
-    const { promise, settle } = deferred<string>();
-    let lent: Block | undefined;
-    const does = {
-      returns: 'return "mine"',
-      throws: 'throw "mine"',
-      waits: `return new Promise((...both) => { settle${serial} = both; })`,
-    }[how];
+    const later = how === "waits" ? new Later<string>(world) : undefined;
+    const end = { returns: 'return "mine"', throws: 'throw new Error("mine")', waits: `return ${later?.code}` }[how];
     const check = model.strayed.size > 0 ? "" : " assert(bytes.every((byte) => byte === 0));";
-    const code = `arena.use(${byteLength}, (bytes) => { ${name} = bytes;${check} bytes.fill(${mark}); ${does}; })`;
+    const code = `arena.use(${byteLength}, (bytes) => { ${name} = bytes;${check} bytes.fill(${mark}); ${end}; })`;
+    const lent: Block[] = [];
+    world.say(`let ${name};`);
     let result: unknown;
     try {
       result = arena.use(byteLength, (bytes) => {
-        lent = lentBlock(name, bytes);
-        expectNew(model, lent, null);
+        const block = lentBlock(name, bytes);
+        expectNew(model, block, null);
         bytes.fill(mark);
-        lent.expected.fill(mark);
+        block.expected.fill(mark);
+        lent.push(block);
         if (how === "throws") throw planned;
-        return how === "waits" ? promise : "mine";
+        return later?.promise ?? "mine";
       });
     } catch (error) {
-      world.say(`let ${name};\nassert.throws(() => ${code});`);
-      if (lent === undefined) return expectNoRoom(model, world.settings, [byteLength], error);
+      world.say(error instanceof Finding ? `${code};` : `assert.throws(() => ${code});`);
+      if (lent.length === 0) return expectNoRoom(model, settings, [byteLength], error);
       if (error !== planned) throw error;
-      model.noticeDrained();
-      return world.keepView(lent, undefined);
     }
-    const block = lent as unknown as Block;
-    if (how === "returns") {
-      world.say(`let ${name};\n${code};`);
-      if (result !== "mine") throw new Finding(`use gave ${String(result)}`);
-      model.noticeDrained();
-      return world.keepView(block, undefined);
-    }
-    world.say(`let ${name}, settle${serial};\nconst using${serial} = ${code};\nusing${serial}.catch(() => {});`);
-    const outcome = world.follow(result as Promise<string>);
-    model.blocks.push(block);
-    model.pending.push({
-      name: `using${serial}`,
-      async settle(isFulfilled) {
-        settle[isFulfilled ? 0 : 1]("mine");
-        world.say(`settle${serial}[${isFulfilled ? 0 : 1}]("mine");\nawait using${serial}.catch(() => {});`);
-        await world.settle();
+    for (const block of lent) {
+      if (later === undefined) {
+        if (how === "returns") world.say(`${code};`);
+        model.noticeDrained();
+        world.keepView(block, undefined);
+        continue;
+      }
+      world.say(`const using${serial} = ${code};\nusing${serial}.catch(() => {});`);
+      const outcome = follow(result as Promise<string>);
+      model.blocks.push(block);
+      const settle = async (isFulfilled: boolean): Promise<void> => {
+        await later.settle(world, isFulfilled, "mine");
+        world.say(`await using${serial}.catch(() => {});`);
         model.remove(block);
         world.keepView(block, undefined);
         expectOutcome(`using${serial}`, outcome, isFulfilled, "mine");
-      },
-    });
+      };
+      model.pending.push({ name: `using${serial}`, settle });
+    }
   },
 });
-
-/** The promise settled as the caller's did. */
-export function expectOutcome(name: string, outcome: Outcome<unknown>, isFulfilled: boolean, wanted: unknown): void {
-  const { state, value, reason } = outcome;
-  if (state === (isFulfilled ? "fulfilled" : "rejected") && (isFulfilled ? value : reason) === wanted) return;
-  throw new Finding(`${name} is ${state} with ${String(value ?? reason)}`);
-}
 
 /** Settles a promise that bytes are used until. */
 const settleOne = calls([pick, fc.boolean()], {

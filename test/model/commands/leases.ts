@@ -11,7 +11,7 @@ const hasRoom = (model: Model): boolean => model.blocks.length < MOST_BLOCKS;
 const hasLease = (model: Model): boolean => model.held.length > 0;
 const times = fc.oneof(
   { weight: 5, arbitrary: fc.constant(1) },
-  { weight: 1, arbitrary: fc.integer({ min: 1, max: 20 }) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 40 }) },
 );
 
 const acquire = calls([byteLengths, times], {

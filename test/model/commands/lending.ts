@@ -1,13 +1,15 @@
 /** Leases that end together, and blocks that stay past their lease's end. */
 
+import { follow } from "../after.js";
 import { type Held, type HeldPin, MOST_BLOCKS, type Model, type OpenScope, picked, removeFrom } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
 import { calls } from "./call.js";
-import { expectOutcome } from "./filled.js";
+import { expectOutcome, Later } from "./later.js";
 
 const hasLease = (model: Model): boolean => model.held.length > 0;
 const MOST_PINS = 20;
+const MOST_PENDING = 6;
 const MOST_SCOPES = 4;
 
 const pin = calls([pick], {
@@ -35,26 +37,20 @@ const unpin = calls([pick], {
 
 const releaseAfter = calls([pick], {
   name: "releaseAfter",
-  can: (model) => hasLease(model) && model.pending.length < MOST_PINS,
+  can: (model) => hasLease(model) && model.pending.length < MOST_PENDING,
   run(world, index) {
     const held = picked(world.model.held, index) as Held;
     const name = `after${world.next()}`;
-    let settle: ((value: string) => void)[] = [];
-    const promise = new Promise<string>((...both) => {
-      settle = both;
-    });
-    world.say(`let settle_${name};`);
-    world.say(`const ${name} = ${held.leaseName}.releaseAfter(new Promise((...both) => { settle_${name} = both; }));`);
-    world.say(`${name}.catch(() => {});`);
-    const outcome = world.follow(held.lease.releaseAfter(promise));
+    const later = new Later<string>(world);
+    world.say(`const ${name} = ${held.leaseName}.releaseAfter(${later.code});\n${name}.catch(() => {});`);
+    const outcome = follow(held.lease.releaseAfter(later.promise));
     held.pins++;
     world.ended(held);
     world.model.pending.push({
       name,
       async settle(isFulfilled, isDisposed) {
-        settle[isFulfilled ? 0 : 1]?.("mine");
-        world.say(`settle_${name}[${isFulfilled ? 0 : 1}]("mine");\nawait ${name}.catch(() => {});`);
-        await world.settle();
+        await later.settle(world, isFulfilled, "mine");
+        world.say(`await ${name}.catch(() => {});`);
         if (!isDisposed) world.unpinned(held);
         expectOutcome(name, outcome, isFulfilled, "mine");
       },

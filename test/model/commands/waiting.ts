@@ -1,6 +1,7 @@
 /** Those who wait: for room, and for the moment when no lease is out. Who is served is looked at after every command. */
 
 import fc from "fast-check";
+import { follow } from "../after.js";
 import { MOST_BLOCKS, type Model, type OpenScope, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
@@ -18,7 +19,7 @@ const acquireAsync = calls([byteLengths, fc.boolean()], {
     const controller = hasSignal ? new AbortController() : undefined;
     const name = sayWaiting(world, `arena.acquireAsync(${byteLength}`, hasSignal);
     const promise = world.arena.acquireAsync(byteLength, { signal: controller?.signal }).then((lease) => [lease]);
-    const outcome = world.follow(promise);
+    const outcome = follow(promise);
     world.model.waiting.push({ name, byteLengths: [byteLength], isList: false, scope: undefined, controller, outcome });
   },
 });
@@ -31,7 +32,7 @@ const acquireSeveral = calls([several, fc.boolean(), fc.boolean(), pick], {
     const controller = hasSignal ? new AbortController() : undefined;
     const scope: OpenScope | undefined = inScope ? picked(model.scopes, index) : undefined;
     const name = sayWaiting(world, `${scope?.name ?? "arena"}.acquireAsync([${lengths.join(", ")}]`, hasSignal);
-    const outcome = world.follow((scope?.scope ?? arena).acquireAsync(lengths, { signal: controller?.signal }));
+    const outcome = follow((scope?.scope ?? arena).acquireAsync(lengths, { signal: controller?.signal }));
     model.waiting.push({ name, byteLengths: lengths, isList: true, scope, controller, outcome });
   },
 });
@@ -62,7 +63,7 @@ const drained = calls([], {
     const name = `drained${world.next()}`;
     world.say(`const ${name} = arena.drained();`);
     world.model.noticeDrained();
-    world.model.drains.push({ name, outcome: world.follow(world.arena.drained()) });
+    world.model.drains.push({ name, outcome: follow(world.arena.drained()) });
   },
 });
 
