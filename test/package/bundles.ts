@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Check, Consumer } from "./main.ts";
+import type { Check, Consumer } from "./check.ts";
 import { run } from "./tarball.ts";
 
 /** What consumer/use.js prints. */

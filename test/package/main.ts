@@ -9,21 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import { bundleChecks } from "./bundles.ts";
+import type { Check, Consumer } from "./check.ts";
 import { inTemporaryFolder, packInto, run } from "./tarball.ts";
 import { typeChecks } from "./types.ts";
-
-/** Something about the package that holds, or throws. Answers with what is worth telling. */
-export interface Check {
-  readonly name: string;
-  run(): string | Promise<string>;
-}
-
-/** The consumer's folder, and what the package offers to it. */
-export interface Consumer {
-  readonly folder: string;
-  /** What can be imported: "cleanslab", "cleanslab/…". */
-  readonly specifiers: readonly string[];
-}
 
 interface Manifest {
   readonly exports: Record<string, unknown>;

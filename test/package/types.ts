@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Check, Consumer } from "./main.ts";
+import type { Check, Consumer } from "./check.ts";
 import { run } from "./tarball.ts";
 
 const COMPILERS: readonly string[] = ["typescript-5.7", "typescript-5.9", "typescript-6", "typescript-7"];
