@@ -84,6 +84,7 @@ export class ByteFiller {
     requireInteger(from, 0, length, "from");
     this.#require("put bytes");
     const count = Math.min(length - from, this.rest);
+    if (count === 0) return 0;
     // A plain view: `subarray` of a subclass may make anything.
     const part = count === length ? bytes : subarrayOf(plainBytes(bytes), from, from + count);
     putBytes(this.#bytes, part, this.#written, count);

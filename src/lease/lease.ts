@@ -15,7 +15,7 @@
  * L2  A RETURNED lease holds nothing: no memory, no segment, no view.
  */
 
-import { Bytes, fillBytes, isView, lengthOf, setBytes, subarrayOf } from "../builtins.js";
+import { Bytes, bufferByteLength, fillBytes, isView, lengthOf, setBytes, subarrayOf } from "../builtins.js";
 import { isThenable, requireLeaseLength } from "../checks.js";
 import {
   type ArenaError,
@@ -315,7 +315,8 @@ export class Lease {
     const target = moved.#bytes;
     const kept = Math.min(byteLength, this.#byteLength);
     // Room for the new block may have been made by revoking memories: not this one, whose lease is live.
-    setBytes(target, kept === this.#byteLength ? bytes : subarrayOf(bytes, 0, kept));
+    // An empty view may be detached: it is not asked.
+    if (kept > 0) setBytes(target, kept === this.#byteLength ? bytes : subarrayOf(bytes, 0, kept));
     if (byteLength > kept) fillBytes(target, 0, kept);
     const oldPtr = this.#ptr;
     const oldLength = this.#byteLength;
@@ -349,8 +350,11 @@ export class Lease {
     const owner = this.#held(action);
     if (owner.closed) throw arenaDisposed(action);
     const bytes = this.#bytes as Uint8Array<ArrayBuffer>;
-    if (lengthOf(bytes) === this.#byteLength) return bytes;
-    throw leaseDetached(action, this.#byteLength);
+    if (lengthOf(bytes) !== this.#byteLength) throw leaseDetached(action, this.#byteLength);
+    if (this.#byteLength > 0 || owner.memory === undefined || bufferByteLength(bytes.buffer) > 0) return bytes;
+    // An empty view has the same length when it is detached. A new one is as good.
+    this.#bytes = owner.view(this.#ptr, 0);
+    return this.#bytes;
   }
 }
 

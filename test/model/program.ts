@@ -63,11 +63,7 @@ const STAGGERS = 64;
 /** Runs a round of programs. `undefined` if none failed. */
 export async function runRound(round: Round): Promise<Failure | undefined> {
   const { mode, seed, programs: numRuns, path, replayPath, maxCommands, tally, create } = round;
-  const commands = fc.commands([any], {
-    maxCommands,
-    size: "max",
-    ...(replayPath === undefined ? {} : { replayPath }),
-  });
+  const commands = anyCommands({ maxCommands, ...(replayPath === undefined ? {} : { replayPath }) });
   let failedAt = 0;
   const property = fc.asyncProperty(settings(mode), commands, async (options, list) => {
     // What is smallest by then is good enough.
@@ -82,16 +78,12 @@ export async function runRound(round: Round): Promise<Failure | undefined> {
   const details = await fc.check(property, { seed, numRuns, ...(path === undefined ? {} : { path }) });
   if (details.counterexample === null) return undefined;
   const [options, list] = details.counterexample;
-  const replayed = /replayPath="([^"]*)"/.exec(String(list))?.[1] ?? "";
+  const commandsRun = String(list);
+  const [, replayed] = /replayPath="([^"]*)"/.exec(commandsRun) ?? [];
   const replay = `${seed};${details.counterexamplePath};${replayed}`;
-  const source = String(list);
-  const asFound = {
-    message: `${String(details.errorInstance)}, in one run only`,
-    source,
-    commands: [...list].length,
-    replay,
-  };
-  return (await describe(options, [...list], create, replay)) ?? asFound;
+  const shrunk = await describe(options, [...list], create, replay);
+  const message = `${String(details.errorInstance)}, in one run only`;
+  return shrunk ?? { message, source: commandsRun, commands: [...list].length, replay };
 }
 
 /** Runs one program to its end, where everything is released. What was said there. */

@@ -226,7 +226,11 @@ export class World {
 
   /** Fills [from, to) of a view, in the arena and in the model. A dead view takes nothing. */
   write(view: Uint8Array<ArrayBuffer>, name: string, from: number, to: number, value: number): void {
-    if (view.length === 0) return;
+    if (view.length === 0) {
+      this.say(`${name}[0] = ${value};`);
+      view[0] = value;
+      return;
+    }
     this.say(`${name}.fill(${value}, ${from}, ${to});`);
     view.fill(value, from, to);
     const start = view.byteOffset;

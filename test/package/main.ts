@@ -26,7 +26,8 @@ async function main(): Promise<boolean> {
     run("npm", ["install", ...quietly, tarball], folder);
     const manifest: Manifest = JSON.parse(readFileSync(join(folder, "node_modules/cleanslab/package.json"), "utf8"));
     const specifiers = Object.keys(manifest.exports)
-      .filter((path) => path !== "./package.json")
+      // What can be imported: not the module's own file.
+      .filter((path) => path !== "./package.json" && !path.endsWith(".wasm"))
       .map((path) => `cleanslab${path.slice(1)}`);
     const consumer: Consumer = { folder, specifiers };
     return runChecks([

@@ -32,7 +32,10 @@ function trimmed(world: World): void {
 
 const audit = calls([], {
   name: "audit",
-  run: (world) => expectAll(world),
+  run(world) {
+    world.say("arena.audit();");
+    expectAll(world);
+  },
 });
 
 const setTrace = calls([fc.constantFrom<Settings["trace"][]>("off", "off", "sampled", "all")], {

@@ -31,13 +31,14 @@ export class Call<A extends readonly unknown[]> implements fc.AsyncCommand<Model
 
   async run(_model: Model, world: World): Promise<void> {
     world.lines = [];
-    world.count(this.name);
     try {
       const running = this.#step.run(world, ...this.#args);
       if (running !== undefined) await running;
       await afterCommand(world);
     } finally {
       this.#said = world.lines.join("\n");
+      // One that found nothing to do is no operation.
+      if (world.lines.length > 0) world.count(this.name);
     }
   }
 

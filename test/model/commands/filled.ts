@@ -130,7 +130,8 @@ const acquireFilledLater = calls(fills, {
           await later.settle(world, isFulfilled, plan.answer as number);
           model.remove(block);
           const { state, value, reason } = outcome;
-          if (isFulfilled && isGood(plan) && !block.isDetached && !isDisposed) {
+          const mayBeDetached = block.isDetached || (byteLength === 0 && state === "rejected");
+          if (isFulfilled && isGood(plan) && !mayBeDetached && !isDisposed) {
             if (value === undefined) throw new Finding(`${filling} is ${state}: ${String(reason)}`);
             const content = block.expected.slice(0, plan.answer as number);
             world.served([value], [content.length], `await ${filling}`, false, undefined, content);

@@ -89,9 +89,10 @@ function copyForeign(world: World, byteLength: number, isDataView: boolean): voi
   world.obtain(`arena.copyOf(${argument})`, byteLength, () => world.arena.copyOf(view), array);
 }
 
-function copyLive(world: World, { name, bytes, byteLength, expected, isDetached }: Held): void {
+function copyLive(world: World, { name, bytes, byteLength, expected, memory }: Held): void {
   const copy = (): ReturnType<typeof world.arena.copyOf> => world.arena.copyOf(bytes);
-  if (isDetached) world.refused(`arena.copyOf(${name})`, copy, "ERR_INVALID_ARGUMENT");
+  const isDead = memory !== undefined && bytes.buffer.byteLength === 0;
+  if (isDead) world.refused(`arena.copyOf(${name})`, copy, "ERR_INVALID_ARGUMENT");
   else world.obtain(`arena.copyOf(${name})`, byteLength, copy, expected.slice(0, byteLength));
 }
 

@@ -4,7 +4,7 @@
  */
 
 import fc from "fast-check";
-import { Finding } from "../checks.js";
+import { expectCode, Finding } from "../checks.js";
 import { bufferOf, type Held, type Model, picked, type View } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
@@ -88,6 +88,17 @@ const writeHostile = calls([pick, target, fc.nat(262_144), byteLengths], {
   },
 });
 
+/** An empty lease works on with a new view, or says that it is detached, as any other must. Nothing between. */
+function isRefused(read: () => unknown): boolean {
+  try {
+    read();
+    return false;
+  } catch (error) {
+    expectCode(error, "ERR_LEASE_DETACHED");
+    return true;
+  }
+}
+
 /** Other code that was given `lease.memory` detaches every view of it. The bytes are where they were. */
 const growByStranger = calls([pick], {
   name: "growByStranger",
@@ -104,11 +115,19 @@ const growByStranger = calls([pick], {
     const writers = model.writers.filter(({ bytes }) => bytes.buffer === buffer);
     world.say(`${held.leaseName}.memory.grow(0);`);
     memory.grow(0);
-    for (const block of [...hit, ...writers]) block.isDetached = true;
+    for (const block of hit) {
+      const { lease } = block as Partial<Held>;
+      block.isDetached = block.byteLength > 0 || (lease?.released === false && isRefused(() => lease.bytes));
+      if (!block.isDetached && lease?.released === false) block.bytes = lease.bytes;
+    }
+    for (const writing of writers) {
+      writing.isDetached = writing.capacity > 0 || isRefused(() => writing.writer.bytes);
+    }
     for (const filling of model.fillers) filling.mayBeDetached = true;
     const strayed = model.strayed.get(memory);
     if (strayed !== undefined) strayed.buffer = memory.buffer;
     const { lease, leaseName } = held;
+    if (!held.isDetached) return;
     world.refused(`${leaseName}.bytes`, () => lease.bytes, "ERR_LEASE_DETACHED");
     world.refused(`${leaseName}.copy()`, () => lease.copy(), "ERR_LEASE_DETACHED");
   },
