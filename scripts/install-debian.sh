@@ -11,5 +11,6 @@ sudo=()
 install() {
   DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
-# Package lists may be missing or out of date.
-install || { "${sudo[@]}" apt-get update >/dev/null && install; }
+# Package lists may be missing or out of date, and old lists install old browsers.
+"${sudo[@]}" apt-get update >/dev/null
+install
