@@ -104,7 +104,7 @@ function wipes(revoke: RevokeMode): ContractCase {
 function wipesMoves(revoke: RevokeMode): ContractCase {
   return {
     name: `${revoke}: with wipeOnRelease a resize leaves nothing behind, in the old block or at the end of this one`,
-    run(library) {
+    run(library, environment) {
       using arena = smallArena(library, { revoke, wipeOnRelease: true }, 8);
       for (const [from, to] of [
         [100, 5000],
@@ -117,6 +117,10 @@ function wipesMoves(revoke: RevokeMode): ContractCase {
         const old = placeOf(lease);
         lease.bytes.fill(7);
         lease.resize(to);
+        if (lease.origin === "heap") {
+          lease.release();
+          environment.skip("this engine has no memory to give, and has not collected those let go of");
+        }
         const now = placeOf(lease);
         const hasMoved = now.memory !== old.memory || now.byteOffset !== old.byteOffset;
         check(!hasMoved || isAll(bytesNow(old), 0), `the block of ${from} bytes was not wiped`);

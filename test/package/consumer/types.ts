@@ -20,7 +20,8 @@ const arena = new Arena(options);
 }
 const pool: SizeClassPool = arena.pool(64);
 const held: Lease = pool.acquire();
-held.release({ written: 3 });
+held.resize(3);
+held.release();
 arena.addEventListener("leak", (event) => {
   const leases: number = event.leases;
   if (leases === 0) throw new Error("never");
