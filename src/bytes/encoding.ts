@@ -4,7 +4,7 @@
  * told to, and the caller has made sure of the room.
  */
 
-import { subarrayOf } from "../builtins.js";
+import { lengthOf, subarrayOf } from "../builtins.js";
 import { type ArenaError, invalidArgument } from "../errors.js";
 
 const MAX_UINT64 = 2n ** 64n - 1n;
@@ -44,6 +44,8 @@ export function putShortAscii(text: string, bytes: Uint8Array, at: number): bool
 
 /** Puts as much of `text` as fits, in UTF-8. */
 export function encodeInto(text: string, bytes: Uint8Array, at: number): { read: number; written: number } {
+  // No room, or an empty view that may be detached.
+  if (at >= lengthOf(bytes)) return { read: 0, written: 0 };
   return encodeText(text, subarrayOf(bytes, at));
 }
 
