@@ -74,6 +74,17 @@ export class GrowingBlock {
     return this.length;
   }
 
+  /** As `room`; false if the arena has none. */
+  tryRoom(byteLength: number): boolean {
+    try {
+      this.room(byteLength);
+      return true;
+    } catch (error) {
+      if (isExhausted(error)) return false;
+      throw error;
+    }
+  }
+
   /** Writes `source`, which may lie in this very block. */
   append(source: Uint8Array): void {
     const byteLength = lengthOf(source);
@@ -207,9 +218,13 @@ function acquireIfRoom(source: LeaseSource, byteLength: number): Lease | null {
   try {
     return source.acquireUnzeroed(byteLength);
   } catch (error) {
-    if (error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED") return null;
+    if (isExhausted(error)) return null;
     throw error;
   }
+}
+
+function isExhausted(error: unknown): boolean {
+  return error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED";
 }
 
 function attachedBytes(lease: Lease): Uint8Array<ArrayBuffer> {

@@ -304,14 +304,16 @@ export class ByteWriter {
         return written;
       }
       // What was put so far lies behind `length`: it is put again in the longer block.
-      block.room(written + this.#roomFor(text, read));
+      this.#makeRoom(text, read, written);
     }
   }
 
-  /** Bytes that are enough for the rest of `text`. Counted only where doubling might not be enough. */
-  #roomFor(text: string, from: number): number {
+  /** Makes room for `written` bytes and the rest of `text`. Counting it takes longer than moving the block. */
+  #makeRoom(text: string, from: number, written: number): void {
+    const block = this.#block;
     const atMost = (text.length - from) * 3;
-    return atMost < this.#block.bytes.length ? atMost : utf8Length(text, from);
+    if (atMost < block.bytes.length && block.tryRoom(written + atMost)) return;
+    block.room(written + utf8Length(text, from));
   }
 
   #writeLeb128(value: number | bigint): number {

@@ -167,14 +167,20 @@ export class Book {
   }
 }
 
-/** A new book; `null` if the engine has no memory for it. */
+/** A book in place of one that an arena had; `null` if the engine has no memory for it. */
 export function openBook(module: object, slabShift: number, hasBlocks: boolean): Book | null {
   const memory = createMemory(1, 65536);
   return memory === null ? null : new Book(memory, module, slabShift, hasBlocks);
 }
 
-/** @throws ArenaError `ERR_ARENA_EXHAUSTED` if the engine has no memory for it; as the constructor. */
+/**
+ * The book of a new arena. Whatever was refused before, the engine is asked: it may
+ * have collected what other arenas let go of.
+ *
+ * @throws ArenaError `ERR_ARENA_EXHAUSTED` if the engine has no memory for it; as the constructor.
+ */
 export function requireBook(module: object, slabShift: number, hasBlocks: boolean): Book {
+  refusals = 0;
   const book = openBook(module, slabShift, hasBlocks);
   if (book === null) throw bookRefused();
   return book;

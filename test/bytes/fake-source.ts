@@ -6,6 +6,7 @@
  */
 
 import { expect } from "vitest";
+import { Arena } from "../../src/arena.ts";
 import { ByteFiller } from "../../src/bytes/filler.ts";
 import { ByteWriter } from "../../src/bytes/writer.ts";
 import { ArenaError, type ArenaErrorCode, arenaDisposed, arenaExhausted } from "../../src/errors.ts";
@@ -32,7 +33,6 @@ interface ArenaLike {
   stats(): { readonly liveLeases: number };
 }
 
-/** `new Arena()` as a source: `"an arena": () => doorsOf(new Arena())`. */
 export function doorsOf(arena: ArenaLike): Doors {
   return {
     get liveLeases() {
@@ -46,6 +46,7 @@ export function doorsOf(arena: ArenaLike): Doors {
 
 export const SOURCES: Record<string, () => Doors> = {
   "a fake source": () => new FakeSource(),
+  "an arena": () => doorsOf(new Arena()),
 };
 
 class FakeBlock implements BlockOwner {

@@ -311,6 +311,21 @@ describe("a writer that grows", () => {
     writer.release();
   });
 
+  test("writes text that needs all the room there is", () => {
+    for (const letter of ["x", "é", "€", "😀"]) {
+      const source = new FakeSource();
+      const writer = source.writer(65_536);
+      writer.writeBytes(content(65_500));
+      const text = letter.repeat(3000);
+      const byteLength = 65_500 + Buffer.byteLength(text);
+      // The old block, and the shortest one that is long enough: the source's are multiples of 64.
+      source.maxBytes = 65_536 + Math.ceil(byteLength / 64) * 64;
+      writer.writeString(text);
+      expectBytes(writer.bytes, Buffer.concat([content(65_500), Buffer.from(text)]));
+      writer.release();
+    }
+  });
+
   test("keeps what was written when there is no room, shows no other byte, and can be written to on", () => {
     const source = new FakeSource();
     const writer = source.writer(1000);

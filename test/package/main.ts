@@ -18,6 +18,9 @@ interface Manifest {
   readonly bin?: Record<string, string>;
 }
 
+/** The module's own file has no types. */
+const ATTW = ["--profile", "esm-only", "--exclude-entrypoints", "./arena.wasm", "--format", "ascii"];
+
 async function main(): Promise<boolean> {
   return inTemporaryFolder(async (folder) => {
     const tarball = packInto(folder);
@@ -44,8 +47,7 @@ function lintChecks(folder: string, tarball: string): Check[] {
     { name: "publint --strict", run: () => lastLine(run("npx", ["publint", "--strict", tarball], folder)) },
     {
       name: "attw --profile esm-only",
-      run: () =>
-        lastLine(run("npx", ["attw", "--profile", "esm-only", "--format", "ascii", tarball], folder), /no problems/i),
+      run: () => lastLine(run("npx", ["attw", ...ATTW, tarball], folder), /no problems/i),
     },
   ];
 }

@@ -198,6 +198,14 @@ describe("an engine that refuses memory", () => {
     expect(asked).toBe(2);
   });
 
+  test("is asked again for the book of a new arena: it may have collected those of others", () => {
+    const module = resolveModule(undefined);
+    expect(thrownBy(() => requireBook(module, 12, false))).toMatchObject({ code: "ERR_ARENA_EXHAUSTED" });
+    refuses = false;
+    expect(createMemory(1, 1)).toBeNull();
+    expect(requireBook(module, 12, false).byteLength).toBeGreaterThan(0);
+  });
+
   test("is asked again as soon as a memory was let go of", () => {
     expect(createMemory(4, 4)).toBeNull();
     dropMemory(new original({ initial: 1 }) as unknown as Memory);
