@@ -3,6 +3,9 @@
 import { readFileSync } from "node:fs";
 import { instantiateSync } from "@assemblyscript/loader";
 import { expect } from "vitest";
+import type { BookExports } from "../src/memory/abi.ts";
+
+export type { BookExports };
 
 export const PAGE_BYTES = 65536;
 export const SLAB_COUNT = 64;
@@ -27,29 +30,8 @@ export const Status = {
 export const RUNS = 0;
 export const SINGLE_BLOCKS = 1;
 
-export interface Book {
-  init(slabShift: number, hasBlocks: number): number;
-  classCount(): number;
-  blockBytes(sizeClass: number): number;
-  spanSlabs(sizeClass: number): number;
-  sizeClassOf(byteLength: number): number;
-  addSegment(base: number): number;
-  dropSegment(segment: number): number;
-  openRun(segment: number, sizeClass: number): number;
-  recycle(segment: number): number;
-  freeSlabs(segment: number): number;
-  takeBlocks(sizeClass: number, count: number): number;
-  giveBlocks(count: number): number;
-  exchangePtr(): number;
-  liveBlocks(segment: number): number;
-  classAt(segment: number, ptr: number): number;
-  spanAt(segment: number, slab: number): number;
-  audit(): number;
-  isBusy(): number;
-}
-
 /** What only the debug build exports: addresses, and byte offsets of fields. */
-export interface DebugBook extends Book {
+export interface DebugBook extends BookExports {
   cutOff(): void;
   classHeadPtr(sizeClass: number): number;
   roomBytePtr(segment: number): number;
@@ -83,7 +65,7 @@ export function openBook(build: BookBuild, mode: 0 | 1, slabShift: number | null
     build === "release"
       ? new WebAssembly.Instance(release, { env: { memory } })
       : instantiateSync(debugModule, { env: { memory } });
-  const exports = instance.exports as unknown as Book;
+  const exports = instance.exports as unknown as BookExports;
   if (slabShift !== null) expect(exports.init(slabShift, mode)).toBe(Status.OK);
 
   const exchange = () => new Uint32Array(memory.buffer, exports.exchangePtr(), 2 * EXCHANGE_CAPACITY);
@@ -115,6 +97,6 @@ export function openBook(build: BookBuild, mode: 0 | 1, slabShift: number | null
 }
 
 /** Blocks in a span of the class. */
-export function blocksThatFit(book: Book, sizeClass: number, slabShift: number): number {
+export function blocksThatFit(book: BookExports, sizeClass: number, slabShift: number): number {
   return Math.floor((book.spanSlabs(sizeClass) << slabShift) / book.blockBytes(sizeClass));
 }

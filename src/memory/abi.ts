@@ -15,7 +15,7 @@ import { MODULE_BASE64 } from "../module.generated.js";
 export const PAGE_BYTES = 65536;
 export const SLAB_COUNT = 64;
 
-/** The exports answer these; see assembly/status.ts. */
+/** The exports answer these; see assembly/status.ts. An answer of 0 is "done" of a status, "none" of a count. */
 export const Status = {
   OK: 0,
   NO_ROOM: 0,

@@ -148,25 +148,16 @@ export class ReusingStore implements Store {
   }
 
   acquire(byteLength: number): Lease | null {
-    const stack = this.stacks[this.classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
-    const block = stack.blocks.pop() ?? this.fill(stack);
+    const block = this.next(byteLength);
     if (block === null) return null;
-    let { bytes } = block;
-    // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
-    if (byteLength === 0 || lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
     if (block.cleanEpoch >= 0) this.lookForDirty(block);
-    fillBytes(bytes, 0);
-    return this.lease(block, bytes, byteLength);
+    fillBytes(block.bytes, 0);
+    return this.lease(block, byteLength);
   }
 
   acquireUnzeroed(byteLength: number): Lease | null {
-    const stack = this.stacks[this.classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
-    const block = stack.blocks.pop() ?? this.fill(stack);
-    if (block === null) return null;
-    let { bytes } = block;
-    // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
-    if (byteLength === 0 || lengthOf(bytes) !== byteLength) bytes = block.bytes = this.viewOf(block, byteLength);
-    return this.lease(block, bytes, byteLength);
+    const block = this.next(byteLength);
+    return block === null ? null : this.lease(block, byteLength);
   }
 
   takeBack(block: Block): void {
@@ -234,8 +225,19 @@ export class ReusingStore implements Store {
     if (at >= 0) this.host.strayWrite(segment.account, at);
   }
 
-  private lease(block: Block, bytes: Uint8Array<ArrayBuffer>, byteLength: number): Lease {
-    const lease = new Lease(bytes, block, block.ptr, byteLength);
+  /** A block for `byteLength` bytes, with a view of them; `null` if there is no room. */
+  private next(byteLength: number): Block | null {
+    const stack = this.stacks[this.classByGrain[(byteLength + 15) >>> 4] as number] as Stack;
+    const block = stack.blocks.pop() ?? this.fill(stack);
+    // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
+    if (block !== null && (byteLength === 0 || lengthOf(block.bytes) !== byteLength)) {
+      block.bytes = this.viewOf(block, byteLength);
+    }
+    return block;
+  }
+
+  private lease(block: Block, byteLength: number): Lease {
+    const lease = new Lease(block.bytes, block, block.ptr, byteLength);
     const { account } = block;
     block.stack.acquired++;
     account.live++;

@@ -10,7 +10,7 @@ import { instantiateSync } from "@assemblyscript/loader";
 import { describe, expect, test } from "vitest";
 import {
   BOOK_BUILDS,
-  type Book,
+  type BookExports,
   blocksThatFit,
   type DebugBook,
   debugModule,
@@ -109,8 +109,8 @@ describe.each(BOOK_BUILDS)("segments of the %s build", (build) => {
     for (const shift of [-1, 0, 11, 19, 31, 32, 44, 2 ** 31 - 1]) {
       const { exports } = openBook(build, RUNS, null);
       expect(exports.init(shift, 0)).toBe(Status.BAD_LAYOUT);
-      expect(exports.init(12, 2)).toBe(Status.BAD_LAYOUT);
-      expect(exports.init(12, -1)).toBe(Status.BAD_LAYOUT);
+      expect(exports.init(12, 2 as 1)).toBe(Status.BAD_LAYOUT);
+      expect(exports.init(12, -1 as 1)).toBe(Status.BAD_LAYOUT);
       expect(exports.init(12, 1)).toBe(Status.OK);
       expect(exports.init(12, 1)).toBe(Status.BAD_LAYOUT);
     }
@@ -516,7 +516,7 @@ describe("a call that was cut off half way", () => {
   const before = [exports.freeSlabs(0), exports.liveBlocks(0), exports.spanAt(0, 1), exports.classAt(0, slabBytes)];
   exports.cutOff();
 
-  test.each<[keyof Book, number[]]>([
+  test.each<[keyof BookExports, number[]]>([
     ["init", [12, 1]],
     ["addSegment", [0]],
     ["dropSegment", [0]],
