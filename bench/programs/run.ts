@@ -108,7 +108,7 @@ function medians(rounds: readonly Figures[]): Figures {
   );
 }
 
-function versionOf(node: string | undefined): Promise<string> {
+export function versionOf(node: string | undefined): Promise<string> {
   if (node === undefined) return Promise.resolve(process.version);
   return new Promise((resolve, reject) => {
     const child = fork("-", { execPath: node, execArgv: ["-p", "process.version"], silent: true });

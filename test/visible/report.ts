@@ -46,7 +46,7 @@ function inShortLines(subject: string): string {
   return subject.replace(/(?<=[ /-])|(?=U)/g, "\n");
 }
 
-function signOf({ cells }: Row, subject: string): string {
+export function signOf({ cells }: Row, subject: string): string {
   const verdict = cells[subject]?.verdict;
   return verdict === undefined ? "" : SIGNS[verdict];
 }

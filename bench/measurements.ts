@@ -1,0 +1,74 @@
+/**
+ * `npm run measure` as Markdown: docs/measurements.md out of the JSON files that
+ * scripts/measure.mjs collected. Measures nothing.
+ */
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseResults } from "../cli/results.ts";
+import { tablesOf } from "../cli/tables.ts";
+import type { Matrix } from "../test/visible/matrix.ts";
+import { signOf } from "../test/visible/report.ts";
+import type { Machine } from "./machine.ts";
+import { type ProgramResult, tableOf } from "./programs/table.ts";
+import type { Table } from "./question.ts";
+
+const HEAD = `# Measurements
+
+What \`npm run measure\` found: what outside code can see of reuse, what whole programs gain, and what one lease costs. Each rival ran in a process of its own, rivals in turn, and figures are medians. How the questions are asked, and where we lose, is in [bench/README.md](../bench/README.md). Your machine will differ: ask it with \`npm run bench\`.
+`;
+
+/** As one file of Markdown. `folder` has the files that scripts/measure.mjs wrote. */
+export function measurements(folder: string): string {
+  const read = (name: string): string => readFileSync(join(folder, name), "utf8");
+  const names = readdirSync(folder).sort();
+  const sections = [HEAD];
+  if (names.includes("observe.json")) sections.push(visible(JSON.parse(read("observe.json"))));
+  for (const name of names.filter((each) => each.startsWith("programs-"))) {
+    const results = read(name).trim().split("\n");
+    sections.push(programs(results.map((line) => JSON.parse(line) as ProgramResult)));
+  }
+  for (const name of names.filter((each) => each.startsWith("bench-"))) {
+    const { machine, quick, results } = parseResults(JSON.parse(read(name)), name);
+    const form = quick ? "quick form" : "full form";
+    sections.push(`## One buffer, Node ${machine.node.slice(1)}\n\n${machineLine(machine)}, the ${form}.\n`);
+    for (const answer of results) {
+      sections.push(`### ${answer.question}\n`);
+      sections.push(...tablesOf(answer).map(markdown));
+    }
+  }
+  return sections.join("\n");
+}
+
+function machineLine({ commit, processor, cores, date }: Machine): string {
+  return `${date}, commit ${commit ?? "unknown"}, ${processor}, ${cores} cores`;
+}
+
+function visible({ machine, ...matrix }: Matrix & { machine: Machine }): string {
+  const { subjects, rows } = matrix;
+  const table = {
+    title: "",
+    head: ["probe", "fresh shows", ...subjects],
+    rows: rows.map((row) => [row.probe, row.fresh, ...subjects.map((subject) => signOf(row, subject))]),
+  };
+  return `## What outside code can see
+
+Each probe is a small program that tries to tell a reused buffer from a fresh one, or to reach what is not its own. \`·\` is the same as a fresh allocation, \`+\` better, \`~\` different and harmless, \`✗\` worse. \`npm run observe\` says in words what each saw. Node ${machine.node.slice(1)}, ${machineLine(machine)}.
+
+${markdown(table)}`;
+}
+
+function programs(results: readonly ProgramResult[]): string {
+  const tables = results.map((result) => markdown(tableOf(result)));
+  return `## Whole programs, Node ${results[0]?.node.slice(1)}\n\n${tables.join("\n")}`;
+}
+
+function markdown({ title, head, rows }: Table): string {
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const rule = `|---|${"--:|".repeat(head.length - 1)}`;
+  return [...(title === "" ? [] : [`*${title}*`, ""]), line(head), rule, ...rows.map(line), ""].join("\n");
+}
+
+const [folder] = process.argv.slice(2);
+if (folder !== undefined) process.stdout.write(measurements(folder));
