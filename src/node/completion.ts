@@ -3,6 +3,7 @@
  * cannot, the adapters write a copy.
  */
 
+import { Socket } from "node:net";
 import { Transform, type Writable } from "node:stream";
 import { invalidArgument } from "../errors.js";
 
@@ -19,6 +20,15 @@ export function isTrusted(stream: Writable): boolean {
   if (stream instanceof Transform && !("bytesWritten" in stream)) return false;
   const { socket } = stream as Writable & { socket?: object | null };
   return !("socket" in stream) || (socket !== null && socket !== undefined);
+}
+
+/**
+ * True for a socket all of whose bytes the system took at once. Its callbacks come in a
+ * later tick; a stream counts in `writableLength` what it was not yet called back for
+ * by the socket, the write under way included.
+ */
+export function hasSentAll(stream: Writable): boolean {
+  return stream instanceof Socket && stream.writableLength === 0 && !stream.destroyed;
 }
 
 export function requireWritable(stream: Writable): void {

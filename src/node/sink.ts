@@ -5,6 +5,7 @@
  * K1  A stream calls back for writes that succeed in their order, so the queue's front is done.
  * K2  Everything in the queue is returned at `'close'`: not every stream calls back
  *     for what it drops.
+ * K3  A block may be returned before its callback: its place in the queue is `null` then.
  */
 
 import type { Writable } from "node:stream";
@@ -12,7 +13,7 @@ import { requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import type { Pin } from "../lease/pin.js";
-import { isTrusted, requireWritable } from "./completion.js";
+import { hasSentAll, isTrusted, requireWritable } from "./completion.js";
 
 export interface LeaseSinkOptions {
   /** Called after each block was returned: the place to write more. */
@@ -33,6 +34,7 @@ export class LeaseSink {
   readonly #onReleased: ((sink: LeaseSink) => void) | undefined;
   readonly #pins: (Pin | null)[] = [];
   #front = 0;
+  #pending = 0;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`. */
   constructor(stream: Writable, options: LeaseSinkOptions = {}) {
@@ -45,13 +47,13 @@ export class LeaseSink {
     this.#stream = stream;
     this.#onReleased = onReleased;
     stream.once("close", () => {
-      while (this.pending > 0) this.#released();
+      while (this.#front < this.#pins.length) this.#released();
     });
   }
 
   /** Leases written whose blocks the stream still uses: for backpressure, beside what `write` answers. */
   get pending(): number {
-    return this.#pins.length - this.#front;
+    return this.#pending;
   }
 
   /**
@@ -68,13 +70,17 @@ export class LeaseSink {
     const pin = lease.pin();
     lease.release();
     this.#pins.push(pin);
+    this.#pending++;
+    let goesOn: boolean;
     try {
-      return this.#stream.write(bytes, this.#written);
+      goesOn = this.#stream.write(bytes, this.#written);
     } catch (error) {
       this.#pins.pop();
-      pin.release();
+      this.#return(pin);
       throw error;
     }
+    if (hasSentAll(this.#stream)) this.#returnAll();
+    return goesOn;
   }
 
   /**
@@ -91,9 +97,18 @@ export class LeaseSink {
     return this.#stream.write(copy);
   }
 
+  /** Before the callbacks, which come in a later tick: a loop of writes would hold all its blocks until then. */
+  #returnAll(): void {
+    for (let each = this.#pins.length - 1; each >= this.#front; each--) {
+      const pin = this.#pins[each];
+      if (!pin) return;
+      this.#pins[each] = null;
+      this.#return(pin);
+    }
+  }
+
   #released(): void {
     const pin = this.#pins[this.#front];
-    if (pin === undefined) return;
     this.#pins[this.#front++] = null;
     if (this.#front === this.#pins.length) {
       this.#pins.length = this.#front = 0;
@@ -101,7 +116,12 @@ export class LeaseSink {
       this.#pins.splice(0, this.#front);
       this.#front = 0;
     }
-    pin?.[Symbol.dispose]();
+    if (pin) this.#return(pin);
     this.#onReleased?.(this);
+  }
+
+  #return(pin: Pin): void {
+    this.#pending--;
+    pin[Symbol.dispose]();
   }
 }

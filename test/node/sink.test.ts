@@ -61,6 +61,39 @@ describe("LeaseSink", () => {
     await server.close();
   });
 
+  test("returns the block at once if the system took all bytes, and not before if it did not", async () => {
+    const arena = new Arena();
+    let peer: net.Socket | undefined;
+    const server = await serveTcp((socket) => {
+      peer = socket.pause();
+    });
+    const socket = net.connect(server.port, "127.0.0.1");
+    const returned: number[] = [];
+    const sink = new LeaseSink(socket, { onReleased: ({ pending }) => returned.push(pending) });
+    sink.write(arena.copyOf(pattern(10)));
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([1, 1]); // not connected yet
+    await once(socket, "connect");
+    await settle();
+    sink.write(arena.copyOf(pattern(20)));
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([0, 0]);
+    expect(returned).toEqual([0]);
+    await settle();
+    expect(returned).toEqual([0, 0]);
+    // More than any socket takes while nobody reads.
+    for (let each = 0; each < 3; each++) sink.write(arena.copyOf(pattern(16 << 20)));
+    expect(sink.pending).toBe(3);
+    let byteLength = 0;
+    peer?.on("data", (chunk) => {
+      byteLength += chunk.length;
+    });
+    peer?.resume();
+    socket.end();
+    await once(socket, "close");
+    expect([sink.pending, byteLength]).toEqual([0, 30 + 3 * (16 << 20)]);
+    expectDrained(arena);
+    await server.close();
+  });
+
   test("returns every block when the stream is destroyed", async () => {
     const arena = new Arena();
     const stream = new Slow();
