@@ -1,6 +1,7 @@
 /**
  * Programs that do little but take buffers: chunks of 64 KiB and frames of 1.2 MB that are
- * written whole, copies of 16 to 256 KiB, and messages of 1.5 to 3.5 KiB.
+ * written whole, copies of 16 to 256 KiB, messages of 1.5 to 3.5 KiB, and tokens of 16 to
+ * 64 bytes, which are too short for an arena to pay.
  */
 
 import { randomBytes } from "node:crypto";
@@ -102,6 +103,19 @@ async function messages(lender: Lender): Promise<Figures> {
   return { operations: count };
 }
 
+/** Short copies. */
+async function tokens(lender: Lender): Promise<Figures> {
+  const count = 6_000_000;
+  const ring: (Loan | null)[] = new Array(256).fill(null);
+  for (let each = 0; each < count; each++) {
+    const slot = each & 255;
+    ring[slot]?.release();
+    ring[slot] = lender.copyOf(noise.subarray(slot, slot + 16 + (each % 49)));
+    if (each % 4096 === 0) await tick();
+  }
+  return { operations: count };
+}
+
 const variants = [ordinary("allocUnsafe"), ordinary("new Uint8Array"), leases("leases")];
 
 function job(name: string, title: string, work: (lender: Lender) => Promise<Figures>): JobProgram {
@@ -118,4 +132,5 @@ export const bufferPrograms: readonly JobProgram[] = [
   job("frames", "Frames of 1.2 MB, 8 alive, written whole", (lender) => copies(lender, 3000, 8, 8, () => 1_228_800)),
   job("copies", "Copies of 16 to 256 KiB, 64 alive", (lender) => copies(lender, 60_000, 64, 64, spread)),
   job("messages", "Messages of 1.5 to 3.5 KiB, 256 alive, zeroed but for allocUnsafe", messages),
+  job("tokens", "Copies of 16 to 64 bytes, 256 alive: too short to pay", tokens),
 ];

@@ -24,7 +24,7 @@ Digests (sha-256) every file under folder, with fresh buffers, with Node's dirty
 ones and with leases in each revoke mode, and prints what each of them cost. Takes
 less than two minutes.
 
-  folder       default: the project's node_modules
+  folder       default: the project's node_modules (npm start without one runs examples/demo)
   --json FILE  write the same figures to FILE
   --help       print this`;
 

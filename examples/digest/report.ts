@@ -188,8 +188,7 @@ export function printReport(report: Report): string {
     describeInput(report),
     figureTable(report),
     footnotes(report),
-    `What a view of ${report.staleViewBytes} bytes saw that was kept past its release:`,
-    staleTable(report),
+    printStaleViews(report.staleViews),
     describeDigests(report),
   ].join("\n\n");
 }
@@ -273,7 +272,8 @@ function wrap(text: string): string {
   return text.replace(new RegExp(`(.{1,${WIDTH}})(?: |$)`, "g"), "$1\n").trimEnd();
 }
 
-function staleTable({ staleViews }: Report): string {
+/** What a view saw that was kept past its release. */
+export function printStaleViews(staleViews: readonly StaleView[]): string {
   const table = new Table({
     head: [
       "",
