@@ -6,7 +6,7 @@
 import { createServer } from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { Arena } from "cleanslab";
-import { LeaseSink, readSocketLeases } from "cleanslab/node";
+import { bufferOf, LeaseSink, readSocketLeases } from "cleanslab/node";
 import { Packr } from "msgpackr";
 import WebSocket, { WebSocketServer } from "ws";
 import { type Figures, leases, ordinary, quantile, type Server, type ServerProgram } from "./program.ts";
@@ -50,7 +50,9 @@ async function serveFanOut(variant: string): Promise<Server> {
       const sent = (): void => {
         if (--pending === 0) lease.release();
       };
-      for (const client of clients) client.send(lease.bytes, sent);
+      // One Buffer for all: ws would make one of the view for each client.
+      const message = bufferOf(lease);
+      for (const client of clients) client.send(message, sent);
     } else {
       const bytes = Buffer.allocUnsafe(MESSAGE_BYTES);
       fillMessage(bytes, round);
