@@ -1,7 +1,8 @@
 /**
  * npm run test:browser: the contract against the packed tarball in real Chromium
  * and real Firefox, in pages with and without cross-origin isolation and in
- * workers; a page that forbids WebAssembly; and the playground, clicked through.
+ * workers; the recipe for WebCodecs; a page that forbids WebAssembly; and the
+ * playground, clicked through.
  * Ends non-zero if a case fails or a browser does not run.
  */
 
@@ -97,11 +98,12 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["page", "/plain", (page) => contractIn(page, "runHere")],
   ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
+  ["webcodecs", "/isolated", (page) => contractIn(page, "runWebCodecs")],
   ["page without wasm", "/no-wasm", forbidden],
   ["playground", "/playground/", clickThrough],
 ];
 
-async function contractIn(page: Page, where: "runHere" | "runInWorker"): Promise<CaseResult[]> {
+async function contractIn(page: Page, where: "runHere" | "runInWorker" | "runWebCodecs"): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
     return inPage[entry]();
