@@ -1,14 +1,19 @@
 /**
- * What runs inside the browser: the contract, in a page or in a worker, and what
- * is asked of a page beyond it. Imports the library as the tarball has it.
+ * What runs inside the browser: the contract, in a page or in a worker, the cases of
+ * WebCodecs, and what is asked of a page beyond them. Imports the library as the tarball has it.
  */
 
 import * as library from "cleanslab";
 import { contract } from "../contract/cases.ts";
 import { type CaseResult, runContract } from "../contract/contract.ts";
+import { webcodecs } from "./webcodecs.ts";
 
 export function runHere(): Promise<CaseResult[]> {
   return runContract(library, contract);
+}
+
+export function runWebCodecs(): Promise<CaseResult[]> {
+  return runContract(library, webcodecs);
 }
 
 export function runInWorker(): Promise<CaseResult[]> {

@@ -1,7 +1,8 @@
 /**
  * npm run test:browser: the contract against the packed tarball in real Chromium
  * and real Firefox, in pages with and without cross-origin isolation and in
- * workers; a page that forbids WebAssembly; and the playground, clicked through.
+ * workers; the recipe for WebCodecs; a page that forbids WebAssembly; and the pages
+ * of the examples, clicked through.
  * Ends non-zero if a case fails or a browser does not run.
  */
 
@@ -13,6 +14,7 @@ import type { CaseResult } from "../contract/contract.ts";
 import { type EngineResult, report } from "../contract/report.ts";
 import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
 import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
+import { runFrames } from "./frames.ts";
 import { clickThrough } from "./playground.ts";
 import { serve } from "./server.ts";
 
@@ -21,6 +23,9 @@ type InPage = typeof import("./in-page.ts");
 /** Milliseconds for one suite in one page. */
 const PAGE_TIMEOUT = 120_000;
 
+/** Of the examples. */
+const PAGES = ["playground", "frames"] as const;
+
 async function main(): Promise<boolean> {
   const browsers = provideBrowsers();
   return inTemporaryFolder(async (folder) => {
@@ -28,16 +33,11 @@ async function main(): Promise<boolean> {
     mkdirSync(home);
     installInto(home, packInto(folder));
     await bundleInto(home);
-    const playground = join(folder, "playground");
-    run(
-      "npx",
-      ["vite", "build", "examples/playground", "--logLevel", "warn", "--emptyOutDir", "--outDir", playground],
-      ".",
-    );
+    for (const page of PAGES) buildPage(page, join(folder, page));
     const server = await serve({
       "/package/": join(home, "node_modules/cleanslab"),
       "/tests/": home,
-      "/playground/": playground,
+      ...Object.fromEntries(PAGES.map((page) => [`/${page}/`, join(folder, page)])),
     });
     try {
       const results: EngineResult[] = [];
@@ -47,6 +47,11 @@ async function main(): Promise<boolean> {
       server.close();
     }
   });
+}
+
+function buildPage(page: string, outDir: string): void {
+  const options = ["--config", "examples/vite.config.ts", "--logLevel", "warn", "--emptyOutDir", "--outDir", outDir];
+  run("npx", ["vite", "build", `examples/${page}`, ...options], ".");
 }
 
 /** The suite as a module that leaves the library where the tarball has it. */
@@ -97,11 +102,13 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["page", "/plain", (page) => contractIn(page, "runHere")],
   ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
+  ["webcodecs", "/isolated", (page) => contractIn(page, "runWebCodecs")],
   ["page without wasm", "/no-wasm", forbidden],
   ["playground", "/playground/", clickThrough],
+  ["frames", "/frames/", runFrames],
 ];
 
-async function contractIn(page: Page, where: "runHere" | "runInWorker"): Promise<CaseResult[]> {
+async function contractIn(page: Page, where: "runHere" | "runInWorker" | "runWebCodecs"): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
     return inPage[entry]();

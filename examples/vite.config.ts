@@ -1,13 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-/** A cross-origin isolated page gets the finer clock. */
+/** For the examples that are pages. A cross-origin isolated page gets the finer clock. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 export default defineConfig({
-  root: fileURLToPath(new URL(".", import.meta.url)),
   base: "./",
-  resolve: { alias: { cleanslab: fileURLToPath(new URL("../../dist/index.js", import.meta.url)) } },
+  resolve: { alias: { cleanslab: fileURLToPath(new URL("../dist/index.js", import.meta.url)) } },
   build: { target: "es2022" },
   server: { headers },
   preview: { headers },
