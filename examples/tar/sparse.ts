@@ -102,7 +102,7 @@ function checked(header: RawHeader, real: number, pairs: readonly number[], stor
   let end = 0;
   let total = 0;
   for (let each = 0; each < pairs.length; each += 2) {
-    const [offset, byteLength] = [pairs[each] as number, pairs[each + 1] as number];
+    const [offset, byteLength] = [pairs[each] ?? Number.NaN, pairs[each + 1] ?? Number.NaN];
     if (!(offset >= end && byteLength >= 0))
       throw malformed(header, `has ${byteLength} bytes at ${offset}, behind ${end}`);
     end = offset + byteLength;

@@ -47,7 +47,7 @@ export function readAll(archive: Uint8Array): Read[] {
 }
 
 /** As `readAll`, the same at every `step`th split. */
-export function readAtEverySplit(archive: Uint8Array, step = 41): Read[] {
+export function readAtEverySplit(archive: Uint8Array, step = 131): Read[] {
   const { given, error } = expectSameAtEverySplit(tarParser(), archive, step);
   if (error !== null) throw new Error(`the archive ended with ${error}: ${messageOf(archive)}`);
   return given as Read[];
