@@ -1,7 +1,7 @@
 /**
- * Tar archives in whatever chunks they come: ustar, GNU and pax. Owns a header
- * block that is not complete, a long name or pax header that is being read, and
- * the piece of data that is being filled. Knows no file system.
+ * Tar archives in whatever chunks they come: ustar, GNU and pax. Owns a block of a
+ * header or map that is not complete, a long name or pax header that is being read,
+ * and the piece of data that is being filled. Knows no file system.
  *
  * TA1  The same bytes give the same entries, the same pieces of data and the same
  *      error, however they are split.
