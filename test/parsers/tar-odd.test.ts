@@ -8,7 +8,7 @@ import { Arena } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import type { TarEntry } from "../../examples/tar/entry.ts";
 import { TarParser } from "../../examples/tar/parser.ts";
-import { expectSameAtEverySplit, latin1 } from "./splits.ts";
+import { expectNoLeakFrom, expectSameAtEverySplit, latin1, mutated } from "./splits.ts";
 import {
   END,
   expanded,
@@ -240,6 +240,17 @@ describe("a sparse file", () => {
     const archive = Buffer.concat(parts);
     expect(expectSameAtEverySplit(tarParser(), archive, 131)).toMatchObject({ given: [], error: "ERR_MALFORMED" });
     expect(messageOf(archive)).toContain(words);
+  });
+
+  test("that is mutated or cut ends in a typed error or an entry", () => {
+    const archive = [
+      old([["2", "3"]], 5, "14", true),
+      padded(`${"10\0".padEnd(12, "\0")}2\0`),
+      padded("hello"),
+      ...lines("2\n2\n3\n8\n2\n", "hello"),
+    ];
+    expect(readAtEverySplit(Buffer.concat(archive)).map(expanded)).toHaveLength(2);
+    expectNoLeakFrom(tarParser({ maxExtensionBytes: 10_000 }), mutated(Buffer.concat(archive)), 200);
   });
 
   test("whose map is too long, or whose real size is, is over a limit", () => {
