@@ -1,38 +1,74 @@
-/** What a tar archive says of one file, with long names and pax records put in their places. */
+/** What a tar archive says of one entry, with long names and pax records put in their places. */
 
 import { ParseError } from "../parsing/errors.ts";
 import type { RawHeader } from "./header.ts";
+import { type PaxMap, type PaxRecord, withRecords } from "./pax.ts";
+import { isPaxSparse, readSparseMap, type SparseMap, type SparseMapReader } from "./sparse.ts";
+import { textOf, untilNul } from "./text.ts";
 
-export type TarEntryType = "file" | "link" | "symlink" | "character-device" | "block-device" | "directory" | "fifo";
+/**
+ * The last five are offered with their data as stored, and no more is made of it:
+ *
+ * - `sparse-file`: the parts of a file that are not zeros; `sparse` says where they belong
+ * - `volume-label`: the name of an archive (GNU's type `V`)
+ * - `dumpdir`: a directory, and the names in it as data (GNU's type `D`)
+ * - `continuation`: the rest of a file that began on another volume (GNU's type `M`)
+ * - `unknown`: any other type; `typeFlag` says which
+ */
+export type TarEntryType =
+  | "file"
+  | "link"
+  | "symlink"
+  | "character-device"
+  | "block-device"
+  | "directory"
+  | "fifo"
+  | "sparse-file"
+  | "volume-label"
+  | "dumpdir"
+  | "continuation"
+  | "unknown";
 
+/** Text is as text.ts makes it of the bytes, which stand beside it as `raw…`. */
 export interface TarEntry {
   type: TarEntryType;
+  /** The header's own letter for the type. */
+  typeFlag: string;
+  /** Where the entry's header stands in the archive. */
+  offset: number;
   /** As the archive has it: it may be absolute or climb with `..`. Check it before you make a file of that name. */
   name: string;
+  rawName: Uint8Array;
   /** What a link leads to. */
   linkName: string;
-  /** Bytes of data that follow; 0 for all but files. */
+  rawLinkName: Uint8Array;
+  /** Bytes of data that follow; 0 for links, devices, directories and FIFOs. */
   byteLength: number;
+  /** Where a sparse file's data belongs; `null` for all else, and for a map of an unknown version. */
+  sparse: SparseMap | null;
+  /** This and every number below is `NaN` if the archive holds no number there. */
   mode: number;
   uid: number;
   gid: number;
   userName: string;
+  rawUserName: Uint8Array;
   groupName: string;
+  rawGroupName: Uint8Array;
   /** Seconds since 1970, with a fraction where pax has one. */
   mtime: number;
   major: number;
   minor: number;
   format: RawHeader["format"] | "pax";
-  /** All pax records that hold for this entry, those used above included. */
-  pax: ReadonlyMap<string, string>;
+  /** All pax records that hold for this entry, those used above included. `textOf` makes text of a value. */
+  pax: PaxMap;
 }
 
 /** What came before the header itself. */
 export interface Extensions {
-  longName: string | null;
-  longLinkName: string | null;
-  pax: ReadonlyMap<string, string> | null;
-  globalPax: ReadonlyMap<string, string>;
+  longName: Uint8Array | null;
+  longLinkName: Uint8Array | null;
+  pax: readonly PaxRecord[] | null;
+  globalPax: PaxMap;
 }
 
 const TYPES: Record<string, TarEntryType> = {
@@ -45,52 +81,90 @@ const TYPES: Record<string, TarEntryType> = {
   "4": "block-device",
   "5": "directory",
   "6": "fifo",
+  S: "sparse-file",
+  V: "volume-label",
+  D: "dumpdir",
+  M: "continuation",
 };
+const WITHOUT_DATA: ReadonlySet<TarEntryType> = new Set([
+  "link",
+  "symlink",
+  "character-device",
+  "block-device",
+  "directory",
+  "fifo",
+]);
+const WHOLE = /^\d+$/;
+const DECIMAL = /^-?\d+(\.\d*)?$/;
+const SLASH = 47;
 
-/** @throws ParseError `ERR_UNSUPPORTED` for a type or a sparse file that is not read, `ERR_MALFORMED`. */
-export function makeEntry(header: RawHeader, extensions: Extensions): TarEntry {
-  const pax = new Map(extensions.globalPax);
-  for (const [key, value] of extensions.pax ?? []) {
-    if (value === "") pax.delete(key);
-    else pax.set(key, value);
+/**
+ * The map of a sparse file may be still to come: `map` reads it then.
+ *
+ * @throws ParseError `ERR_MALFORMED` for a pax size that is no size.
+ */
+export function makeEntry(header: RawHeader, extensions: Extensions): { entry: TarEntry; map: SparseMapReader | null } {
+  const records = extensions.pax ?? [];
+  const pax = withRecords(extensions.globalPax, records);
+  const rawName = nameIn(pax, "GNU.sparse.name") ?? nameIn(pax, "path") ?? extensions.longName ?? header.name;
+  const rawLinkName = nameIn(pax, "linkpath") ?? extensions.longLinkName ?? header.linkName;
+  const rawUserName = nameIn(pax, "uname") ?? header.userName;
+  const rawGroupName = nameIn(pax, "gname") ?? header.groupName;
+  const size = numberIn(pax, "size", WHOLE);
+  if (size === null && pax.has("size")) {
+    const value = JSON.stringify(textOf(pax.get("size") as Uint8Array));
+    throw new ParseError(
+      "ERR_MALFORMED",
+      `the entry at byte ${header.offset} has the pax size ${value}, which is no size`,
+    );
   }
-  for (const key of pax.keys()) {
-    if (key.startsWith("GNU.sparse.")) throw unsupported("a sparse file", header.name);
-  }
-  const type = typeOf(header);
-  const name = pax.get("path") ?? extensions.longName ?? header.name;
-  return {
-    type: type === "file" && name.endsWith("/") ? "directory" : type,
-    name,
-    linkName: pax.get("linkpath") ?? extensions.longLinkName ?? header.linkName,
-    byteLength: type === "file" ? numberOf(pax, "size", header.byteLength, /^\d+$/) : 0,
+  const stored = size ?? header.byteLength;
+  const type = typeOf(header, rawName, stored, pax);
+  const byteLength = WITHOUT_DATA.has(type) ? 0 : stored;
+  const entry: TarEntry = {
+    type,
+    typeFlag: header.type,
+    offset: header.offset,
+    name: textOf(rawName),
+    rawName,
+    linkName: textOf(rawLinkName),
+    rawLinkName,
+    byteLength,
+    sparse: null,
     mode: header.mode,
-    uid: numberOf(pax, "uid", header.uid, /^\d+$/),
-    gid: numberOf(pax, "gid", header.gid, /^\d+$/),
-    userName: pax.get("uname") ?? header.userName,
-    groupName: pax.get("gname") ?? header.groupName,
-    mtime: numberOf(pax, "mtime", header.mtime, /^-?\d+(\.\d*)?$/),
+    uid: numberIn(pax, "uid", WHOLE) ?? header.uid,
+    gid: numberIn(pax, "gid", WHOLE) ?? header.gid,
+    userName: textOf(rawUserName),
+    rawUserName,
+    groupName: textOf(rawGroupName),
+    rawGroupName,
+    mtime: numberIn(pax, "mtime", DECIMAL) ?? header.mtime,
     major: header.major,
     minor: header.minor,
     format: extensions.pax === null && extensions.globalPax.size === 0 ? header.format : "pax",
     pax,
   };
+  return { entry, map: type === "sparse-file" ? readSparseMap({ header, pax, records, byteLength }) : null };
 }
 
-function typeOf({ type, name }: RawHeader): TarEntryType {
-  const known = TYPES[type];
-  if (known !== undefined) return known;
-  throw unsupported(type === "S" ? "a sparse file" : `an entry of type ${JSON.stringify(type)}`, name);
+/** A name that ends in a slash is a directory's, if no data follows. A v7 header's size is not meant then. */
+function typeOf({ type: flag }: RawHeader, name: Uint8Array, byteLength: number, pax: PaxMap): TarEntryType {
+  const type = TYPES[flag] ?? "unknown";
+  if (type !== "file") return type;
+  if (isPaxSparse(pax)) return "sparse-file";
+  return name.at(-1) === SLASH && (flag === "\0" || byteLength === 0) ? "directory" : type;
 }
 
-function numberOf(pax: ReadonlyMap<string, string>, key: string, fallback: number, syntax: RegExp): number {
-  const text = pax.get(key);
-  if (text === undefined) return fallback;
+function nameIn(pax: PaxMap, key: string): Uint8Array | null {
+  const value = pax.get(key);
+  return value === undefined ? null : untilNul(value);
+}
+
+/** `null` if pax has none, or what is no number. */
+function numberIn(pax: PaxMap, key: string, syntax: RegExp): number | null {
+  const bytes = pax.get(key);
+  if (bytes === undefined) return null;
+  const text = textOf(bytes);
   const value = Number(text);
-  if (syntax.test(text) && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
-  throw new ParseError("ERR_MALFORMED", `a pax header's ${key} is ${JSON.stringify(text)}`);
-}
-
-function unsupported(what: string, name: string): ParseError {
-  return new ParseError("ERR_UNSUPPORTED", `${JSON.stringify(name)} is ${what}, which this parser does not read`);
+  return syntax.test(text) && Math.abs(value) <= Number.MAX_SAFE_INTEGER ? value : null;
 }

@@ -10,14 +10,22 @@
  */
 
 import { ParseError } from "../parsing/errors.ts";
+import { untilNul } from "./text.ts";
 
 export const BLOCK_BYTES = 512;
 const CHECKSUM = 148;
 const CHECKSUM_BYTES = 8;
 const SPACE = 32;
+const SLASH = 47;
+const NOTHING = new Uint8Array(0);
 
+/** A number is `NaN` if its field holds none, or one past `Number.MAX_SAFE_INTEGER`. */
 export interface RawHeader {
-  name: string;
+  /** Where the header stands in the archive. */
+  offset: number;
+  /** All of it; the text below is views of it. */
+  block: Uint8Array;
+  name: Uint8Array;
   mode: number;
   uid: number;
   gid: number;
@@ -26,49 +34,43 @@ export interface RawHeader {
   /** Seconds since 1970. */
   mtime: number;
   type: string;
-  linkName: string;
-  userName: string;
-  groupName: string;
+  linkName: Uint8Array;
+  userName: Uint8Array;
+  groupName: Uint8Array;
   major: number;
   minor: number;
   format: "v7" | "ustar" | "gnu";
 }
-
-const utf8 = new TextDecoder();
 
 export function isZeroBlock(block: Uint8Array): boolean {
   for (let at = 0; at < BLOCK_BYTES; at++) if (block[at] !== 0) return false;
   return true;
 }
 
-/** @throws ParseError `ERR_MALFORMED` for a wrong checksum or a field that is no number. */
-export function readHeader(block: Uint8Array): RawHeader {
+/** @throws ParseError `ERR_MALFORMED` for a wrong checksum or a size that is no number: what follows is unknown then. */
+export function readHeader(chunk: Uint8Array, offset: number): RawHeader {
+  const block = new Uint8Array(chunk);
   const format = formatOf(block);
-  checkSum(block);
-  const name = readString(block, 0, 100);
-  const prefix = format === "ustar" ? readString(block, 345, 155) : "";
+  checkSum(block, offset);
+  const name = untilNul(block.subarray(0, 100));
+  const prefix = format === "ustar" ? untilNul(block.subarray(345, 500)) : NOTHING;
   return {
-    name: prefix === "" ? name : `${prefix}/${name}`,
-    mode: readNumber(block, 100, 8, "mode"),
-    uid: readNumber(block, 108, 8, "uid"),
-    gid: readNumber(block, 116, 8, "gid"),
-    byteLength: readByteLength(block),
-    mtime: readNumber(block, 136, 12, "mtime"),
+    offset,
+    block,
+    name: prefix.length === 0 ? name : Uint8Array.from([...prefix, SLASH, ...name]),
+    mode: readNumber(block, 100, 8),
+    uid: readNumber(block, 108, 8),
+    gid: readNumber(block, 116, 8),
+    byteLength: readByteLength(block, offset),
+    mtime: readNumber(block, 136, 12),
     type: String.fromCharCode(block[156] as number),
-    linkName: readString(block, 157, 100),
-    userName: format === "v7" ? "" : readString(block, 265, 32),
-    groupName: format === "v7" ? "" : readString(block, 297, 32),
-    major: format === "v7" ? 0 : readNumber(block, 329, 8, "major"),
-    minor: format === "v7" ? 0 : readNumber(block, 337, 8, "minor"),
+    linkName: untilNul(block.subarray(157, 257)),
+    userName: format === "v7" ? NOTHING : untilNul(block.subarray(265, 297)),
+    groupName: format === "v7" ? NOTHING : untilNul(block.subarray(297, 329)),
+    major: format === "v7" ? 0 : readNumber(block, 329, 8),
+    minor: format === "v7" ? 0 : readNumber(block, 337, 8),
     format,
   };
-}
-
-/** Up to the first NUL, as UTF-8; bytes that are none become U+FFFD. */
-export function readString(bytes: Uint8Array, start: number, byteLength: number): string {
-  let end = start;
-  while (end < start + byteLength && bytes[end] !== 0) end++;
-  return utf8.decode(bytes.subarray(start, end));
 }
 
 function formatOf(block: Uint8Array): RawHeader["format"] {
@@ -77,7 +79,7 @@ function formatOf(block: Uint8Array): RawHeader["format"] {
 }
 
 /** Sums the block with its own checksum as spaces; some old programs summed signed bytes. */
-function checkSum(block: Uint8Array): void {
+function checkSum(block: Uint8Array, offset: number): void {
   let unsigned = CHECKSUM_BYTES * SPACE;
   let signed = unsigned;
   for (let at = 0; at < BLOCK_BYTES; at++) {
@@ -86,50 +88,51 @@ function checkSum(block: Uint8Array): void {
     unsigned += byte;
     signed += (byte << 24) >> 24;
   }
-  const stored = readNumber(block, CHECKSUM, CHECKSUM_BYTES, "checksum");
-  if (stored !== unsigned && stored !== signed) {
-    throw new ParseError("ERR_MALFORMED", `a header's checksum is ${stored}, but its bytes add up to ${unsigned}`);
-  }
+  const stored = readNumber(block, CHECKSUM, CHECKSUM_BYTES);
+  if (stored === unsigned || stored === signed) return;
+  const field = JSON.stringify(latin1(block, CHECKSUM, CHECKSUM + CHECKSUM_BYTES));
+  throw new ParseError(
+    "ERR_MALFORMED",
+    `the header at byte ${offset} has the checksum ${field}, but its bytes add up to ${unsigned.toString(8)} in octal`,
+  );
 }
 
-function readByteLength(block: Uint8Array): number {
-  const byteLength = readNumber(block, 124, 12, "size");
-  if (byteLength < 0) throw new ParseError("ERR_MALFORMED", `a header's size is ${byteLength}`);
-  return byteLength;
+function readByteLength(block: Uint8Array, offset: number): number {
+  const byteLength = readNumber(block, 124, 12);
+  if (byteLength >= 0) return byteLength;
+  const field = JSON.stringify(latin1(block, 124, 136));
+  throw new ParseError("ERR_MALFORMED", `the header at byte ${offset} has the size ${field}, which is no size`);
 }
 
 /**
- * Octal digits between spaces and NULs; or, with the first bit set, base 256: a
- * big-endian two's complement, GNU's way past eight gigabytes and before 1970.
+ * Octal digits up to a space or NUL; what stands behind that is not looked at.
+ * One NUL and then white space may stand before the digits, and no digits are 0.
+ * Or, with the first bit set, base 256: a big-endian two's complement, GNU's way
+ * past eight gigabytes and before 1970.
  */
-function readNumber(block: Uint8Array, start: number, byteLength: number, field: string): number {
-  const first = block[start] as number;
-  if ((first & 0x80) !== 0) return readBase256(block, start, byteLength, field);
-  let at = start;
+export function readNumber(block: Uint8Array, start: number, byteLength: number): number {
+  if (((block[start] as number) & 0x80) !== 0) return readBase256(block, start, byteLength);
   const end = start + byteLength;
-  while (at < end && block[at] === SPACE) at++;
+  let at = block[start] === 0 ? start + 1 : start;
+  while (at < end && isSpace(block[at] as number)) at++;
   let value = 0;
-  for (; at < end && block[at] !== SPACE && block[at] !== 0; at++) {
+  for (; at < end && !isSpace(block[at] as number) && block[at] !== 0; at++) {
     const digit = (block[at] as number) - 0x30;
-    if (digit < 0 || digit > 7) throw noNumber(block, start, end, field);
+    if (digit < 0 || digit > 7) return Number.NaN;
     value = value * 8 + digit;
   }
-  for (; at < end; at++) if (block[at] !== SPACE && block[at] !== 0) throw noNumber(block, start, end, field);
   return value;
 }
 
-function readBase256(block: Uint8Array, start: number, byteLength: number, field: string): number {
+function readBase256(block: Uint8Array, start: number, byteLength: number): number {
   let value = BigInt((block[start] as number) & 0x7f);
   for (let at = start + 1; at < start + byteLength; at++) value = (value << 8n) | BigInt(block[at] as number);
-  const exact = BigInt.asIntN(byteLength * 8 - 1, value);
-  if (!Number.isSafeInteger(Number(exact))) {
-    throw new ParseError("ERR_MALFORMED", `a header's ${field} is ${exact}, more than a number can hold`);
-  }
-  return Number(exact);
+  const exact = Number(BigInt.asIntN(byteLength * 8 - 1, value));
+  return Number.isSafeInteger(exact) ? exact : Number.NaN;
 }
 
-function noNumber(block: Uint8Array, start: number, end: number, field: string): ParseError {
-  return new ParseError("ERR_MALFORMED", `a header's ${field} is ${JSON.stringify(latin1(block, start, end))}`);
+function isSpace(byte: number): boolean {
+  return byte === SPACE || (byte >= 9 && byte <= 13);
 }
 
 function latin1(bytes: Uint8Array, start: number, end: number): string {

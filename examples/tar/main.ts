@@ -28,7 +28,9 @@ const parser = new TarParser(arena, {
   },
   entryEnd({ type, name, linkName, byteLength }) {
     const what = hash === null ? type.padEnd(64) : hash.digest("hex");
-    console.log(`${what} ${String(byteLength).padStart(10)} ${name}${linkName === "" ? "" : ` -> ${linkName}`}`);
+    // Quoted: a name may hold what a terminal obeys, or what is not UTF-8.
+    const names = [name, linkName].filter((each) => each !== "").map((each) => JSON.stringify(each));
+    console.log(`${what} ${String(byteLength).padStart(10)} ${names.join(" -> ")}`);
   },
 });
 

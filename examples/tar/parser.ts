@@ -1,7 +1,7 @@
 /**
- * Tar archives in whatever chunks they come: ustar, GNU and pax. Owns a header
- * block that is not complete, a long name or pax header that is being read, and
- * the piece of data that is being filled. Knows no file system.
+ * Tar archives in whatever chunks they come: ustar, GNU and pax. Owns a block of a
+ * header or map that is not complete, a long name or pax header that is being read,
+ * and the piece of data that is being filled. Knows no file system.
  *
  * TA1  The same bytes give the same entries, the same pieces of data and the same
  *      error, however they are split.
@@ -15,14 +15,19 @@ import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesFiller, BytesSource, HeldBytes } from "../parsing/source.ts";
 import { type Extensions, makeEntry, type TarEntry } from "./entry.ts";
-import { BLOCK_BYTES, isZeroBlock, type RawHeader, readHeader, readString } from "./header.ts";
-import { readPaxRecords } from "./pax.ts";
+import { BLOCK_BYTES, isZeroBlock, type RawHeader, readHeader } from "./header.ts";
+import { readPaxRecords, withRecords } from "./pax.ts";
+import type { SparseMapReader } from "./sparse.ts";
+import { untilNul } from "./text.ts";
 
 /** Bytes in a piece of data. */
 export const CHUNK_BYTES = 16 * 1024;
 
 export interface TarSink<L extends HeldBytes = Lease> {
-  /** A new entry; its data comes next. Return `"skip"` to be spared the data. */
+  /**
+   * A new entry, of whatever type; its data comes next, as stored. Return `"skip"` to be spared the data.
+   * Look at `type` first: not all data is a file's.
+   */
   entry(entry: TarEntry): "skip" | undefined;
   /** A piece of the entry's data, all of `lease.bytes`. The lease is the sink's to release. */
   data(lease: L): void;
@@ -31,9 +36,9 @@ export interface TarSink<L extends HeldBytes = Lease> {
 }
 
 export interface TarLimits {
-  /** Bytes of data in one entry. Default: as many as it says. */
+  /** Bytes of data in one entry; a sparse file's holes count. Default: as many as it says. */
   maxEntryBytes?: number;
-  /** Bytes of a long name, of a pax header, and of all global pax headers. Default 1 MiB. */
+  /** Bytes of a long name, of a pax header, of a sparse file's map, and of all global pax headers. Default 1 MiB. */
   maxExtensionBytes?: number;
   /** Entries in the archive. Default: as many as there are. */
   maxEntries?: number;
@@ -48,11 +53,11 @@ const EXTENSIONS: Record<string, string> = {
 };
 
 /**
- * HEADER ──▶ EXTENSION ──▶ HEADER
- *    ├─────▶ DATA, SKIP ─▶ HEADER
- *    └─two zero blocks──▶ AFTER
+ * HEADER ──▶ EXTENSION ────────▶ HEADER
+ *    ├─────▶ [MAP ─▶] DATA, SKIP ▶ HEADER
+ *    └─zero block─▶ END ─▶ AFTER
  */
-type Phase = "header" | "extension" | "data" | "skip" | "after";
+type Phase = "header" | "extension" | "map" | "data" | "skip" | "end" | "after";
 
 export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   readonly #sink: TarSink<L>;
@@ -63,12 +68,15 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   readonly #extension: Gather<L>;
   #extensions: Extensions = { longName: null, longLinkName: null, pax: null, globalPax: new Map() };
   #extensionType = "";
+  #extensionOffset = 0;
   #globalBytes = 0;
   #phase: Phase = "header";
-  #zeroBlocks = 0;
+  #endBlocks: 0 | 1 | 2 = 0;
   #entries = 0;
   #entry: TarEntry | null = null;
-  /** A header block or a piece of data that is being filled. */
+  #map: SparseMapReader | null = null;
+  #mapBytes = 0;
+  /** A block of a header or map, or a piece of data that is being filled. */
   #partial: BytesFiller<L> | null = null;
   /** Bytes of the extension or of the data still to come, and of the zeros that fill their last block. */
   #left = 0;
@@ -85,6 +93,14 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#extension = new Gather(source);
   }
 
+  /**
+   * How many of the two zero blocks at the end have come. Archives without them
+   * are read; but one that was cut between two entries looks the same.
+   */
+  get endBlocks(): 0 | 1 | 2 {
+    return this.#endBlocks;
+  }
+
   protected override consume(chunk: Uint8Array): void {
     const { length } = chunk;
     let at = 0;
@@ -95,12 +111,13 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   protected override missing(): string | null {
-    if (this.#phase === "after") return null;
+    if (this.#endBlocks > 0) return null;
     if (this.#phase === "data" || this.#phase === "skip") return `in the data of ${JSON.stringify(this.#entry?.name)}`;
+    if (this.#phase === "map") return `in the map of the sparse file ${JSON.stringify(this.#entry?.name)}`;
     if (this.#phase === "extension") return `in a ${EXTENSIONS[this.#extensionType]}`;
     if (this.#partial !== null) return "in the middle of a header";
     if (this.#hasExtensions()) return "behind an extension without its entry";
-    return this.#zeroBlocks > 0 ? null : "without the zero blocks that end an archive";
+    return this.bytesBefore === 0 ? "so there is no archive" : null;
   }
 
   protected override releasePartial(): void {
@@ -113,6 +130,8 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   #step(chunk: Uint8Array, at: number): number {
     switch (this.#phase) {
       case "header":
+      case "map":
+      case "end":
         return this.#readBlock(chunk, at);
       case "extension":
         return this.#readExtension(chunk, at);
@@ -123,18 +142,19 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     }
   }
 
-  /** Reads a header where it lies, or in a lease if it comes in pieces. */
+  /** Reads a block where it lies, or in a lease if it comes in pieces. */
   #readBlock(chunk: Uint8Array, start: number): number {
     if (this.#partial === null && chunk.length - start >= BLOCK_BYTES) {
-      this.#takeHeader(chunk.subarray(start, start + BLOCK_BYTES));
-      return start + BLOCK_BYTES;
+      const end = start + BLOCK_BYTES;
+      this.#takeBlock(chunk.subarray(start, end), this.bytesBefore + start);
+      return end;
     }
     this.#partial ??= this.#source.filler(BLOCK_BYTES);
     const end = start + this.#partial.put(chunk, start);
     if (!this.#partial.full) return end;
     const block = this.#takePartial(this.#partial);
     try {
-      this.#takeHeader(block.bytes);
+      this.#takeBlock(block.bytes, this.bytesBefore + end - BLOCK_BYTES);
     } finally {
       block.release();
     }
@@ -146,30 +166,38 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return partial.take();
   }
 
-  #takeHeader(block: Uint8Array): void {
-    if (isZeroBlock(block)) {
-      if (this.#hasExtensions())
-        throw new ParseError("ERR_MALFORMED", "the archive ends behind an extension without its entry");
-      if (++this.#zeroBlocks === 2) this.#phase = "after";
-      return;
+  #takeBlock(block: Uint8Array, offset: number): void {
+    if (this.#phase === "map") this.#takeMapBlock(block);
+    else if (isZeroBlock(block)) this.#takeZeroBlock(offset);
+    else if (this.#phase === "end") this.#phase = "after";
+    else this.#takeHeader(readHeader(block, offset));
+  }
+
+  /** The first zero block ends the archive. A second one should follow, but need not. */
+  #takeZeroBlock(offset: number): void {
+    if (this.#hasExtensions()) {
+      throw new ParseError(
+        "ERR_MALFORMED",
+        `the archive ends at byte ${offset}, behind an extension without its entry`,
+      );
     }
-    if (this.#zeroBlocks > 0) throw new ParseError("ERR_MALFORMED", "a single zero block stands between two entries");
-    const header = readHeader(block);
+    this.#phase = this.#endBlocks === 0 ? "end" : "after";
+    this.#endBlocks = this.#endBlocks === 0 ? 1 : 2;
+  }
+
+  #takeHeader(header: RawHeader): void {
     if (EXTENSIONS[header.type] === undefined) this.#beginEntry(header);
     else this.#beginExtension(header);
   }
 
-  #beginExtension({ type, byteLength }: RawHeader): void {
-    const what = EXTENSIONS[type];
-    const { longName, longLinkName, pax } = this.#extensions;
-    const earlier = { L: longName, K: longLinkName, x: pax, X: pax }[type] ?? null;
-    if (earlier !== null) throw new ParseError("ERR_MALFORMED", `two ${what}s belong to one entry`);
+  #beginExtension({ type, byteLength, offset }: RawHeader): void {
     if (type === "g") this.#globalBytes += byteLength;
     if (byteLength > this.#maxExtensionBytes || this.#globalBytes > this.#maxExtensionBytes) {
-      const message = `a ${what} of ${byteLength} bytes is over maxExtensionBytes = ${this.#maxExtensionBytes}`;
-      throw new ParseError("ERR_LIMIT", message);
+      const what = `the ${EXTENSIONS[type]} at byte ${offset} has ${byteLength} bytes`;
+      throw new ParseError("ERR_LIMIT", `${what}, over maxExtensionBytes = ${this.#maxExtensionBytes}`);
     }
     this.#extensionType = type;
+    this.#extensionOffset = offset + BLOCK_BYTES;
     this.#extension.expect(byteLength);
     this.#begin("extension", byteLength);
   }
@@ -183,28 +211,58 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return end;
   }
 
+  /** A second extension of the same type replaces the first, as in GNU tar. */
   #endExtension(): void {
-    const { bytes } = this.#extension;
+    const bytes = new Uint8Array(this.#extension.bytes);
     const extensions = this.#extensions;
-    if (this.#extensionType === "L") extensions.longName = readString(bytes, 0, bytes.length);
-    else if (this.#extensionType === "K") extensions.longLinkName = readString(bytes, 0, bytes.length);
-    else if (this.#extensionType === "g") {
-      extensions.globalPax = new Map([...extensions.globalPax, ...readPaxRecords(bytes)]);
-    } else extensions.pax = readPaxRecords(bytes);
+    if (this.#extensionType === "L") extensions.longName = untilNul(bytes);
+    else if (this.#extensionType === "K") extensions.longLinkName = untilNul(bytes);
+    else {
+      const records = readPaxRecords(bytes, this.#extensionOffset);
+      if (this.#extensionType === "g") extensions.globalPax = withRecords(extensions.globalPax, records);
+      else extensions.pax = records;
+    }
     this.#extension.destroy();
   }
 
   #beginEntry(header: RawHeader): void {
-    const entry = makeEntry(header, this.#extensions);
-    if (entry.byteLength > this.#maxEntryBytes) {
-      const message = `${JSON.stringify(entry.name)} has ${entry.byteLength} bytes, over maxEntryBytes = ${this.#maxEntryBytes}`;
-      throw new ParseError("ERR_LIMIT", message);
-    }
-    if (++this.#entries > this.#maxEntries) {
-      throw new ParseError("ERR_LIMIT", `the archive has more entries than maxEntries = ${this.#maxEntries}`);
-    }
+    const { entry, map } = makeEntry(header, this.#extensions);
     this.#extensions = { longName: null, longLinkName: null, pax: null, globalPax: this.#extensions.globalPax };
     this.#entry = entry;
+    this.#map = map;
+    this.#mapBytes = 0;
+    if (map === null) this.#offer(entry);
+    else this.#readMap(entry, map.next());
+  }
+
+  #takeMapBlock(block: Uint8Array): void {
+    this.#mapBytes += BLOCK_BYTES;
+    const [entry, map] = [this.#entry, this.#map];
+    if (entry !== null && map !== null) this.#readMap(entry, map.next(block));
+  }
+
+  #readMap(entry: TarEntry, step: ReturnType<SparseMapReader["next"]>): void {
+    if (step.done) {
+      this.#map = null;
+      this.#offer(Object.assign(entry, step.value));
+    } else if (this.#mapBytes < this.#maxExtensionBytes) {
+      this.#phase = "map";
+    } else {
+      const what = `the map of the sparse file ${JSON.stringify(entry.name)} at byte ${entry.offset}`;
+      throw new ParseError("ERR_LIMIT", `${what} is over maxExtensionBytes = ${this.#maxExtensionBytes}`);
+    }
+  }
+
+  #offer(entry: TarEntry): void {
+    const byteLength = entry.sparse?.byteLength ?? entry.byteLength;
+    if (byteLength > this.#maxEntryBytes) {
+      const what = `${JSON.stringify(entry.name)} at byte ${entry.offset} has ${byteLength} bytes`;
+      throw new ParseError("ERR_LIMIT", `${what}, over maxEntryBytes = ${this.#maxEntryBytes}`);
+    }
+    if (++this.#entries > this.#maxEntries) {
+      const what = `the archive has more entries than maxEntries = ${this.#maxEntries}`;
+      throw new ParseError("ERR_LIMIT", `${what}; the next is at byte ${entry.offset}`);
+    }
     const skip = this.#sink.entry(entry) === "skip";
     if (this.writing) this.#begin(skip ? "skip" : "data", entry.byteLength);
   }
