@@ -3,7 +3,6 @@
 import type { Lease } from "cleanslab";
 import { ParseError } from "../parsing/errors.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
-import { isWellFormed } from "../parsing/well-formed.ts";
 
 export type RespArgument = string | number | bigint | Uint8Array;
 export type RespCommand = readonly RespArgument[];
@@ -28,7 +27,7 @@ export function encodeCommands<L extends HeldBytes = Lease>(
       throw new ParseError("ERR_INVALID_ARGUMENT", "a command is empty; pass at least its name");
     byteLength += headLength(command.length);
     for (const argument of command) {
-      if (typeof argument === "string" && !isWellFormed(argument)) {
+      if (typeof argument === "string" && !argument.isWellFormed()) {
         throw new ParseError(
           "ERR_INVALID_ARGUMENT",
           `${JSON.stringify(argument.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`,

@@ -140,7 +140,7 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     const frame = this.#stack.at(-1);
     if (frame === undefined) return null;
     const { kind, byteOffset, left } = frame;
-    const short = left === Number.POSITIVE_INFINITY ? "before the end of a streamed" : `${left} values short of an`;
+    const short = left === Number.POSITIVE_INFINITY ? "before the end of a streamed" : `${left} values short of the`;
     return `${short} ${kind} that begins at byte ${byteOffset}`;
   }
 
@@ -224,9 +224,9 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   #scalar(type: string, bytes: Uint8Array, start: number, end: number): RespReply<L> | null {
     switch (type) {
       case "+":
-        return { kind: "simple", ...textOf(bytes, start, end) };
+        return lineOf("simple", bytes, start, end);
       case "-":
-        return { kind: "error", ...textOf(bytes, start, end) };
+        return lineOf("error", bytes, start, end);
       case ":": {
         const value = readInteger(bytes, start, end);
         return value === null ? null : { kind: "integer", value };
@@ -449,8 +449,12 @@ function pairsOf<L extends HeldBytes>(items: readonly RespReply<L>[], pairs: Res
   return pairs;
 }
 
+function lineOf<K extends "simple" | "error">(kind: K, bytes: Uint8Array, start: number, end: number) {
+  const isOk = end - start === 2 && bytes[start] === 0x4f && bytes[start + 1] === 0x4b;
+  return isOk ? { kind, text: "OK" } : { kind, ...textOf(bytes, start, end) };
+}
+
 function textOf(bytes: Uint8Array, start: number, end: number): RespText {
-  if (end - start === 2 && bytes[start] === 0x4f && bytes[start + 1] === 0x4b) return { text: "OK" };
   const line = bytes.subarray(start, end);
   const text = utf8.decode(line);
   return text.includes("\uFFFD") && !isUtf8(line) ? { text, raw: new Uint8Array(line) } : { text };

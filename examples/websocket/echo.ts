@@ -24,7 +24,8 @@ export function createEchoServer({ arena, maxMessageBytes }: EchoOptions): Serve
     socket.on("error", () => socket.destroy());
     const { accepted, response } = answerHandshake(request);
     if (!accepted) {
-      socket.end(response);
+      // An http server's sockets stay half open until the client ends too, and it need not.
+      socket.once("finish", () => socket.destroy()).end(response);
       return;
     }
     socket.write(response);

@@ -4,7 +4,6 @@ import { getRandomValues } from "node:crypto";
 import type { Lease } from "cleanslab";
 import { ParseError } from "../parsing/errors.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
-import { isWellFormed } from "../parsing/well-formed.ts";
 import {
   applyMask,
   FIN,
@@ -86,7 +85,7 @@ export function encodeClose<L extends HeldBytes = Lease>(
 }
 
 function checkText(text: string): void {
-  if (isWellFormed(text)) return;
+  if (text.isWellFormed()) return;
   throw invalid(`${JSON.stringify(text.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`);
 }
 

@@ -131,8 +131,9 @@ describe("RESP", () => {
 /** The different messages of the error that ends `input`: one, or the splits differ. */
 function messagesAtEverySplit(input: Uint8Array, limits: RespLimits = {}): string[] {
   const messages = new Set<string>();
+  const arena = new Arena();
   for (let at = 0; at <= input.length; at++) {
-    using parser = respParser(limits)(new Arena(), []);
+    using parser = respParser(limits)(arena, []);
     try {
       for (const chunk of split(input, [at])) parser.write(chunk);
       parser.end();
@@ -236,6 +237,21 @@ describe("broken and hostile RESP gives a typed error at every split, and leaks 
     const reply = `*2\r\n$50\r\n${"x".repeat(50)}\r\n:1\r\n`;
     const limits = { maxReplyBytes: 50, maxItems: 2, maxDepth: 1 };
     expect(outcomeOf(respParser(limits), [latin1(reply.repeat(5))])).toMatchObject({ error: null });
+  });
+
+  const TRUNCATED: [text: string, where: string][] = [
+    ["+OK\r\n+O", "in the middle of a line that begins at byte 5"],
+    ["+OK\r\n$5\r\nhell", "in a string of 5 bytes that begins at byte 5"],
+    ["*2\r\n$5\r\nhello\r", "in a string of 5 bytes that begins at byte 4"],
+    ["+OK\r\n*2\r\n%1\r\n:1\r\n", "1 values short of the map that begins at byte 9"],
+    ["+OK\r\n~?\r\n:1\r\n", "before the end of a streamed set that begins at byte 5"],
+    ["*1\r\n$?\r\n;1\r\na\r\n", "before the last chunk of a streamed string that begins at byte 4"],
+    ["|1\r\n+a\r\n+b\r\n", "where the value of attributes should begin at byte 12"],
+    ["*1\r\n|1\r\n+a\r\n", "1 values short of the attribute that begins at byte 4"],
+  ];
+  test.each(TRUNCATED)("%j is truncated, and the error says where", (text, where) => {
+    expect(expectSameAtEverySplit(respParser(), latin1(text)).error).toBe("ERR_TRUNCATED");
+    expect(messagesAtEverySplit(latin1(text))).toEqual([`the input ended after ${text.length} bytes, ${where}`]);
   });
 
   test("an input that ends anywhere but behind a reply is truncated", () => {
