@@ -3,13 +3,13 @@
  * in whatever chunks the socket gives. Owns a partial line, a partial string and
  * the aggregates that are not full yet. Knows no socket.
  *
- * RP1  The same bytes give the same replies and the same error, however they
- *      are split.
- * RP2  Limits are checked when a length is announced, before anything is acquired.
+ * RP1  The same bytes give the same replies and the same error, however they are
+ *      split.
+ * RP2  Limits are checked when a length is announced, before anything is acquired;
+ *      the values of a streamed aggregate as they come.
  * RP3  Every error says at which byte of the stream its item begins.
- * RP4  An item whose end is known but whose content is broken is a reply of kind
- *      "malformed", and parsing goes on. An error is thrown only where the next
- *      item cannot be found.
+ * RP4  A line or string whose end is known but whose content is broken is a reply
+ *      of kind "malformed", and parsing goes on.
  */
 
 import { isUtf8 } from "node:buffer";

@@ -1,4 +1,8 @@
-/** The RESP parser and encoder by themselves; resp-redis.test.ts has a real server. */
+/**
+ * The RESP parser and encoder by themselves; resp-redis.test.ts has a real server.
+ * RP1 is held by each `expectSameAtEverySplit`, RP2 by the limits, RP3 by
+ * `messagesAtEverySplit`, and RP4 by the malformed replies.
+ */
 
 import { Arena } from "cleanslab";
 import fc from "fast-check";
