@@ -2,10 +2,11 @@
 
 import type { Arena, Lease } from "cleanslab";
 import { inflateSync } from "fflate";
+import { EncodedLengthError } from "./encoded.ts";
 
 /**
  * @param byteLength of the inflated data, from the container's header or your own.
- * @throws RangeError if the data has another length. fflate itself would cut it off without a word.
+ * @throws EncodedLengthError if the data has another length. fflate itself would cut it off without a word.
  */
 export function inflateInto(arena: Arena, deflated: Uint8Array, byteLength: number): Lease {
   // One byte more than there should be: filled, it shows that there was more.
@@ -13,6 +14,6 @@ export function inflateInto(arena: Arena, deflated: Uint8Array, byteLength: numb
     const inflated = inflateSync(deflated, { out: bytes });
     if (inflated.length === byteLength) return byteLength;
     const found = inflated.length > byteLength ? "more" : inflated.length;
-    throw new RangeError(`the data inflates to ${found} bytes, where ${byteLength} were announced`);
+    throw new EncodedLengthError(`the data inflates to ${found} bytes, where ${byteLength} were announced`);
   });
 }

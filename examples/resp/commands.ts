@@ -10,11 +10,12 @@ export type RespCommand = readonly RespArgument[];
 const encoder = new TextEncoder();
 
 /**
- * A pipeline of commands, as arrays of bulk strings; strings become UTF-8.
+ * A pipeline of commands, as arrays of bulk strings. Strings become UTF-8.
  *
  * @returns a lease of exactly the bytes to send, the caller's. A socket may
  *   still read them after `write` has returned: `writeAndRelease` knows when it has done.
- * @throws ParseError `ERR_INVALID_ARGUMENT` for a command without a name.
+ * @throws ParseError `ERR_INVALID_ARGUMENT` for a command without a name, and
+ *   for a string with a lone surrogate, which UTF-8 cannot carry.
  */
 export function encodeCommands<L extends HeldBytes = Lease>(
   source: BytesSource<L>,
@@ -26,6 +27,12 @@ export function encodeCommands<L extends HeldBytes = Lease>(
       throw new ParseError("ERR_INVALID_ARGUMENT", "a command is empty; pass at least its name");
     byteLength += headLength(command.length);
     for (const argument of command) {
+      if (typeof argument === "string" && !argument.isWellFormed()) {
+        throw new ParseError(
+          "ERR_INVALID_ARGUMENT",
+          `${JSON.stringify(argument.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`,
+        );
+      }
       const length = argumentLength(argument);
       byteLength += headLength(length) + length + 2;
     }

@@ -1,5 +1,5 @@
 /**
- * Sends one command to a Redis server and prints its reply:
+ * Sends one command to a Redis server and prints its reply, and every push:
  * `npx tsx examples/resp/main.ts [--port 6379] [--resp 3] PING`.
  */
 
@@ -24,8 +24,9 @@ const arena = new Arena();
 const commands: RespCommand[] = [["HELLO", values.resp], positionals.length === 0 ? ["PING"] : positionals];
 let replies = 0;
 const parser = new RespParser(arena, (reply) => {
-  replies++;
-  if (replies === commands.length) console.log(show(reply));
+  // A push is nobody's reply.
+  if (reply.kind !== "push") replies++;
+  if (reply.kind === "push" || replies === commands.length) console.log(show(reply));
   releaseReply(reply);
   if (replies === commands.length) socket.end();
 });
@@ -44,6 +45,7 @@ await arena.drained();
 
 function show(reply: RespReply, indent = ""): string {
   const deeper = `${indent}  `;
+  if (reply.kind === "malformed") return `(malformed) ${reply.error.message}`;
   if ("lease" in reply) return JSON.stringify(Buffer.from(reply.lease.bytes).toString());
   if ("text" in reply) return reply.kind === "error" ? `(error) ${reply.text}` : reply.text;
   if ("items" in reply) return `${reply.kind}${reply.items.map((item) => `\n${deeper}${show(item, deeper)}`).join("")}`;

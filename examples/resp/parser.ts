@@ -3,18 +3,23 @@
  * in whatever chunks the socket gives. Owns a partial line, a partial string and
  * the aggregates that are not full yet. Knows no socket.
  *
- * RP1  The same bytes give the same replies and the same error code, however they
- *      are split.
- * RP2  Limits are checked when a length is announced, before anything is acquired.
+ * RP1  The same bytes give the same replies and the same error, however they are
+ *      split.
+ * RP2  Limits are checked when a length is announced, before anything is acquired;
+ *      the values of a streamed aggregate as they come.
+ * RP3  Every error says at which byte of the stream its item begins.
+ * RP4  A line or string whose end is known but whose content is broken is a reply
+ *      of kind "malformed", and parsing goes on.
  */
 
+import { isUtf8 } from "node:buffer";
 import type { Lease } from "cleanslab";
 import { checkedLimit, ParseError } from "../parsing/errors.ts";
 import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
 import { ascii, readBigNumber, readDouble, readInteger, readLength } from "./numbers.ts";
-import { type RespPairs, type RespReply, releasePairs, releaseReply } from "./reply.ts";
+import { type RespPairs, type RespReply, type RespText, releasePairs, releaseReply } from "./reply.ts";
 
 export interface RespLimits {
   /** Bytes of all strings in one reply. Default 512 MiB, what Redis allows for one string. */
@@ -29,14 +34,18 @@ export interface RespLimits {
 
 const CR = 13;
 const LF = 10;
-const utf8 = new TextDecoder();
+const LONE_CR_LF = "a line has a CR or LF that is not part of a CR LF";
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** A string whose length was announced. */
 interface Blob {
   readonly kind: "bulk" | "bulk-error" | "verbatim";
+  /** Of a streamed string: up to the end of the chunk that is being read. */
   readonly byteLength: number;
-  /** The first four bytes of a verbatim string: a format and a colon. */
+  /** The first four bytes of a verbatim string, one character each: a format and a colon. */
   prefix: string;
+  /** What is wrong with a verbatim string; all its bytes are content then. */
+  error: ParseError | null;
 }
 
 /** An aggregate that is not full yet. A map's and an attribute's items are keys and values in turn. */
@@ -44,6 +53,8 @@ interface Frame<L extends HeldBytes> {
   readonly kind: "array" | "set" | "push" | "map" | "attribute";
   readonly items: RespReply<L>[];
   readonly attributes: RespPairs<L> | null;
+  readonly byteOffset: number;
+  /** Values to come; Infinity if the aggregate is streamed. */
   left: number;
 }
 
@@ -56,7 +67,21 @@ const AGGREGATES: Record<string, Frame<never>["kind"]> = {
   "|": "attribute",
 };
 
+/** What a line must be whose content can be broken while its end is known. */
+const SCALARS: Record<string, string> = {
+  ":": "a 64-bit integer",
+  ",": "a double",
+  "(": "a big number",
+  "#": "a boolean, t or f",
+  _: "a null, which has no content",
+};
+
+/** The pushes that are a command's reply: inside a transaction they take its place in the array. */
+const CONFIRMATION = /^[ps]?(un)?subscribe$/;
+const LONGEST_CONFIRMATION = "punsubscribe".length;
+
 export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
+  readonly #source: BytesSource<L>;
   readonly #onReply: (reply: RespReply<L>) => void;
   readonly #maxReplyBytes: number;
   readonly #maxLineBytes: number;
@@ -68,18 +93,25 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   #blob: Blob | null = null;
   /** Bytes of the CR LF behind a string that have come. */
   #terminator = 0;
+  /** Where the streamed string that is being read begins. */
+  #streamOffset: number | null = null;
   /** Waiting for the value they belong to. */
   #attributes: RespPairs<L> | null = null;
+  /** Where the item that is being read begins. */
+  #itemOffset = 0;
   #replyBytes = 0;
   #replyItems = 0;
 
   /**
    * @param onReply is called with each complete reply; all leases in it are its
-   *   own from then on: `releaseReply(reply)`, or each by itself.
+   *   own from then on: `releaseReply(reply)`, or each by itself. Pushes come
+   *   between replies, and a message that the server sends in the middle of a
+   *   transaction's reply comes before that reply.
    * @throws ParseError `ERR_INVALID_ARGUMENT` for a limit out of range.
    */
   constructor(source: BytesSource<L>, onReply: (reply: RespReply<L>) => void, limits: RespLimits = {}) {
     super();
+    this.#source = source;
     this.#onReply = onReply;
     this.#maxReplyBytes = checkedLimit("maxReplyBytes", limits.maxReplyBytes, 512 * 1024 * 1024);
     this.#maxLineBytes = checkedLimit("maxLineBytes", limits.maxLineBytes, 64 * 1024, 32);
@@ -98,17 +130,25 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   protected override missing(): string | null {
-    if (this.#blob !== null) return `in a string of ${this.#blob.byteLength} bytes`;
-    if (this.#line.byteLength > 0) return "in the middle of a line";
+    const item = `that begins at byte ${this.#itemOffset}`;
+    if (this.#blob !== null) return `in a string of ${this.#blob.byteLength} bytes ${item}`;
+    if (this.#line.byteLength > 0) return `in the middle of a line ${item}`;
+    if (this.#streamOffset !== null) {
+      return `before the last chunk of a streamed string that begins at byte ${this.#streamOffset}`;
+    }
+    if (this.#attributes !== null) return `where the value of attributes should begin at byte ${this.bytesBefore}`;
     const frame = this.#stack.at(-1);
-    if (frame !== undefined) return `${frame.left} values short of its ${frame.kind}`;
-    return this.#attributes === null ? null : "behind attributes without their value";
+    if (frame === undefined) return null;
+    const { kind, byteOffset, left } = frame;
+    const short = left === Number.POSITIVE_INFINITY ? "before the end of a streamed" : `${left} values short of the`;
+    return `${short} ${kind} that begins at byte ${byteOffset}`;
   }
 
   protected override releasePartial(): void {
     this.#line.destroy();
     this.#body.destroy();
     this.#blob = null;
+    this.#streamOffset = null;
     for (const { items, attributes } of this.#stack.splice(0)) {
       for (const item of items) releaseReply(item);
       if (attributes !== null) releasePairs(attributes);
@@ -120,6 +160,7 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   /** Reads a line, or what there is of it. The limit ends the search, so that every split finds the same. */
   #readLine(chunk: Uint8Array, start: number): number {
     const held = this.#line.byteLength;
+    if (held === 0) this.#itemOffset = this.bytesBefore + start;
     if (held > 0 && this.#line.bytes[held - 1] === CR) return this.#endHeldLine(chunk, start);
     const limit = Math.min(chunk.length, start + this.#maxLineBytes - held + 1);
     let end = start;
@@ -127,11 +168,11 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     if (held + end - start > this.#maxLineBytes)
       throw this.#limit(`a line is over maxLineBytes = ${this.#maxLineBytes}`);
     if (end === chunk.length || end + 1 === chunk.length) {
-      if (chunk[end] === LF) throw this.#malformed("a line ends without CR");
+      if (chunk[end] === LF) throw this.#malformed(LONE_CR_LF);
       this.#line.append(chunk, start, chunk.length);
       return chunk.length;
     }
-    if (chunk[end] !== CR || chunk[end + 1] !== LF) throw this.#malformed("a line has a CR or LF of its own");
+    if (chunk[end] !== CR || chunk[end + 1] !== LF) throw this.#malformed(LONE_CR_LF);
     if (held === 0) {
       this.#parseLine(chunk, start, end);
       return end + 2;
@@ -141,7 +182,7 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   #endHeldLine(chunk: Uint8Array, at: number): number {
-    if (chunk[at] !== LF) throw this.#malformed("a line has a CR of its own");
+    if (chunk[at] !== LF) throw this.#malformed(LONE_CR_LF);
     const { bytes } = this.#line;
     this.#parseLine(bytes, 0, bytes.length - 1);
     this.#line.destroy();
@@ -149,62 +190,71 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   #parseLine(bytes: Uint8Array, start: number, end: number): void {
+    if (start === end) throw this.#malformed("a line is empty, where a type was due");
     const type = String.fromCharCode(bytes[start] as number);
+    const content = start + 1;
+    if (this.#streamOffset !== null) {
+      this.#beginChunk(type, bytes, content, end);
+      return;
+    }
     const aggregate = AGGREGATES[type];
     if (aggregate !== undefined) {
-      this.#beginAggregate(aggregate, type, bytes, start + 1, end);
+      this.#beginAggregate(aggregate, type, bytes, content, end);
       return;
     }
     const blob = BLOBS[type];
     if (blob !== undefined) {
-      this.#beginBlob(blob, type, bytes, start + 1, end);
+      this.#beginBlob(blob, type, bytes, content, end);
       return;
     }
-    if (start === end) throw this.#malformed("a line is empty, where a type was due");
-    this.#finish(this.#scalar(type, bytes, start + 1, end));
+    if (type === ".") {
+      this.#endStreamedAggregate(content === end);
+      return;
+    }
+    const value = this.#scalar(type, bytes, content, end);
+    if (value !== null) {
+      this.#finish(value);
+      return;
+    }
+    const error = this.#malformed(`${quote(bytes, content, end)} is not ${SCALARS[type]}`);
+    this.#finish({ kind: "malformed", type, error, lease: this.#source.copyOf(bytes.subarray(content, end)) });
   }
 
-  #scalar(type: string, bytes: Uint8Array, start: number, end: number): RespReply<L> {
+  /** A value that is one line; null if its content is broken. */
+  #scalar(type: string, bytes: Uint8Array, start: number, end: number): RespReply<L> | null {
     switch (type) {
       case "+":
-        return { kind: "simple", text: textOf(bytes, start, end) };
+        return lineOf("simple", bytes, start, end);
       case "-":
-        return { kind: "error", text: textOf(bytes, start, end) };
-      case ":":
-        return { kind: "integer", value: this.#number(readInteger, "integer", bytes, start, end) };
-      case ",":
-        return { kind: "double", value: this.#number(readDouble, "double", bytes, start, end) };
-      case "(":
-        return { kind: "big-number", value: this.#number(readBigNumber, "big number", bytes, start, end) };
+        return lineOf("error", bytes, start, end);
+      case ":": {
+        const value = readInteger(bytes, start, end);
+        return value === null ? null : { kind: "integer", value };
+      }
+      case ",": {
+        const value = readDouble(bytes, start, end);
+        return value === null ? null : { kind: "double", value };
+      }
+      case "(": {
+        const value = readBigNumber(bytes, start, end);
+        return value === null ? null : { kind: "big-number", value };
+      }
       case "#":
-        if (end - start === 1 && bytes[start] === 0x74) return { kind: "boolean", value: true };
-        if (end - start === 1 && bytes[start] === 0x66) return { kind: "boolean", value: false };
-        throw this.#malformed(`${quote(bytes, start, end)} is no boolean`);
+        if (end - start !== 1 || (bytes[start] !== 0x74 && bytes[start] !== 0x66)) return null;
+        return { kind: "boolean", value: bytes[start] === 0x74 };
       case "_":
-        if (start === end) return { kind: "null" };
-        throw this.#malformed(`${quote(bytes, start, end)} stands behind a null`);
+        return start === end ? { kind: "null" } : null;
       default:
-        if (type === ";" || type === ".") throw this.#streamed();
         throw this.#malformed(`no type begins with ${JSON.stringify(type)}`);
     }
   }
 
-  #number<T>(
-    read: (bytes: Uint8Array, start: number, end: number) => T | null,
-    what: string,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): T {
-    const value = read(bytes, start, end);
-    if (value === null) throw this.#malformed(`${quote(bytes, start, end)} is no ${what}`);
-    return value;
-  }
-
-  /** A length, or -1 where RESP2 writes a null so. */
+  /** A length, -1 where RESP2 writes a null so, or Infinity for what is streamed. */
   #length(type: string, bytes: Uint8Array, start: number, end: number): number {
-    if (end - start === 1 && bytes[start] === 0x3f) throw this.#streamed();
-    const length = this.#number(readLength, "length", bytes, start, end);
+    const streamed = end - start === 1 && bytes[start] === 0x3f && (type === "$" || type in AGGREGATES);
+    if (streamed) return Number.POSITIVE_INFINITY;
+    const length = readLength(bytes, start, end);
+    if (length === null) throw this.#malformed(`${quote(bytes, start, end)} is no length for ${type}`);
     if (length === -1 && type !== "$" && type !== "*") throw this.#malformed(`${type} cannot have length -1`);
     return length;
   }
@@ -215,28 +265,55 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       this.#finish({ kind: "null" });
       return;
     }
-    if (kind === "verbatim" && byteLength < 4) {
-      throw this.#malformed(`a verbatim string of ${byteLength} bytes has no room for its format`);
+    if (byteLength === Number.POSITIVE_INFINITY) {
+      this.#streamOffset = this.#itemOffset;
+      return;
     }
+    this.#countBytes(byteLength);
+    const blob: Blob = { kind, byteLength, prefix: "", error: null };
+    if (kind === "verbatim" && byteLength < 4) {
+      blob.error = this.#malformed(`a verbatim string of ${byteLength} bytes has no room for a format and a colon`);
+    }
+    this.#body.expect(kind === "verbatim" && blob.error === null ? byteLength - 4 : byteLength);
+    this.#blob = blob;
+  }
+
+  /** Of a streamed string. One of length 0 ends it. */
+  #beginChunk(type: string, bytes: Uint8Array, start: number, end: number): void {
+    if (type !== ";") throw this.#malformed(`${JSON.stringify(type)} where a streamed string's chunk was due`);
+    const byteLength = this.#length(type, bytes, start, end);
+    if (byteLength === 0) {
+      this.#streamOffset = null;
+      this.#finish({ kind: "bulk", lease: this.#body.take() });
+      return;
+    }
+    this.#countBytes(byteLength);
+    this.#blob = { kind: "bulk", byteLength: this.#body.byteLength + byteLength, prefix: "", error: null };
+  }
+
+  #countBytes(byteLength: number): void {
     this.#replyBytes += byteLength;
     if (this.#replyBytes > this.#maxReplyBytes) {
       throw this.#limit(
         `a reply holds ${this.#replyBytes} bytes of strings, over maxReplyBytes = ${this.#maxReplyBytes}`,
       );
     }
-    this.#blob = { kind, byteLength, prefix: "" };
-    this.#body.expect(kind === "verbatim" ? byteLength - 4 : byteLength);
+  }
+
+  #countItems(count: number): void {
+    this.#replyItems += count;
+    if (this.#replyItems > this.#maxItems) {
+      throw this.#limit(`a reply has ${this.#replyItems} values, over maxItems = ${this.#maxItems}`);
+    }
   }
 
   #readBlob(blob: Blob, chunk: Uint8Array, start: number): number {
     let at = start;
-    if (blob.kind === "verbatim" && blob.prefix.length < 4) {
+    if (blob.kind === "verbatim" && blob.error === null && blob.prefix.length < 4) {
       const end = Math.min(chunk.length, at + 4 - blob.prefix.length);
       blob.prefix += ascii(chunk, at, end);
       at = end;
-      if (blob.prefix.length === 4 && !blob.prefix.endsWith(":")) {
-        throw this.#malformed(`a verbatim string begins with ${JSON.stringify(blob.prefix)}, not a format and a colon`);
-      }
+      if (blob.prefix.length === 4 && !blob.prefix.endsWith(":")) this.#spoilVerbatim(blob);
     }
     const left = blob.byteLength - blob.prefix.length - this.#body.byteLength;
     if (left > 0 && at < chunk.length) {
@@ -254,12 +331,24 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return at;
   }
 
-  #finishBlob(blob: Blob): void {
+  /** The prefix is no format and colon: it is content, like all that comes. */
+  #spoilVerbatim(blob: Blob): void {
+    blob.error = this.#malformed(
+      `a verbatim string begins with ${JSON.stringify(blob.prefix)}, not with a format and a colon`,
+    );
+    this.#body.expect(blob.byteLength);
+    this.#body.append(Buffer.from(blob.prefix, "latin1"), 0, 4);
+    blob.prefix = "";
+  }
+
+  #finishBlob({ kind, prefix, error }: Blob): void {
     this.#terminator = 0;
-    const lease = this.#body.take();
     this.#blob = null;
-    const { kind } = blob;
-    this.#finish(kind === "verbatim" ? { kind, format: blob.prefix.slice(0, 3), lease } : { kind, lease });
+    if (this.#streamOffset !== null) return;
+    const lease = this.#body.take();
+    if (error !== null) this.#finish({ kind: "malformed", type: "=", error, lease });
+    else if (kind === "verbatim") this.#finish({ kind, ...formatOf(prefix), lease });
+    else this.#finish({ kind, lease });
   }
 
   #beginAggregate(kind: Frame<L>["kind"], type: string, bytes: Uint8Array, start: number, end: number): void {
@@ -269,17 +358,24 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       return;
     }
     const left = kind === "map" || kind === "attribute" ? length * 2 : length;
-    this.#replyItems += left;
-    if (this.#replyItems > this.#maxItems) {
-      throw this.#limit(`a reply has ${this.#replyItems} values, over maxItems = ${this.#maxItems}`);
-    }
+    if (left !== Number.POSITIVE_INFINITY) this.#countItems(left);
     if (this.#stack.length >= this.#maxDepth) throw this.#limit(`a reply is deeper than maxDepth = ${this.#maxDepth}`);
-    if (kind === "attribute" && this.#attributes !== null) throw this.#malformed("attributes of attributes");
-    if (kind === "push" && this.#stack.length > 0) throw this.#malformed("a push inside another reply");
-    const frame: Frame<L> = { kind, items: [], attributes: this.#attributes, left };
+    this.#stack.push({ kind, items: [], attributes: this.#attributes, byteOffset: this.#itemOffset, left });
     this.#attributes = null;
-    this.#stack.push(frame);
     if (left === 0) this.#closeFrames();
+  }
+
+  #endStreamedAggregate(wellFormed: boolean): void {
+    const frame = this.#stack.at(-1);
+    if (!wellFormed || frame?.left !== Number.POSITIVE_INFINITY) {
+      throw this.#malformed("a line begins with . and does not end a streamed aggregate");
+    }
+    if (this.#attributes !== null) throw this.#malformed(`a streamed ${frame.kind} ends behind attributes`);
+    if ((frame.kind === "map" || frame.kind === "attribute") && frame.items.length % 2 === 1) {
+      throw this.#malformed(`a streamed ${frame.kind} ends behind a key`);
+    }
+    frame.left = 0;
+    this.#closeFrames();
   }
 
   /** A value is complete: it goes to its aggregate, or out. */
@@ -288,72 +384,86 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       value.attributes = this.#attributes;
       this.#attributes = null;
     }
-    const frame = this.#stack.at(-1);
-    if (frame === undefined) {
-      this.#emit(value);
-      return;
-    }
-    frame.items.push(value);
-    frame.left--;
-    if (frame.left === 0) this.#closeFrames();
+    this.#place(value);
+    this.#closeFrames();
   }
 
-  /** The innermost aggregate is full, and so perhaps are those around it. */
+  #place(value: RespReply<L>): void {
+    const frame = this.#stack.at(-1);
+    if (frame === undefined) {
+      this.#replyBytes = 0;
+      this.#replyItems = 0;
+      this.#onReply(value);
+    } else if (value.kind === "push" && !isConfirmation(value.items[0])) {
+      // Out of band: the aggregate does not count it.
+      this.#onReply(value);
+    } else {
+      frame.items.push(value);
+      frame.left--;
+      if (frame.left === Number.POSITIVE_INFINITY) this.#countItems(1);
+    }
+  }
+
+  /** The innermost aggregate may be full, and so may those around it. */
   #closeFrames(): void {
-    for (let frame = this.#stack.at(-1); frame !== undefined && frame.left === 0; frame = this.#stack.at(-1)) {
+    for (let frame = this.#stack.at(-1); frame?.left === 0; frame = this.#stack.at(-1)) {
       this.#stack.pop();
       const { kind, items, attributes } = frame;
       if (kind === "attribute") {
-        this.#attributes = pairsOf(items);
+        // Attributes that follow attributes belong to the same value.
+        this.#attributes = pairsOf(items, attributes ?? []);
         return;
       }
       const value: RespReply<L> = kind === "map" ? { kind, pairs: pairsOf(items) } : { kind, items };
       if (attributes !== null) value.attributes = attributes;
-      const outer = this.#stack.at(-1);
-      if (outer === undefined) {
-        this.#emit(value);
-        return;
-      }
-      outer.items.push(value);
-      outer.left--;
+      this.#place(value);
     }
   }
 
-  #emit(reply: RespReply<L>): void {
-    this.#replyBytes = 0;
-    this.#replyItems = 0;
-    this.#onReply(reply);
-  }
-
   #malformed(what: string): ParseError {
-    return new ParseError("ERR_MALFORMED", `this is not RESP: ${what}, ${this.#where()}`);
+    return new ParseError("ERR_MALFORMED", `this is not RESP: ${what}, in the item ${this.#where()}`);
   }
 
   #limit(what: string): ParseError {
-    return new ParseError("ERR_LIMIT", `${what}, ${this.#where()}; raise the limit if you trust the server`);
-  }
-
-  #streamed(): ParseError {
-    return new ParseError("ERR_UNSUPPORTED", `streamed strings and aggregates are not read, ${this.#where()}`);
+    return new ParseError(
+      "ERR_LIMIT",
+      `${what}, with the item ${this.#where()}; raise the limit if you trust the server`,
+    );
   }
 
   #where(): string {
-    return `in the chunk that begins at byte ${this.bytesBefore}`;
+    return `that begins at byte ${this.#itemOffset}`;
   }
 }
 
-function pairsOf<L extends HeldBytes>(items: readonly RespReply<L>[]): RespPairs<L> {
-  const pairs: RespPairs<L> = [];
+function isConfirmation<L extends HeldBytes>(name: RespReply<L> | undefined): boolean {
+  if (name?.kind === "simple") return CONFIRMATION.test(name.text);
+  if (name?.kind !== "bulk" || name.lease.byteLength > LONGEST_CONFIRMATION) return false;
+  return CONFIRMATION.test(ascii(name.lease.bytes, 0, name.lease.byteLength));
+}
+
+function pairsOf<L extends HeldBytes>(items: readonly RespReply<L>[], pairs: RespPairs<L> = []): RespPairs<L> {
   for (let at = 0; at + 1 < items.length; at += 2) {
     pairs.push([items[at] as RespReply<L>, items[at + 1] as RespReply<L>]);
   }
   return pairs;
 }
 
-function textOf(bytes: Uint8Array, start: number, end: number): string {
-  return end - start === 2 && bytes[start] === 0x4f && bytes[start + 1] === 0x4b
-    ? "OK"
-    : utf8.decode(bytes.subarray(start, end));
+function lineOf<K extends "simple" | "error">(kind: K, bytes: Uint8Array, start: number, end: number) {
+  const isOk = end - start === 2 && bytes[start] === 0x4f && bytes[start + 1] === 0x4b;
+  return isOk ? { kind, text: "OK" } : { kind, ...textOf(bytes, start, end) };
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): RespText {
+  const line = bytes.subarray(start, end);
+  const text = utf8.decode(line);
+  return text.includes("\uFFFD") && !isUtf8(line) ? { text, raw: new Uint8Array(line) } : { text };
+}
+
+/** The same for the format of a verbatim string, which is the first three of `prefix`. */
+function formatOf(prefix: string): { format: string; rawFormat?: Uint8Array<ArrayBuffer> } {
+  const { text, raw } = textOf(Buffer.from(prefix, "latin1"), 0, 3);
+  return raw === undefined ? { format: text } : { format: text, rawFormat: raw };
 }
 
 function quote(bytes: Uint8Array, start: number, end: number): string {

@@ -1,15 +1,13 @@
 /** A WebSocket server that sends back what it gets: the handshake, and a parser for each connection. */
 
-import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Arena, Lease } from "cleanslab";
 import { LeaseSink } from "cleanslab/node";
 import { encodeClose, encodeFrame } from "./frames.ts";
+import { answerHandshake } from "./handshake.ts";
 import { type WebSocketMessage, WebSocketParser } from "./parser.ts";
 import { WebSocketError } from "./protocol.ts";
-
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 export interface EchoOptions {
   arena: Arena;
@@ -22,17 +20,15 @@ export function createEchoServer({ arena, maxMessageBytes }: EchoOptions): Serve
     response.writeHead(426, { upgrade: "websocket" }).end("This server speaks WebSocket.\n");
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const key = request.headers["sec-websocket-key"];
-    if (request.headers.upgrade?.toLowerCase() !== "websocket" || key === undefined) {
-      socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+    // First: an upgraded socket has no other listener.
+    socket.on("error", () => socket.destroy());
+    const { accepted, response } = answerHandshake(request);
+    if (!accepted) {
+      // An http server's sockets stay half open until the client ends too, and it need not.
+      socket.once("finish", () => socket.destroy()).end(response);
       return;
     }
-    const accept = createHash("sha1")
-      .update(key + GUID)
-      .digest("base64");
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`,
-    );
+    socket.write(response);
     serve(arena, socket, head, maxMessageBytes);
   });
   return server;
@@ -61,7 +57,6 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
     }
   };
   socket.on("data", read);
-  socket.on("error", () => socket.destroy());
   // An http server's sockets stay half open until this side ends too.
   socket.on("end", () => socket.end());
   socket.on("close", () => parser.destroy());

@@ -38,7 +38,7 @@ export type WebSocketMessage<L extends HeldBytes = Lease> =
   /** Text was checked to be UTF-8. */
   | { kind: "text" | "binary"; lease: L }
   | { kind: "ping" | "pong"; lease: L }
-  /** `code` is 1005 if the frame had none. */
+  /** `code` is 1005 if the frame had none. `reason` was checked to be UTF-8, and has every NUL and byte order mark. */
   | { kind: "close"; code: number; reason: string };
 
 export interface WebSocketOptions {
@@ -50,7 +50,7 @@ export interface WebSocketOptions {
 
 type DataKind = "text" | "binary";
 const NO_CODE = 1005;
-const utf8 = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 interface Frame {
   readonly opcode: OpcodeName;

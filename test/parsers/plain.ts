@@ -24,6 +24,10 @@ export function plain(reply: RespReply): unknown {
   return { value, attributes: reply.attributes.map(([key, each]) => [plain(key), plain(each)]) };
 }
 
+function rawOf(raw: Uint8Array | undefined): { raw?: string } {
+  return raw === undefined ? {} : { raw: Buffer.from(raw).toString("hex") };
+}
+
 function plainValue(reply: RespReply): unknown {
   switch (reply.kind) {
     case "bulk":
@@ -31,11 +35,13 @@ function plainValue(reply: RespReply): unknown {
     case "bulk-error":
       return { error: Buffer.from(reply.lease.bytes).toString() };
     case "verbatim":
-      return { format: reply.format, bytes: Buffer.from(reply.lease.bytes) };
+      return { format: reply.format, bytes: Buffer.from(reply.lease.bytes), ...rawOf(reply.rawFormat) };
+    case "malformed":
+      return { malformed: reply.type, bytes: Buffer.from(reply.lease.bytes), message: reply.error.message };
     case "error":
-      return { error: reply.text };
+      return { error: reply.text, ...rawOf(reply.raw) };
     case "simple":
-      return reply.text;
+      return reply.raw === undefined ? reply.text : { text: reply.text, ...rawOf(reply.raw) };
     case "null":
       return null;
     case "array":

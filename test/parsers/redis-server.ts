@@ -28,6 +28,8 @@ export async function startRedis(version: string): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
     const flags = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+    // DEBUG PROTOCOL sends one value of each type; 7.0 and later lock it.
+    if (Number.parseInt(version, 10) >= 7) flags.push("--enable-debug-command", "yes");
     const server = spawn("redis-server", flags, { stdio: ["ignore", "pipe", "inherit"] });
     if (await isReady(server)) {
       return { port, version, stop: () => stop(server, folder) };

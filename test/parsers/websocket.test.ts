@@ -183,6 +183,80 @@ describe("broken frames close the connection with the right code at every split,
   });
 });
 
+describe("text", () => {
+  const CONTENTS: [name: string, content: Uint8Array, isUtf8: boolean][] = [
+    ["a byte order mark", bytes("\uFEFFhi\uFEFF"), true],
+    ["bytes that are not UTF-8", Uint8Array.of(0x61, 0xff, 0xc3), false],
+    ["half a surrogate pair", Uint8Array.of(0xed, 0xa0, 0x80), false],
+    ["a NUL in two bytes", Uint8Array.of(0xc0, 0x80), false],
+    ["replacement characters that were sent", bytes("a\uFFFD"), true],
+    ["NULs", bytes("\0a\0"), true],
+    ["nothing", bytes(""), true],
+    ["60 000 bytes", bytes("long \0 🙂 ".repeat(5000)), true],
+  ];
+  const closeCodeOf = (input: Uint8Array, given: unknown[]): number | null => {
+    const arena = new Arena();
+    try {
+      wsParser("server")(arena, given).write(Uint8Array.from(input));
+      return null;
+    } catch (error) {
+      if (error instanceof WebSocketError) return error.closeCode;
+      throw error;
+    } finally {
+      arena.assertDrained();
+    }
+  };
+
+  describe.each(CONTENTS)("of %s", (_, content, isUtf8) => {
+    test("in a message is whole, or close code 1007", () => {
+      const half = content.length >> 1;
+      for (const sent of [
+        frames("server", { opcode: "text", payload: content }),
+        frames(
+          "server",
+          { opcode: "text", payload: content.subarray(0, half), final: false },
+          { opcode: "continuation", payload: content.subarray(half) },
+        ),
+      ]) {
+        const given: unknown[] = [];
+        expect(closeCodeOf(sent, given)).toBe(isUtf8 ? null : 1007);
+        expect(given).toEqual(isUtf8 ? [{ kind: "text", bytes: bytes(content) }] : []);
+      }
+    });
+
+    test("in a close reason is whole, or close code 1007, or too long for a frame", () => {
+      const payload = Buffer.concat([Uint8Array.of(0x03, 0xe8), content]);
+      if (payload.length > 125) {
+        expect(codeOf(() => frames("server", { opcode: "close", payload }))).toBe("ERR_INVALID_ARGUMENT");
+        const header = Uint8Array.of(0x88, 0x80 | 126, payload.length >> 8, payload.length & 255, 0, 0, 0, 0);
+        expect(closeCodeOf(Buffer.concat([header, payload]), [])).toBe(1002);
+        return;
+      }
+      const given: unknown[] = [];
+      expect(closeCodeOf(frames("server", { opcode: "close", payload }), given)).toBe(isUtf8 ? null : 1007);
+      expect(given).toEqual(isUtf8 ? [{ kind: "close", code: 1000, reason: content.toString() }] : []);
+    });
+
+    test("in binary, pings and pongs is bytes", () => {
+      const data = content.subarray(0, 125);
+      const kinds = ["binary", "ping", "pong"] as const;
+      const given: unknown[] = [];
+      const sent = frames("server", ...kinds.map((opcode) => ({ opcode, payload: data })));
+      expect(closeCodeOf(sent, given)).toBeNull();
+      expect(given).toEqual(kinds.map((kind) => ({ kind, bytes: bytes(data) })));
+    });
+  });
+
+  test("a reason that is sent comes back as it was", () => {
+    const arena = new Arena();
+    for (const reason of ["\uFEFFhi", "\0", "", "ü".repeat(61)]) {
+      const lease = encodeClose(arena, { code: 4000, reason });
+      expect(outcomeOf(wsParser("client"), [lease.bytes]).given).toEqual([{ kind: "close", code: 4000, reason }]);
+      lease.release();
+    }
+  });
+});
+
 describe("the encoder refuses what must not be sent", () => {
   const arena = new Arena();
   test.each<[string, () => unknown]>([
@@ -191,6 +265,8 @@ describe("the encoder refuses what must not be sent", () => {
     ["a short key", () => encodeFrame(arena, { opcode: "text", maskingKey: noise(3) })],
     ["close code 1006", () => encodeClose(arena, { code: 1006 })],
     ["a reason without a code", () => encodeClose(arena, { reason: "x" })],
+    ["text with a lone surrogate", () => encodeFrame(arena, { opcode: "text", payload: "a\uD800" })],
+    ["a reason with a lone surrogate", () => encodeClose(arena, { code: 1000, reason: "\uDC00" })],
     ["a long reason", () => encodeClose(arena, { code: 1000, reason: "x".repeat(124) })],
     ["no role", () => new WebSocketParser(arena, () => {}, { role: "peer" as Role })],
   ])("%s", (_, misuse) => {
