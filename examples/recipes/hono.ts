@@ -14,10 +14,10 @@ export type LeasedBody = { Bindings: HttpBindings; Variables: { lease: Lease } }
 export const leasedBody = (arena: Arena, limit: number) =>
   createMiddleware<LeasedBody>(async (c, next) => {
     // A `Response` does not tell when it was sent: the one of Node behind it does.
-    const signal = whenOver(c.env.incoming, c.env.outgoing);
+    const over = whenOver(c.env.incoming, c.env.outgoing);
     const byteLength = announcedLength(c.req.header("content-length"));
     try {
-      c.set("lease", endWith(signal, await collect(c.req.raw, arena, { limit, byteLength, signal })));
+      c.set("lease", endWith(over, await collect(c.req.raw, arena, { limit, byteLength })));
     } catch (cause) {
       throw new HTTPException(statusOf(cause), { message: (cause as Error).message, cause });
     }

@@ -20,7 +20,7 @@ export async function requestLease(arena: Arena, limit: number, url: string, opt
     return { ...answer, lease: await collect(body, arena, { limit, byteLengthHint: announced }) };
   } catch (error) {
     // Unread, it would keep the connection.
-    body.on("error", () => {}).destroy();
+    body.destroy();
     throw error;
   }
 }

@@ -4,6 +4,7 @@
  * The encoders' recipes are in recipes.test.ts; `collect` itself is tested in test/node and test/web.
  */
 
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import { createRequire } from "node:module";
@@ -171,6 +172,12 @@ function gate(): { opened: Promise<void>; open: () => void } {
 const echo: Handler = (lease) => lease.bytes;
 
 describe.each(Object.entries(servers))("%s", (name, start) => {
+  function expectTooLong(answer: string): void {
+    expect(answer).toMatch(/^HTTP\/1.1 413 /);
+    // Hono's adapter reads on for a while instead, and then closes the connection.
+    if (name !== "hono") expect(answer.toLowerCase()).toContain("\r\nconnection: close\r\n");
+  }
+
   describe.each([false, true])("in chunks: %s", (chunked) => {
     test.each(SIZES)("a body of %d bytes comes and goes as it was, without a copy", async (byteLength) => {
       const { port } = await start(echo);
@@ -214,7 +221,7 @@ describe.each(Object.entries(servers))("%s", (name, start) => {
     const client = await dial(port);
     client.write(head(1001));
     await once(client, "close");
-    expect(client.got()).toMatch(/^HTTP\/1.1 413 /);
+    expectTooLong(client.got());
     expect(arena.stats().liveLeases).toBe(0);
   });
 
@@ -223,7 +230,7 @@ describe.each(Object.entries(servers))("%s", (name, start) => {
     const client = await dial(port);
     client.write(head(2 ** 60));
     await once(client, "close");
-    expect(client.got()).toMatch(/^HTTP\/1.1 413 /);
+    expectTooLong(client.got());
   });
 
   test("one byte over the limit in chunks is 413, and the connection ends", async () => {
@@ -232,7 +239,7 @@ describe.each(Object.entries(servers))("%s", (name, start) => {
     client.write(head("chunked") + chunk(1000));
     client.write(chunk(1));
     await once(client, "close");
-    expect(client.got()).toMatch(/^HTTP\/1.1 413 /);
+    expectTooLong(client.got());
   });
 
   test("a body of exactly the limit is taken", async () => {
@@ -314,18 +321,34 @@ describe.each(Object.entries(servers))("%s", (name, start) => {
     await drained();
   });
 
-  test("twenty pipelined requests are answered in their order", async () => {
-    const { port } = await start(echo);
+  test("twenty pipelined requests are answered in their order, and leave no listener on the connection", async () => {
+    const { opened, open } = gate();
+    let calls = 0;
+    const { port } = await start(async (lease) => {
+      if (++calls < 20) await opened;
+      return lease.bytes;
+    });
+    const sockets = new Set<Socket>();
+    const started = (message: unknown): void => {
+      sockets.add((message as { socket: Socket }).socket);
+    };
+    subscribe("http.server.request.start", started);
+    closing.push(() => void unsubscribe("http.server.request.start", started));
     const client = await dial(port);
     const bodies = Array.from({ length: 20 }, (_, each) => `<${each}>`.repeat(100));
     client.write(bodies.map((body) => head(body.length) + body).join(""));
+    await expect.poll(() => calls, { timeout: 5000 }).toBe(20);
+    expect(arena.stats().liveLeases).toBe(20);
+    open();
     const found = (): unknown => [...client.got().matchAll(/(<\d+>)+/g)].map(([body]) => body);
     await expect.poll(found, { timeout: 5000 }).toEqual(bodies);
     await drained();
+    const [socket] = sockets;
+    expect(sockets.size).toBe(1);
+    expect(socket?.listenerCount("close")).toBeLessThan(5);
     client.write(head("chunked") + chunk(3));
     client.write("0\r\n\r\n");
     await expect.poll(client.got, { timeout: 5000 }).toContain("xxx");
-    expect(client.listenerCount("close")).toBeLessThan(10);
   });
 
   test("a client that goes away while a pipelined answer waits for its turn leaves no lease", async () => {
