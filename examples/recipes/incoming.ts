@@ -26,14 +26,13 @@ export function endWith(over: AbortSignal, lease: Lease): Lease {
 export const announcedLength = (contentLength: string | undefined): number | undefined =>
   contentLength === undefined ? undefined : Math.min(Number(contentLength), Number.MAX_SAFE_INTEGER);
 
-const STATUS: Record<string, 400 | 413 | 503> = {
-  ECONNRESET: 400,
-  ERR_LENGTH_MISMATCH: 400,
+const STATUS: Record<string, 413 | 500 | 503> = {
   ERR_LIMIT_EXCEEDED: 413,
   ERR_ARENA_EXHAUSTED: 503,
+  ERR_ARENA_DISPOSED: 503,
+  ERR_INVALID_ARGUMENT: 500,
 };
 
-/** The status for an error of `collect`. */
-export function statusOf(error: unknown): 400 | 413 | 500 | 503 {
-  return STATUS[(error as { code?: string }).code ?? ""] ?? 500;
-}
+/** The status for an error of `collect`. Any other error is the stream's, and so the client's. */
+export const statusOf = (error: unknown): 400 | 413 | 500 | 503 =>
+  STATUS[(error as { code?: string }).code ?? ""] ?? 400;

@@ -9,7 +9,7 @@ import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import { createRequire } from "node:module";
 import { connect, type Socket } from "node:net";
-import { gzipSync } from "node:zlib";
+import { createGunzip, gzipSync } from "node:zlib";
 import { createAdaptorServer } from "@hono/node-server";
 import { Arena, type Lease } from "cleanslab";
 import { bufferOf, readableFrom } from "cleanslab/node";
@@ -477,6 +477,19 @@ describe("fastify", () => {
     const app = fastifyApp(echo, LIMIT);
     const answer = await app.inject({ method: "POST", url: "/json", payload: { a: 1 } });
     expect(answer.json()).toEqual({ body: { a: 1 }, lease: null });
+    await app.close();
+  });
+
+  test("the limit is the route's, and holds for what another hook unzipped", async () => {
+    const app = Fastify();
+    app.register(leasedBodies, { arena, contentType: "*" });
+    app.addHook("preParsing", async (_request, _reply, payload) => payload.pipe(createGunzip()));
+    app.post("/", { bodyLimit: 5000 }, async (request) => ({ byteLength: request.lease?.byteLength }));
+    const send = (payload: Buffer) => app.inject({ method: "POST", url: "/", payload });
+    expect((await send(gzipSync(Buffer.alloc(5000)))).json()).toEqual({ byteLength: 5000 });
+    expect((await send(gzipSync(Buffer.alloc(5001)))).statusCode).toBe(413);
+    expect((await send(Buffer.from("not zipped"))).statusCode).toBe(400);
+    await drained();
     await app.close();
   });
 
