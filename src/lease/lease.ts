@@ -188,9 +188,10 @@ export class Lease {
     }
     const resized = owner.view(this.#ptr, byteLength);
     if (!isShorter) fillBytes(resized, 0, oldLength);
+    // First: longer than its owner knows, bytes of it would not be zeroed for the next lease.
+    owner.resized(this.#ptr, oldLength, byteLength);
     this.#bytes = resized;
     this.#byteLength = byteLength;
-    owner.resized(this.#ptr, oldLength, byteLength);
     this.#tellWatches(owner);
   }
 

@@ -252,6 +252,18 @@ describe("resize", () => {
     expect(target.ends).toHaveLength(1);
   });
 
+  test("that is stopped before its owner knows of its new length has the old one", () => {
+    for (const byteLength of [500, 1000]) {
+      const owner = new FakeOwner();
+      const lease = owner.lease(800);
+      const { bytes } = lease;
+      owner.resized = stop;
+      // Longer than its owner knows, bytes of it would not be zeroed for the next lease.
+      expectStopped(() => lease.resize(byteLength));
+      expect([lease.byteLength, lease.bytes]).toEqual([800, bytes]);
+    }
+  });
+
   test("that is released in the middle of its move says so, and leaves no block behind", () => {
     const owner = new FakeOwner();
     const target = new FakeOwner();
