@@ -6,7 +6,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -90,7 +90,7 @@ const ROWS: Record<string, () => Target> = {
     const file = createWriteStream(path).on("error", () => {});
     return {
       stream: Writable.toWeb(file) as WritableStream<Uint8Array>,
-      arrived: () => readFileSync(path),
+      arrived: () => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0)),
       close: () => rmSync(folder, { recursive: true }),
     };
   },
