@@ -240,7 +240,11 @@ export class Lease {
 
   /**
    * Ends the lease now for you, and returns the block when `promise` settles:
-   * `await lease.releaseAfter(file.write(lease.bytes))`.
+   * `await lease.releaseAfter(fileHandle.write(lease.bytes))`.
+   *
+   * Only for a promise that settles after the last use of the bytes. The promise of a web
+   * stream's `writer.write` may settle before, and other bytes would then be sent: use
+   * `writeAndRelease` of cleanslab/web. For Node's streams use that of cleanslab/node.
    *
    * @returns a promise that settles as `promise` does, once the block is returned.
    *   Use it in that promise's place: a rejection comes out of it.

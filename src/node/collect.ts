@@ -29,7 +29,8 @@ export type NodeCollectOptions = CollectOptions &
  * @returns a promise that rejects with an ArenaError (`ERR_LIMIT_EXCEEDED`,
  *   `ERR_LENGTH_MISMATCH`, `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's
  *   reason, or the error of the stream: `ERR_STREAM_PREMATURE_CLOSE` or `ECONNRESET` if
- *   the other side went away.
+ *   the other side went away. A stream made with `emitClose: false` tells nobody that it
+ *   was destroyed: give a `signal`, too.
  */
 export async function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
   const collector = new Collector(arena, options);
@@ -116,7 +117,8 @@ function gather(
     stream.on("close", () => {
       if (isOpen) fail(stream.errored ?? prematureClose());
     });
-    if (stream.destroyed) {
+    // A stream that does not destroy itself when it fails says nothing any more, either.
+    if (stream.destroyed || stream.errored) {
       fail(stream.errored ?? prematureClose());
       return;
     }

@@ -1,38 +1,109 @@
 /**
- * Whether a stream can be believed when it says that a write is done. Where it
- * cannot, the adapters write a copy.
+ * When a stream is done with a write. Owns which streams may have a lease's own bytes, and
+ * what becomes of a write to a stream that does not tell.
+ *
+ * C1  Only what hands the bytes to the system by Node's own functions gets them without a
+ *     copy: sockets, files, and HTTP/1 messages on sockets. They call back when the system
+ *     is done, whatever happens. Any other stream may keep a chunk, or pass it on, after it
+ *     has called back. An HTTP/2 stream still sends what was queued after its `'close'`.
+ * C2  A write always comes to an end: by its callback, by `'drain'` where the callback may
+ *     be dropped, or by `'close'`.
  */
 
+import { WriteStream } from "node:fs";
+import { OutgoingMessage } from "node:http";
 import { Socket } from "node:net";
-import { Transform, type Writable } from "node:stream";
+import { Writable } from "node:stream";
 import { invalidArgument } from "../errors.js";
 
-/**
- * False for a stream that has ended: it calls back with an error, before writes that are
- * still under way. False for a transform that may pass a chunk on and call back before
- * anyone has read it; Node's compression streams do not. False if `write` was replaced on the stream itself: such a `write` may drop the
- * callback, as compression middleware does. False for an HTTP message without a
- * socket, which waits in its agent's queue: destroyed there, it gets neither a
- * callback nor an event.
- */
-export function isTrusted(stream: Writable): boolean {
-  if (stream.closed || stream.destroyed || stream.writableEnded || Object.hasOwn(stream, "write")) return false;
-  if (stream instanceof Transform && !("bytesWritten" in stream)) return false;
-  const { socket } = stream as Writable & { socket?: object | null };
-  return !("socket" in stream) || (socket !== null && socket !== undefined);
+/** What is used of a stream that is not a `Writable` in all cases. */
+type Target = Writable & {
+  /** Of an HTTP message. `null` while a request waits in its agent's queue. */
+  readonly socket?: Target | null;
+  /** Of a response of the HTTP/2 compatibility API. */
+  readonly stream?: { readonly destroyed?: boolean };
+};
+
+/** Called once a write is done. */
+export type WriteDone = (error?: Error | null) => void;
+
+const { write: messageWrite } = OutgoingMessage.prototype;
+const streamWrites = new Set<unknown>([Writable, Socket, WriteStream].map(({ prototype }) => prototype.write));
+const systemWrites = new Set<unknown>([Socket, WriteStream].map(({ prototype }) => prototype._write));
+
+/** C1. False for an ended stream: it calls back with an error before writes that are under way. */
+export function isTrusted(stream: Target): boolean {
+  if (isGone(stream) || stream.writableEnded) return false;
+  if (stream.write === messageWrite) return stream.socket != null && isTrusted(stream.socket);
+  return streamWrites.has(stream.write) && systemWrites.has(stream._write);
+}
+
+/** Nothing that is written is taken any more. */
+export function isGone(stream: Target): boolean {
+  return stream.closed || stream.destroyed || stream.stream?.destroyed === true;
 }
 
 /**
- * True for a socket all of whose bytes the system took at once. Its callbacks come in a
- * later tick; a stream counts in `writableLength` what it was not yet called back for
- * by the socket, the write under way included.
+ * Writes, and calls `done` once, when the stream is done with the write or has failed; not
+ * if the stream closes first. A `write` that is not Node's own may drop the callback, as
+ * compression middleware does: then the write is done when the stream takes more.
+ *
+ * @returns what `write` answers: false if the stream wants you to wait for `'drain'`.
+ */
+export function writeTo(stream: Target, bytes: Uint8Array, done: WriteDone): boolean {
+  if (callsBack(stream)) return stream.write(bytes, done);
+  let isDone = false;
+  const doneOnce: WriteDone = (error) => {
+    if (!isDone) done(error);
+    isDone = true;
+  };
+  // Such a `write` may answer nothing, too.
+  const takesMore = stream.write(bytes, doneOnce) !== false;
+  // A request in a queue takes all, and tells nothing, not even that it was destroyed.
+  if (takesMore || stream.socket === null) process.nextTick(doneOnce);
+  else whenever("drain", stream, doneOnce);
+  return takesMore;
+}
+
+function callsBack(stream: Target): boolean {
+  if (stream.write === messageWrite) return stream.socket != null && callsBack(stream.socket);
+  return streamWrites.has(stream.write);
+}
+
+const waiting = { close: new WeakMap<Writable, Set<() => void>>(), drain: new WeakMap<Writable, Set<() => void>>() };
+
+/**
+ * Calls `fn` at the stream's next event. One listener for all, however many writes are under way.
+ *
+ * @returns what to call when `fn` need not be called any more.
+ */
+export function whenever(event: "close" | "drain", stream: Writable, fn: () => void): () => void {
+  let all = waiting[event].get(stream);
+  if (all === undefined) {
+    const each = new Set<() => void>();
+    stream.on(event, () => {
+      const due = [...each];
+      each.clear();
+      for (const call of due) call();
+    });
+    waiting[event].set(stream, each);
+    all = each;
+  }
+  all.add(fn);
+  return () => all.delete(fn);
+}
+
+/**
+ * True for a socket all of whose bytes the system took at once. A stream counts in
+ * `writableLength` what it was not yet called back for by the socket, the write under
+ * way included; its own callbacks come in a later tick.
  */
 export function hasSentAll(stream: Writable): boolean {
   return stream instanceof Socket && stream.writableLength === 0 && !stream.destroyed;
 }
 
 export function requireWritable(stream: Writable): void {
-  if (typeof stream?.write === "function" && typeof stream.once === "function") return;
+  if (typeof stream?.write === "function" && typeof stream.on === "function") return;
   throw invalidArgument("stream", stream, "a stream.Writable");
 }
 

@@ -35,7 +35,7 @@ export interface ReadFileOptions extends FileRange {
   chunkBytes?: number | undefined;
   /** Bytes read ahead, in whole chunks. Default one chunk; 0 reads only what is asked for. */
   highWaterMark?: number | undefined;
-  /** Gives up before the next chunk: rejects with its reason. */
+  /** Gives up, before the file is open or before the next chunk: rejects with its reason. */
   signal?: AbortSignalLike | undefined;
 }
 
@@ -147,8 +147,14 @@ export class FileReading {
 
   static open(plan: Plan): Promise<FileReading> {
     return new Promise((resolve, reject) => {
+      const { signal } = plan;
+      // A pipe opens once somebody writes to it, which may be never.
+      const abort = (): void => reject(signal?.reason);
+      signal?.addEventListener("abort", abort, { once: true });
       open(plan.path, "r", (error, fd) => {
+        signal?.removeEventListener("abort", abort);
         if (error !== null) reject(error);
+        else if (signal?.aborted) close(fd, abort);
         else resolve(new FileReading(fd, plan));
       });
     });

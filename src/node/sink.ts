@@ -3,9 +3,10 @@
  * written block may be reused: not before the stream is done with it.
  *
  * K1  A stream calls back for writes that succeed in their order, so the queue's front is done.
- * K2  Everything in the queue is returned at `'close'`: not every stream calls back
- *     for what it drops.
- * K3  A block may be returned before its callback: its place in the queue is `null` then.
+ * K2  A write that fails may be called back before an earlier one that is still under way.
+ *     What has failed is returned once nothing else is left, or at `'close'`: not every
+ *     stream calls back for what it drops.
+ * K3  A block may be returned before its write's callback: its place is `null` then.
  */
 
 import type { Writable } from "node:stream";
@@ -13,28 +14,29 @@ import { requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import type { Pin } from "../lease/pin.js";
-import { hasSentAll, isTrusted, requireWritable } from "./completion.js";
+import { hasSentAll, isGone, isTrusted, requireWritable, writeTo } from "./completion.js";
 
 export interface LeaseSinkOptions {
-  /** Called after each block was returned: the place to write more. */
+  /** Called after each write that is done: the place to write more. */
   onReleased?: ((sink: LeaseSink) => void) | undefined;
 }
 
 /**
- * Writes leases to one stream, each without a copy, and ends them: for you at once,
- * their blocks are returned when the stream is done with them. For loops: no promise
- * and no closure per write. Errors are the stream's `'error'` event.
+ * Writes leases to one stream, and ends them: for you at once, their blocks are
+ * returned when the stream is done with them. For loops: no promise per write. Errors are the stream's `'error'` event.
  *
- * A stream whose completion cannot be trusted, because its `write` was replaced (as
- * compression middleware does) or it has no socket yet that could tell of its end,
- * gets a copy instead, and the block is returned at once.
+ * Sockets, files, and HTTP/1 requests and responses that have a socket get the bytes
+ * themselves. Any other stream may use a chunk after it has said that the write is done:
+ * it gets a copy, and the block is returned at once.
  */
 export class LeaseSink {
   readonly #stream: Writable;
   readonly #onReleased: ((sink: LeaseSink) => void) | undefined;
+  /** One for each write under way; `null` if it is one of a copy. K3 */
   readonly #pins: (Pin | null)[] = [];
   #front = 0;
-  #pending = 0;
+  /** Writes under way that have failed. K2 */
+  #failed = 0;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`. */
   constructor(stream: Writable, options: LeaseSinkOptions = {}) {
@@ -46,69 +48,66 @@ export class LeaseSink {
     }
     this.#stream = stream;
     this.#onReleased = onReleased;
-    stream.once("close", () => {
-      while (this.#front < this.#pins.length) this.#released();
-    });
+    stream.once("close", () => this.#releaseAll());
   }
 
-  /** Leases written whose blocks the stream still uses: for backpressure, beside what `write` answers. */
+  /** Writes that the stream is not done with: for backpressure, beside what `write` answers. */
   get pending(): number {
-    return this.#pending;
+    return this.#pins.length - this.#front;
   }
 
   /**
    * Writes the lease's bytes and ends the lease.
    *
-   * @returns false if the stream wants you to wait for `'drain'`.
+   * @returns false if the stream wants you to wait for `'drain'`, or has closed.
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes`; what the stream's
    *   `write` throws: the lease has ended then, too.
    */
   write(lease: Lease): boolean {
     requireLease(lease);
-    const { bytes } = lease;
-    if (!isTrusted(this.#stream)) return this.#writeCopy(lease);
-    const pin = lease.pin();
+    const isShared = isTrusted(this.#stream);
+    const bytes = isShared ? lease.bytes : lease.copy();
+    const pin = isShared ? lease.pin() : null;
     lease.release();
+    if (isGone(this.#stream)) return false;
     this.#pins.push(pin);
-    this.#pending++;
     let goesOn: boolean;
     try {
-      goesOn = this.#stream.write(bytes, this.#written);
+      goesOn = writeTo(this.#stream, bytes, this.#written);
     } catch (error) {
       this.#pins.pop();
-      this.#return(pin);
+      pin?.release();
       throw error;
     }
-    if (hasSentAll(this.#stream)) this.#returnAll();
+    if (pin !== null && hasSentAll(this.#stream)) this.#returnSent();
     return goesOn;
   }
 
-  /**
-   * A failed write may be called back before an earlier one that is still under way; what
-   * it leaves is returned at `'close'`. K2
-   */
-  readonly #written = (error?: Error | null): void => {
-    if (!error) this.#released();
-  };
-
-  #writeCopy(lease: Lease): boolean {
-    const copy = lease.copy();
-    lease.release();
-    return this.#stream.write(copy);
-  }
-
-  /** Before the callbacks, which come in a later tick: a loop of writes would hold all its blocks until then. */
-  #returnAll(): void {
+  /** The callbacks come in a later tick: a loop of writes would hold all its blocks until then. */
+  #returnSent(): void {
     for (let each = this.#pins.length - 1; each >= this.#front; each--) {
       const pin = this.#pins[each];
       if (!pin) return;
       this.#pins[each] = null;
-      this.#return(pin);
+      pin[Symbol.dispose]();
     }
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error) this.#failed++;
+    else this.#released();
+    if (this.#failed > 0 && this.#failed >= this.pending) this.#releaseAll();
+  };
+
+  #releaseAll(): void {
+    this.#failed = 0;
+    // Not what `onReleased` writes meanwhile.
+    for (let left = this.pending; left > 0; left--) this.#released();
   }
 
   #released(): void {
     const pin = this.#pins[this.#front];
+    if (pin === undefined) return;
     this.#pins[this.#front++] = null;
     if (this.#front === this.#pins.length) {
       this.#pins.length = this.#front = 0;
@@ -116,12 +115,7 @@ export class LeaseSink {
       this.#pins.splice(0, this.#front);
       this.#front = 0;
     }
-    if (pin) this.#return(pin);
+    pin?.[Symbol.dispose]();
     this.#onReleased?.(this);
-  }
-
-  #return(pin: Pin): void {
-    this.#pending--;
-    pin[Symbol.dispose]();
   }
 }

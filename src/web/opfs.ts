@@ -4,7 +4,7 @@
  */
 
 import type { Arena } from "../arena.js";
-import { chunkLength, isLength, requireArena, requireLease, requireOptions } from "../checks.js";
+import { chunkLength, isLength, isThenable, requireArena, requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 
@@ -22,7 +22,8 @@ export interface AccessHandleLike {
  * last, and is yours to release. The handle stays yours and open.
  *
  * @throws ArenaError `ERR_INVALID_ARGUMENT`, also where there is no such handle (it
- *   exists in workers only); as `arena.acquire`; the handle's own error.
+ *   exists in workers only) and where the handle does not answer with a number of bytes;
+ *   as `arena.acquire`; the handle's own error.
  */
 export function readAccessHandle(
   handle: AccessHandleLike,
@@ -40,8 +41,8 @@ export function readAccessHandle(
  *
  * @param at bytes from the file's start.
  * @returns the offset behind what was written.
- * @throws ArenaError `ERR_INVALID_ARGUMENT` (the lease is then still yours), as
- *   `lease.bytes`; the handle's own error, for instance when the quota is reached.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT` (the lease is then still yours, but where the
+ *   handle does not answer with a number of bytes it took); as `lease.bytes`; the handle's own error, for instance when the quota is reached.
  */
 export function writeAccessHandle(handle: AccessHandleLike, lease: Lease, at = 0): number {
   requireHandle(handle);
@@ -51,9 +52,9 @@ export function writeAccessHandle(handle: AccessHandleLike, lease: Lease, at = 0
     const { bytes } = lease;
     let written = 0;
     while (written < bytes.length) {
-      const taken = handle.write(bytes.subarray(written), { at: at + written });
-      if (!(taken > 0))
-        throw new Error(`the handle took ${taken} of ${bytes.length - written} bytes and did not say why`);
+      const rest = bytes.subarray(written);
+      const taken = countOf("write", handle.write(rest, { at: at + written }), rest.length, lease);
+      if (taken === 0) throw new Error(`the handle took 0 of ${rest.length} bytes and did not say why`);
       written += taken;
     }
     return at + written;
@@ -67,15 +68,26 @@ function* leases(handle: AccessHandleLike, arena: Arena, chunkBytes: number): Ge
     const lease = arena.acquire(chunkBytes);
     let byteLength = 0;
     try {
-      byteLength = handle.read(lease.bytes, { at });
+      byteLength = countOf("read", handle.read(lease.bytes, { at }), chunkBytes, lease);
     } finally {
-      if (byteLength === 0) lease.release();
+      if (byteLength === 0) lease[Symbol.dispose]();
     }
     if (byteLength === 0) return;
     at += byteLength;
     lease.resize(byteLength);
     yield lease;
   }
+}
+
+/** A handle of another kind answers with a promise, and uses the bytes until that settles. */
+function countOf(method: string, answer: unknown, most: number, lease: Lease): number {
+  if (isLength(answer) && answer <= most) return answer;
+  if (isThenable(answer)) lease.releaseAfter(answer).catch(() => {});
+  throw invalidArgument(
+    `what handle.${method} answered`,
+    answer,
+    `the handle that a worker's createSyncAccessHandle makes: it answers with a number, here up to ${most}`,
+  );
 }
 
 function requireHandle(handle: AccessHandleLike): void {

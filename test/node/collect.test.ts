@@ -186,6 +186,21 @@ describe("collect", () => {
     expectDrained(arena);
   });
 
+  test("rejects with the error of a stream that failed before, and does not destroy itself", async () => {
+    using arena = smallArena();
+    const stream = new Readable({
+      autoDestroy: false,
+      read() {
+        throw new Error("broken");
+      },
+    });
+    const failed = once(stream, "error");
+    stream.resume();
+    await failed.catch(() => {});
+    expect(await promptly(rejectionOf(collect(stream, arena, { limit: LIMIT })))).toMatchObject({ message: "broken" });
+    expectDrained(arena);
+  });
+
   test("leaves a stream it gave up on to its owner, paused, and later errors are not uncaught", async () => {
     using arena = smallArena();
     const stream = new Readable({ read() {} });

@@ -1,7 +1,16 @@
 /** Real files read as leases. */
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Arena, Lease } from "cleanslab";
@@ -11,6 +20,7 @@ import {
   exhaust,
   expectArenaError,
   expectThrow,
+  isSettled,
   MODES,
   rejectionOf,
   releaseAll,
@@ -132,6 +142,23 @@ describe("readFileLeases", () => {
     expect(Buffer.concat(chunks).equals(pattern(5000))).toBe(true);
     const [status = Buffer.alloc(0)] = await readAll("/proc/self/status", arena);
     expect(status.toString()).toContain("VmRSS");
+    expectDrained(arena);
+  });
+
+  test("gives up on a pipe to which nobody writes when the signal aborts, and closes it once it opens", async () => {
+    using arena = smallArena();
+    const pipe = join(folder, "silent");
+    execFileSync("mkfifo", [pipe]);
+    const reason = new Error("enough");
+    const controller = new AbortController();
+    const reading = rejectionOf(readAll(pipe, arena, { signal: controller.signal }));
+    await settle();
+    controller.abort(reason);
+    const isGivenUp = await isSettled(reading);
+    // Lets the pipe open, whatever the outcome.
+    closeSync(openSync(pipe, "r+"));
+    expect([isGivenUp, await reading]).toEqual([true, reason]);
+    while (filesOpen(pipe) > 0) await settle();
     expectDrained(arena);
   });
 

@@ -1,8 +1,11 @@
 /** Leases written in loops: when their blocks come back, and every way in which a stream may not say so. */
 
 import { once } from "node:events";
+import { createWriteStream, mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { Arena } from "cleanslab";
 import { LeaseSink, writeAndRelease } from "cleanslab/node";
@@ -24,20 +27,53 @@ class Slow extends Writable {
 describe("LeaseSink", () => {
   test("ends the lease at once, and returns its block when the stream is done with it", async () => {
     const arena = new Arena();
-    const stream = new Slow();
+    const server = await serveTcp(() => {});
+    const socket = net.connect(server.port, "127.0.0.1");
     const released: number[] = [];
-    const sink = new LeaseSink(stream, { onReleased: (each) => released.push(each.pending) });
+    const sink = new LeaseSink(socket, { onReleased: (each) => released.push(each.pending) });
     const lease = arena.copyOf(pattern(1000));
     sink.write(lease);
     expect(lease.released).toBe(true);
-    expect(sink.pending).toBe(1);
-    expect(arena.stats().liveLeases).toBe(1);
-    expect(Buffer.compare(stream.chunks[0] as Buffer, pattern(1000))).toBe(0);
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([1, 1]);
+    await once(socket, "connect");
+    await settle();
+    expect(released).toEqual([0]);
+    expectDrained(arena);
+    socket.destroy();
+    await server.close();
+  });
+
+  test("gives a stream of somebody's own a copy, and tells when it calls back", async () => {
+    const arena = new Arena();
+    const stream = new Slow();
+    const released: number[] = [];
+    const sink = new LeaseSink(stream, { onReleased: (each) => released.push(each.pending) });
+    sink.write(arena.copyOf(pattern(1000)));
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([1, 0]);
+    await settle();
+    expect(released).toEqual([]);
     stream.callbacks[0]?.();
     await settle();
     expect(released).toEqual([0]);
-    expect(sink.pending).toBe(0);
+    expect(Buffer.compare(stream.chunks[0] as Buffer, pattern(1000))).toBe(0);
+  });
+
+  test("keeps what is under way when a later write fails first", async () => {
+    const arena = new Arena();
+    const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
+    // Ended, it fails what is written at once, and tells of no close.
+    const file = createWriteStream(join(folder, "file"), { emitClose: false });
+    const sink = new LeaseSink(file.on("error", () => {}));
+    await once(file, "ready");
+    sink.write(arena.copyOf(pattern(1000)));
+    sink.write(arena.copyOf(pattern(1000)));
+    file.end();
+    sink.write(arena.copyOf(pattern(1000)));
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    expect(sink.pending).toBeGreaterThan(0);
+    while (sink.pending > 0) await settle();
     expectDrained(arena);
+    rmSync(folder, { recursive: true });
   });
 
   test("sends thousands of leases over a real connection, in order and intact", async () => {
@@ -75,13 +111,13 @@ describe("LeaseSink", () => {
     await once(socket, "connect");
     await settle();
     sink.write(arena.copyOf(pattern(20)));
-    expect([sink.pending, arena.stats().liveLeases]).toEqual([0, 0]);
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([1, 0]);
     expect(returned).toEqual([0]);
     await settle();
     expect(returned).toEqual([0, 0]);
     // More than any socket takes while nobody reads.
     for (let each = 0; each < 3; each++) sink.write(arena.copyOf(pattern(16 << 20)));
-    expect(sink.pending).toBe(3);
+    expect([sink.pending, arena.stats().liveLeases]).toEqual([3, 3]);
     let byteLength = 0;
     peer?.on("data", (chunk) => {
       byteLength += chunk.length;
@@ -96,15 +132,17 @@ describe("LeaseSink", () => {
 
   test("returns every block when the stream is destroyed", async () => {
     const arena = new Arena();
-    const stream = new Slow();
-    stream.on("error", () => {});
-    const sink = new LeaseSink(stream);
+    const server = await serveTcp(() => {});
+    const socket = net.connect(server.port, "127.0.0.1");
+    socket.on("error", () => {});
+    const sink = new LeaseSink(socket);
     for (let each = 0; each < 100; each++) sink.write(arena.copyOf(pattern(1000)));
     expect(arena.stats().liveLeases).toBe(100);
-    stream.destroy(new Error("gone"));
+    socket.destroy(new Error("gone"));
     await settle();
     expect(sink.pending).toBe(0);
     expectDrained(arena);
+    await server.close();
   });
 
   test("gives a copy to a stream that is closed, and keeps nothing", async () => {

@@ -1,0 +1,714 @@
+/**
+ * Every way in which a stream can end, drop a write or never call back, for everything that
+ * writes leases to Node's streams. Rows: kinds of stream. Columns: ways to end. In each cell,
+ * in every mode and for every adapter, while the arena gives free memory to others at once:
+ *
+ * - what the adapter promises comes to an end;
+ * - what arrives is what was given, from its start: never zeros, never another lease's bytes;
+ * - no lease is left.
+ */
+
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Duplex, PassThrough, type Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import tls from "node:tls";
+import { brotliDecompressSync, constants, createBrotliCompress, createGzip, gunzipSync } from "node:zlib";
+import type { Arena, RevokeMode } from "cleanslab";
+import { LeaseSink, pipeLeases, writeAndRelease } from "cleanslab/node";
+import { describe, expect, test } from "vitest";
+import { exhaust, MODES, releaseAll, SEGMENT_BYTES, settle, smallArena, wrong } from "../helpers.ts";
+import { expectDrained, listen } from "./helpers.ts";
+import { selfSigned } from "./tls.ts";
+
+interface Target {
+  readonly stream: Writable;
+  /** The other side, paused. None where what was written has arrived. */
+  readonly reader?: Readable;
+  /** Lets the other side read, where it takes more than `reader.resume()`. */
+  read?(): void;
+  /** Whether the system takes what is written long before the other side reads it. */
+  readonly isRemote?: boolean;
+  /** Whether it fails on its own, or never takes all that it is given. */
+  readonly isBroken?: boolean;
+  /** Breaks the connection from the other side. */
+  cut?(): unknown;
+  /** Whether all has arrived that ever will. */
+  hasEnded?(): boolean;
+  /** The bytes that arrived, out of those that the other side read. */
+  arrived?(read: Buffer): Buffer;
+  close?(): unknown;
+}
+
+/** Bytes in which each place can be told from every other. */
+function bytesOf(seed: string, byteLength: number): Buffer {
+  return createHash("shake256", { outputLength: byteLength }).update(seed).digest();
+}
+
+const MESSAGE = bytesOf("message", 200_000);
+const MESSAGE_CHUNK_BYTES = 40_000;
+/** More than a connection takes while its other side does not read. */
+const FLOOD = bytesOf("flood", 5_000_000);
+const FLOOD_CHUNK_BYTES = 500_000;
+
+class NeverEnded extends Error {}
+
+/** Far more than any cell needs. */
+const NEVER_MS = 5000;
+
+async function bounded<T>(promise: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const never = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new NeverEnded(`${what} never came to an end`)), NEVER_MS);
+  });
+  return Promise.race([promise, never]).finally(() => clearTimeout(timer));
+}
+
+/** @throws NeverEnded if it does not come true. */
+async function until(isSo: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + NEVER_MS; !isSo(); ) {
+    if (Date.now() > end) throw new NeverEnded(`${what} never came`);
+    await sleep(1);
+  }
+}
+
+function quiet<S extends { on(event: "error", listener: () => void): unknown }>(stream: S): S {
+  stream.on("error", () => {});
+  return stream;
+}
+
+/** A server's next connection, paused. */
+function nextPeer(server: net.Server, event: string): Promise<net.Socket> {
+  return new Promise((resolve) => server.once(event, (socket: net.Socket) => resolve(socket.pause())));
+}
+
+async function tcp(isConnected: boolean): Promise<Target> {
+  const server = net.createServer();
+  const { port, close } = await listen(server);
+  const peer = nextPeer(server, "connection");
+  const stream = net.connect(port, "127.0.0.1");
+  if (!isConnected) {
+    // The other side is there once it has been reached.
+    const reader = new PassThrough();
+    peer.then((socket) => quiet(socket).pipe(reader));
+    return { stream, reader, isRemote: true, cut: () => peer.then((socket) => socket.resetAndDestroy()), close };
+  }
+  await once(stream, "connect");
+  const reader = quiet(await peer);
+  return { stream, reader, isRemote: true, cut: () => reader.resetAndDestroy(), close };
+}
+
+const identity = selfSigned();
+
+async function encrypted(): Promise<Target> {
+  const server = tls.createServer(identity ?? {});
+  const { port, close } = await listen(server);
+  const peer = nextPeer(server, "secureConnection");
+  const stream = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false });
+  const reader = quiet(await peer);
+  return { stream, reader, isRemote: true, cut: () => reader.destroy(), close };
+}
+
+async function response(): Promise<Target> {
+  const server = http.createServer();
+  const { port, close } = await listen(server);
+  const request = quiet(http.request({ port, host: "127.0.0.1", agent: false }).end());
+  const [, stream] = (await once(server, "request")) as [unknown, http.ServerResponse];
+  stream.flushHeaders();
+  const [reader] = (await once(request, "response")) as [http.IncomingMessage];
+  return { stream, reader: quiet(reader), isRemote: true, cut: () => request.destroy(), close };
+}
+
+async function request(): Promise<Target> {
+  const server = http.createServer();
+  const { port, close } = await listen(server);
+  const stream = http.request({ port, host: "127.0.0.1", method: "POST", agent: false });
+  stream.flushHeaders();
+  const [reader, answer] = (await once(server, "request")) as [http.IncomingMessage, http.ServerResponse];
+  reader.once("end", () => answer.end());
+  return { stream, reader: quiet(reader), isRemote: true, cut: () => reader.destroy(), close };
+}
+
+/** A request that waits for its agent's only socket, until the other side is to read. */
+async function queuedRequest(): Promise<Target> {
+  const server = http.createServer();
+  const { port, close } = await listen(server);
+  const agent = new http.Agent({ maxSockets: 1 });
+  const first = quiet(http.request({ port, host: "127.0.0.1", method: "POST", agent }));
+  first.flushHeaders();
+  await once(server, "request");
+  const reader = new PassThrough();
+  server.once("request", (incoming, answer) => {
+    quiet(incoming).pipe(reader);
+    incoming.once("end", () => answer.end());
+  });
+  const stream = http.request({ port, host: "127.0.0.1", method: "POST", agent });
+  return { stream, reader, read: () => first.destroy(), close };
+}
+
+/** As middleware does it that compresses, or records, what is sent. */
+async function responseWithMiddleware(): Promise<Target> {
+  const target = await response();
+  const { stream } = target;
+  const { write } = stream;
+  stream.write = (chunk: unknown) => write.call(stream, chunk, wrong(undefined));
+  return target;
+}
+
+/** A stream pair in one process, as tests of servers use. The chunk itself comes out of the other end. */
+class PairEnd extends Duplex {
+  other: PairEnd | undefined;
+  #wanted: (() => void) | undefined;
+  override _read(): void {
+    const wanted = this.#wanted;
+    this.#wanted = undefined;
+    wanted?.();
+  }
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    const { other } = this;
+    if (other === undefined || other.destroyed) {
+      done();
+      return;
+    }
+    other.push(chunk);
+    other.#wanted = done;
+  }
+  override _final(done: () => void): void {
+    this.other?.push(null);
+    done();
+  }
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    if (this.other?.readableEnded === false) this.other.push(null);
+    this.#wanted?.();
+    done(error);
+  }
+}
+
+function pair(): [PairEnd, PairEnd] {
+  const [one, other] = [new PairEnd(), new PairEnd()];
+  one.other = other;
+  other.other = one;
+  return [quiet(one), quiet(other)];
+}
+
+/** A server whose connection is no socket, but a stream that somebody gave it. */
+async function responseOverPair(): Promise<Target> {
+  const server = http.createServer();
+  const [connection, reader] = pair();
+  server.emit("connection", connection);
+  reader.write("GET / HTTP/1.0\r\n\r\n");
+  const [, stream] = (await once(server, "request")) as [unknown, http.ServerResponse];
+  const bodyOf = (read: Buffer): Buffer => read.subarray(read.indexOf("\r\n\r\n") + 4);
+  return { stream, reader, cut: () => reader.destroy(), arrived: (read) => (read.length > 0 ? bodyOf(read) : read) };
+}
+
+const WINDOW_BYTES = 1 << 28;
+
+/** A session over a connection that can be stalled below HTTP/2, where frames wait to be sent. */
+async function http2Session() {
+  const server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } });
+  server.on("session", (session) => quiet(session).setLocalWindowSize(WINDOW_BYTES));
+  const { port, close } = await listen(server);
+  const proxy = net.createServer();
+  const proxied = await listen(proxy);
+  const near = nextPeer(proxy, "connection");
+  const session = quiet(
+    http2.connect(`http://127.0.0.1:${proxied.port}`, { settings: { initialWindowSize: WINDOW_BYTES } }),
+  );
+  const sides = [await near, net.connect(port, "127.0.0.1")] as const;
+  for (const [from, to] of [sides, [...sides].reverse() as unknown as typeof sides]) {
+    quiet(from).on("data", (chunk) => to.write(chunk));
+    from.once("close", () => to.destroy());
+    from.resume();
+  }
+  await once(session, "remoteSettings");
+  session.setLocalWindowSize(WINDOW_BYTES);
+  return {
+    server,
+    session,
+    sides,
+    async close() {
+      session.destroy();
+      await proxied.close();
+      await close();
+    },
+  };
+}
+
+async function http2Request(): Promise<Target> {
+  const { server, session, sides, close } = await http2Session();
+  const stream = session.request({ ":method": "POST", ":path": "/" });
+  const [reader] = (await once(server, "stream")) as [http2.ServerHttp2Stream];
+  reader.respond();
+  await sleep(5);
+  sides[0].pause();
+  const read = (): void => {
+    sides[0].resume();
+    reader.resume();
+  };
+  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[1].destroy(), close };
+}
+
+async function http2Response(isCompatible: boolean): Promise<Target> {
+  const { server, session, sides, close } = await http2Session();
+  if (isCompatible) server.on("request", () => {});
+  const reader = session.request({ ":path": "/" });
+  const [first, second] = await once(server, isCompatible ? "request" : "stream");
+  const stream = isCompatible ? second : first;
+  if (isCompatible) stream.flushHeaders();
+  else stream.respond();
+  quiet(stream);
+  await once(reader, "response");
+  sides[1].pause();
+  const read = (): void => {
+    sides[1].resume();
+    reader.resume();
+  };
+  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[0].destroy(), close };
+}
+
+async function file(make: (path: string) => Writable | Promise<Writable>): Promise<Target> {
+  const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
+  const path = join(folder, "file");
+  return {
+    stream: await make(path),
+    arrived: () => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0)),
+    close: () => rmSync(folder, { recursive: true }),
+  };
+}
+
+/** A process that copies what it reads to a file. */
+async function child(): Promise<Target> {
+  const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
+  const path = join(folder, "file");
+  const output = await open(path, "w");
+  const process = spawn("cat", { stdio: ["pipe", output.fd, "ignore"] });
+  await output.close();
+  process.kill("SIGSTOP");
+  return {
+    stream: process.stdin as Writable,
+    isRemote: true,
+    read: () => process.kill("SIGCONT"),
+    hasEnded: () => process.exitCode !== null,
+    cut: () => process.kill("SIGKILL"),
+    arrived: () => readFileSync(path),
+    close() {
+      process.kill("SIGKILL");
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** What such a stream gives is what is read from it. */
+function through(stream: Duplex, arrived: (read: Buffer) => Buffer = (read) => read): Target {
+  return { stream, reader: stream, arrived: (read) => (read.length > 0 ? arrived(read) : read) };
+}
+
+/** A stream that keeps the chunks it is given, themselves. */
+function keeping(write: (keep: () => void, done: (error?: Error | null) => void) => void, isBroken = false): Target {
+  const kept: Buffer[] = [];
+  const stream = new Writable({ write: (chunk, _encoding, done) => write(() => kept.push(chunk), done) });
+  return { stream, isBroken, arrived: () => Buffer.concat(kept) };
+}
+
+/** A stream whose `write` somebody replaced, as middleware does to a response. */
+function replaced(write: (stream: PassThrough, chunk: Buffer) => unknown): Target {
+  const stream = new PassThrough();
+  const original = stream.write;
+  stream.write = wrong((chunk: Buffer) => {
+    stream.write = original;
+    try {
+      return write(stream, chunk);
+    } finally {
+      stream.write = replacement;
+    }
+  });
+  const replacement = stream.write;
+  return through(stream);
+}
+
+/** Of another library, or of an older Node: a `write` without a callback, and a class that is none of Node's. */
+class Foreign extends EventEmitter {
+  destroyed = false;
+  readonly kept: Uint8Array[] = [];
+  write(chunk: Uint8Array): boolean {
+    if (this.destroyed) return false;
+    this.kept.push(chunk);
+    setImmediate(() => this.emit("drain"));
+    return false;
+  }
+  cork(): void {}
+  uncork(): void {}
+  end(): void {
+    this.destroy();
+  }
+  destroy(): void {
+    if (this.destroyed) return;
+    this.destroyed = true;
+    setImmediate(() => this.emit("close"));
+  }
+}
+
+/** A socket's class of somebody's own, as tools that record traffic have. */
+class DropsCallbacks extends PassThrough {
+  override write(chunk: Buffer): boolean {
+    return super.write(chunk);
+  }
+}
+
+const SYNC = constants.Z_SYNC_FLUSH;
+const BROTLI = constants.BROTLI_OPERATION_FLUSH;
+
+const ROWS: Record<string, () => Target | Promise<Target>> = {
+  "a socket": () => tcp(true),
+  "a socket that connects": () => tcp(false),
+  ...(identity !== null && { "a TLS socket": encrypted }),
+  "a response": response,
+  "a request": request,
+  "a request that waits in its agent's queue": queuedRequest,
+  "a response whose replaced write drops the callback": responseWithMiddleware,
+  "a response over a stream pair": responseOverPair,
+  "an HTTP/2 request": http2Request,
+  "an HTTP/2 response": () => http2Response(false),
+  "an HTTP/2 response of the compatibility API": () => http2Response(true),
+  "a file": () => file((path) => createWriteStream(path)),
+  "a file that does not tell of its close": () => file((path) => createWriteStream(path, { emitClose: false })),
+  "a file handle's stream": () => file(async (path) => (await open(path, "w")).createWriteStream()),
+  "a child's stdin": child,
+  gzip: () => through(createGzip({ level: 1 }), (read) => gunzipSync(read, { finishFlush: SYNC })),
+  brotli: () =>
+    through(createBrotliCompress({ params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }), (read) =>
+      brotliDecompressSync(read, { finishFlush: BROTLI }),
+    ),
+  "a PassThrough": () => through(new PassThrough()),
+  "a Transform that counts bytesWritten": () => through(Object.assign(new PassThrough(), { bytesWritten: 0 })),
+  "a stream pair"() {
+    const [stream, reader] = pair();
+    return { stream, reader, cut: () => reader.destroy() };
+  },
+  "a Duplex made of an async generator": () =>
+    through(
+      Duplex.from(async function* (chunks: AsyncIterable<Buffer>) {
+        yield* chunks;
+      }),
+    ),
+  "a Writable that keeps chunks": () =>
+    keeping((keep, done) => {
+      keep();
+      done();
+    }),
+  "a Writable that calls back later": () =>
+    keeping((keep, done) => {
+      keep();
+      setImmediate(done);
+    }),
+  "a Writable that calls back before it reads": () =>
+    keeping((keep, done) => {
+      done();
+      setImmediate(keep);
+    }),
+  "a Writable that calls back twice": () =>
+    keeping((keep, done) => {
+      keep();
+      setImmediate(done);
+      setImmediate(done);
+    }, true),
+  "a Writable that fails": () => {
+    let count = 0;
+    return keeping((keep, done) => {
+      keep();
+      done(++count === 3 ? new Error("full") : null);
+    }, true);
+  },
+  "a Writable that never calls back": () => keeping((keep) => keep(), true),
+  "a stream whose replaced write drops the callback": () => replaced((stream, chunk) => stream.write(chunk)),
+  "a stream whose replaced write answers nothing": () => replaced((stream, chunk) => void stream.write(chunk)),
+  "a stream whose class drops the callback": () => through(new DropsCallbacks()),
+  "a stream of another library": () => {
+    const stream = new Foreign();
+    return { stream: wrong(stream), arrived: () => Buffer.concat(stream.kept) };
+  },
+};
+
+/** Writes the message in leases. Settles as its promises do. */
+type Adapter = (stream: Writable, arena: Arena, message: Buffer, chunkBytes: number) => Promise<void>;
+
+function* chunksOf(message: Buffer, chunkBytes: number): Generator<Buffer> {
+  for (let at = 0; at < message.length; at += chunkBytes) yield message.subarray(at, at + chunkBytes);
+}
+
+const ADAPTERS: Record<string, Adapter> = {
+  async writeAndRelease(stream, arena, message, chunkBytes) {
+    const writes = [...chunksOf(message, chunkBytes)].map((chunk) => writeAndRelease(stream, arena.copyOf(chunk)));
+    for (const outcome of await Promise.allSettled(writes)) {
+      if (outcome.status === "rejected") throw outcome.reason;
+    }
+  },
+  async pipeLeases(stream, arena, message, chunkBytes) {
+    const leases = function* () {
+      for (const chunk of chunksOf(message, chunkBytes)) yield arena.copyOf(chunk);
+    };
+    expect(await pipeLeases(leases(), stream)).toBe(message.length);
+  },
+  async LeaseSink(stream, arena, message, chunkBytes) {
+    const { stream: inner } = stream as { stream?: { destroyed: boolean } };
+    const isGone = stream.destroyed || stream.writableEnded || inner?.destroyed;
+    let missing = 0;
+    const sink = new LeaseSink(stream, { onReleased: () => missing-- });
+    for (const chunk of chunksOf(message, chunkBytes)) {
+      missing++;
+      sink.write(arena.copyOf(chunk));
+    }
+    await until(() => sink.pending === 0, "the end of what is pending");
+    if (isGone) throw new Error("the stream was gone");
+    // A loop that writes more whenever it is told so goes on to its end.
+    await until(() => missing === 0 || stream.destroyed || stream.closed || stream.writableEnded, "onReleased");
+  },
+};
+
+interface Cell {
+  readonly target: Target;
+  readonly stream: Writable;
+  /** What to write. */
+  readonly message: Buffer;
+  send(message: Buffer): Promise<void>;
+  /** What came of `send`: an error, or nothing. */
+  outcome(sent: Promise<void>): Promise<unknown>;
+  read(): void;
+}
+
+interface Column {
+  /** Whether more is written than a connection takes while its other side does not read. */
+  readonly floods?: true;
+  /** Whether it is for such a stream. */
+  readonly suits?: (target: Target) => boolean;
+  /** What must have arrived in the end: all that `run` answers, or its beginning. */
+  readonly arrives: "all" | "a part";
+  run(cell: Cell): Promise<Buffer>;
+}
+
+const isWhole = ({ isBroken }: Target): boolean => isBroken !== true;
+
+const COLUMNS: Record<string, Column> = {
+  "all is written": {
+    suits: isWhole,
+    arrives: "all",
+    async run({ stream, send, read, message }) {
+      read();
+      await send(message);
+      stream.end();
+      return message;
+    },
+  },
+  "all is written to a slow reader, and ended twice": {
+    floods: true,
+    suits: isWhole,
+    arrives: "all",
+    async run({ stream, send, read, message }) {
+      const sent = send(message);
+      await sleep(10);
+      read();
+      await sent;
+      stream.end();
+      stream.end();
+      return message;
+    },
+  },
+  "corked meanwhile": {
+    suits: isWhole,
+    arrives: "all",
+    async run({ stream, send, read, message }) {
+      stream.cork();
+      const sent = send(message);
+      read();
+      await sleep(5);
+      stream.uncork();
+      await sent;
+      stream.end();
+      return message;
+    },
+  },
+  "ended while it writes": {
+    arrives: "a part",
+    async run({ stream, send, outcome, read, message }) {
+      const sent = outcome(send(message));
+      stream.end();
+      read();
+      await sleep(5);
+      // A broken one never ends.
+      stream.destroy();
+      await sent;
+      return message;
+    },
+  },
+  "written after its end": {
+    suits: isWhole,
+    arrives: "a part",
+    async run({ stream, send, outcome, read, message }) {
+      read();
+      await send(message);
+      stream.end();
+      expect(await outcome(send(message))).toBeInstanceOf(Error);
+      return message;
+    },
+  },
+  "destroyed before": {
+    arrives: "a part",
+    async run({ stream, send, outcome, message }) {
+      stream.destroy();
+      expect(await outcome(send(message))).toBeInstanceOf(Error);
+      await sleep(5);
+      expect(await outcome(send(message))).toBeInstanceOf(Error);
+      return Buffer.alloc(0);
+    },
+  },
+  "destroyed in the same turn": {
+    arrives: "a part",
+    async run({ stream, send, outcome, message }) {
+      const sent = outcome(send(message));
+      stream.destroy();
+      await sent;
+      return message;
+    },
+  },
+  "destroyed while corked": {
+    arrives: "a part",
+    async run({ stream, send, outcome, message }) {
+      stream.cork();
+      const sent = outcome(send(message));
+      await sleep(5);
+      stream.destroy();
+      await sent;
+      return message;
+    },
+  },
+  "destroyed while the other side reads nothing": {
+    floods: true,
+    arrives: "a part",
+    async run({ stream, send, outcome, message }) {
+      const sent = outcome(send(message));
+      await sleep(10);
+      stream.destroy();
+      await sent;
+      return message;
+    },
+  },
+  "destroyed by an error while the other side reads": {
+    floods: true,
+    arrives: "a part",
+    async run({ stream, send, outcome, read, message }) {
+      const sent = outcome(send(message));
+      read();
+      await sleep(2);
+      stream.destroy(new Error("broken"));
+      await sent;
+      return message;
+    },
+  },
+  "cut by the other side": {
+    floods: true,
+    suits: ({ cut }) => cut !== undefined,
+    arrives: "a part",
+    async run({ target, stream, send, outcome, message }) {
+      const sent = outcome(send(message));
+      await sleep(10);
+      await target.cut?.();
+      await sent;
+      stream.destroy();
+      return message;
+    },
+  },
+};
+
+async function runCell(make: () => Target | Promise<Target>, column: Column, revoke: RevokeMode, adapter: Adapter) {
+  const target = await make();
+  const [message, chunkBytes] =
+    column.floods && target.isRemote ? [FLOOD, FLOOD_CHUNK_BYTES] : [MESSAGE, MESSAGE_CHUNK_BYTES];
+  // Little more room than is needed, so that what is free is used again.
+  using arena = smallArena({ revoke, onExhausted: "throw" }, Math.ceil(message.length / SEGMENT_BYTES) + 4);
+  const stream = quiet(target.stream);
+  const { reader } = target;
+  const read: Buffer[] = [];
+  const start = (): void => {
+    if (reader?.listenerCount("data") === 0) reader.on("data", (chunk) => read.push(chunk)).resume();
+    target.read?.();
+  };
+  // What is free belongs to others at once.
+  const reuse = (): void => {
+    const others = exhaust(arena, MESSAGE_CHUNK_BYTES);
+    for (const other of others) other.bytes.fill(0xee);
+    releaseAll(others);
+  };
+  const reusing = setInterval(reuse, 40);
+  try {
+    if (column.suits?.(target) === false) return;
+    const given = await column.run({
+      target,
+      stream,
+      message,
+      read: start,
+      send: (bytes) => bounded(adapter(stream, arena, bytes, chunkBytes), "the promise for the writes"),
+      outcome: (sent) =>
+        sent.catch((error: unknown) => {
+          if (error instanceof NeverEnded) throw error;
+          return error;
+        }),
+    });
+    reuse();
+    start();
+    const end = Date.now() + (column.arrives === "all" ? NEVER_MS : 100);
+    await until(() => Date.now() > end || hasEnded(target), "the end");
+    await settle();
+    reuse();
+    const all = Buffer.concat(read);
+    const arrived = target.arrived?.(all) ?? all;
+    const expected = column.arrives === "all" ? given : given.subarray(0, arrived.length);
+    expect(arrived.length, "bytes that arrived").toBe(expected.length);
+    expect(placeOfDifference(arrived, expected), "the first wrong byte").toBe(-1);
+    expectDrained(arena);
+  } finally {
+    clearInterval(reusing);
+    stream.destroy();
+    await target.close?.();
+  }
+}
+
+function hasEnded({ reader, stream, hasEnded }: Target): boolean {
+  if (hasEnded !== undefined) return hasEnded();
+  if (reader !== undefined) return reader.readableEnded || reader.closed;
+  return stream.closed ?? stream.destroyed;
+}
+
+function placeOfDifference(one: Buffer, other: Buffer): number {
+  return one.equals(other) ? -1 : one.findIndex((byte, at) => byte !== other[at]);
+}
+
+/** `pipeLeases` writes with `writeAndRelease`. */
+const WAYS = [
+  ...MODES.flatMap((revoke) => ["writeAndRelease", "LeaseSink"].map((adapter) => ({ revoke, adapter }))),
+  { revoke: "never", adapter: "pipeLeases" },
+] as const;
+
+describe.each(Object.entries(ROWS))("%s", (_, make) => {
+  test.each(Object.entries(COLUMNS))("%s", async (_name, column) => {
+    // A flood is enough work without a memory for each lease.
+    const ways = column.floods ? WAYS.filter(({ revoke }) => revoke !== "on-release") : WAYS;
+    const faults = ways.map(async ({ revoke, adapter }) => {
+      try {
+        await runCell(make, column, revoke, ADAPTERS[adapter] as Adapter);
+        return [];
+      } catch (error) {
+        return [`${adapter}, ${revoke}: ${String(error)}`];
+      }
+    });
+    expect((await Promise.all(faults)).flat()).toEqual([]);
+  });
+});
