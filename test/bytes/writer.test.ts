@@ -351,6 +351,21 @@ describe("a writer that grows", () => {
     expect(source.liveLeases).toBe(0);
   });
 
+  test("has not written what made it grow if the old block cannot be returned", () => {
+    const source = new FakeSource();
+    const writer = source.writer(64);
+    writer.writeBytes(new Uint8Array(60).fill(1));
+    source.ended = () => {
+      throw new Error("broken");
+    };
+    expect(() => writer.writeBytes(new Uint8Array(100).fill(2))).toThrow("broken");
+    Reflect.deleteProperty(source, "ended");
+    expect(writer.byteLength).toBe(60);
+    writer.writeUint8(3);
+    expect([...writer.bytes]).toEqual([...new Array<number>(60).fill(1), 3]);
+    writer.release();
+  });
+
   test("zeroes no byte of its blocks but those reserved", () => {
     const source = new FakeSource();
     const writer = source.writer(128);
