@@ -6,6 +6,7 @@
 import { describe, expect, test } from "vitest";
 import { smallerSteps } from "../../src/bytes/growing.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
+import { growUnder, SEGMENT_MODES, smallArena } from "../helpers.ts";
 import {
   content,
   DIRT,
@@ -495,6 +496,18 @@ test("a writer says that its memory was revoked by other code, and still release
   expect(writer.released).toBe(false);
   writer.release();
   expect(source.liveLeases).toBe(0);
+});
+
+test.each(SEGMENT_MODES)("%s: a writer of no bytes works on after other code revoked its memory", (revoke) => {
+  using arena = smallArena({ revoke });
+  const neighbour = arena.acquire(16);
+  const writer = arena.writer(0);
+  growUnder(neighbour, 0);
+  expect(writer.reserve(0)).toBe(0);
+  writer.set(new Uint8Array(0), 0);
+  writer.writeUint8(7);
+  expect([...writer.bytes]).toEqual([7]);
+  writer.release();
 });
 
 /** How many times `write` succeeded. */
