@@ -63,7 +63,8 @@ export class GrowingBlock {
   require(action: string): Lease {
     const lease = this.#lease;
     if (lease === null) throw writerEnded(action);
-    void lease.bytes;
+    // Of no bytes and detached, it is another object now.
+    this.bytes = lease.bytes;
     return lease;
   }
 

@@ -6,6 +6,7 @@
 import { describe, expect, test } from "vitest";
 import { smallerSteps } from "../../src/bytes/growing.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
+import { growUnder, SEGMENT_MODES, smallArena } from "../helpers.ts";
 import {
   content,
   DIRT,
@@ -351,6 +352,21 @@ describe("a writer that grows", () => {
     expect(source.liveLeases).toBe(0);
   });
 
+  test("has not written what made it grow if the old block cannot be returned", () => {
+    const source = new FakeSource();
+    const writer = source.writer(64);
+    writer.writeBytes(new Uint8Array(60).fill(1));
+    source.ended = () => {
+      throw new Error("broken");
+    };
+    expect(() => writer.writeBytes(new Uint8Array(100).fill(2))).toThrow("broken");
+    Reflect.deleteProperty(source, "ended");
+    expect(writer.byteLength).toBe(60);
+    writer.writeUint8(3);
+    expect([...writer.bytes]).toEqual([...new Array<number>(60).fill(1), 3]);
+    writer.release();
+  });
+
   test("zeroes no byte of its blocks but those reserved", () => {
     const source = new FakeSource();
     const writer = source.writer(128);
@@ -480,6 +496,18 @@ test("a writer says that its memory was revoked by other code, and still release
   expect(writer.released).toBe(false);
   writer.release();
   expect(source.liveLeases).toBe(0);
+});
+
+test.each(SEGMENT_MODES)("%s: a writer of no bytes works on after other code revoked its memory", (revoke) => {
+  using arena = smallArena({ revoke });
+  const neighbour = arena.acquire(16);
+  const writer = arena.writer(0);
+  growUnder(neighbour, 0);
+  expect(writer.reserve(0)).toBe(0);
+  writer.set(new Uint8Array(0), 0);
+  writer.writeUint8(7);
+  expect([...writer.bytes]).toEqual([7]);
+  writer.release();
 });
 
 /** How many times `write` succeeded. */

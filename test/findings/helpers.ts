@@ -225,10 +225,10 @@ export interface ChildResult {
 }
 
 /** Runs `source` as a module in a process of its own, with the built package. */
-export function inChild(source: string, flags: readonly string[] = [], timeoutMs = 60_000): Promise<ChildResult> {
+export function inChild(source: string, flags: readonly string[] = []): Promise<ChildResult> {
   const args = [...flags, "--input-type=module", "--eval", source];
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { timeout: timeoutMs, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
+    execFile(process.execPath, args, { timeout: 60_000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === "number" ? error.code : null;
       resolve({ code, output: stdout, errors: stderr });
     });

@@ -14,6 +14,7 @@ import {
   PAGE_BYTES,
   releaseAll,
   SEGMENT_BYTES,
+  SEGMENT_MODES,
   settle,
   smallArena,
 } from "../helpers.ts";
@@ -195,3 +196,15 @@ describe.each(MODES)("revoke: %s, at the cap", (revoke) => {
     expectUsable(arena);
   });
 });
+
+test.each(SEGMENT_MODES)(
+  "revoke: %s, guards are at most 32 memories, and the others are counted as missed",
+  (revoke) => {
+    using arena = smallArena({ revoke, guardEvery: 1 }, 40);
+    const leases = Array.from({ length: 40 }, () => arena.acquire(100));
+    expect(leases.filter(({ origin }) => origin === "guard")).toHaveLength(32);
+    expect(arena.stats()).toMatchObject({ missedGuards: 8, overflowed: 0 });
+    releaseAll(leases);
+    expect(arena.acquire(100).origin).toBe("guard");
+  },
+);

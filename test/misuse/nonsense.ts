@@ -24,7 +24,7 @@ export const BOOLEAN = [{}, null, "yes", 1];
 export const FUNCTION = [{}, null, 5, "fn"];
 export const OBJECT = [null, 5, "options", true];
 export const BYTES = [{}, null, 5, "text", [1, 2], new ArrayBuffer(8)];
-export const SIGNAL = [{}, 5, "abort", { aborted: false }];
+export const SIGNAL = [{}, 5, "abort", { aborted: false }, { aborted: false, addEventListener() {} }];
 export const ARENA = [{}, null, 5, "arena", Arena, { acquire() {} }];
 /** The last is a writer whose `take` was forgotten, as far as one can see. */
 export const LEASE = [{}, null, undefined, 5, "lease", { bytes: new Uint8Array(8), byteLength: 8, release() {} }];

@@ -28,7 +28,7 @@ export function follow<T>(promise: Promise<T>): Outcome<T> {
 }
 
 export async function afterCommand(world: World): Promise<void> {
-  const { model, arena } = world;
+  const { model, arena, settings } = world;
   if (model.waiting.length > 0 || model.drains.length > 0) {
     world.say("await settled();");
     await microtasks();
@@ -45,7 +45,7 @@ export async function afterCommand(world: World): Promise<void> {
     const view = model.stale[tick % model.stale.length];
     if (view !== undefined) expectStale(view, true);
   }
-  expectCounts(model, arena);
+  expectCounts(model, arena, settings);
   if (tick % AUDIT_EVERY === 0) expectAll(world);
 }
 

@@ -131,7 +131,7 @@ export function expectStale(view: View, isWhole: boolean): void {
   if (other >= 0) throw byteIs(view, other, expected[other]);
 }
 
-export function expectCounts(model: Model, arena: Arena): void {
+export function expectCounts(model: Model, arena: Arena, { maxBytes }: Settings): void {
   const stats = arena.stats();
   const { liveLeases, liveBytes } = model;
   const wrong = (what: string, actual: number, wanted: number): Finding =>
@@ -143,10 +143,10 @@ export function expectCounts(model: Model, arena: Arena): void {
   if (stats.dirtyBlocks > 0 && !model.wroteWrongly) throw wrong("dirtyBlocks", stats.dirtyBlocks, 0);
   if (stats.strayWrites > 0 && !model.hasStrayed) throw wrong("strayWrites", stats.strayWrites, 0);
   // The peak: at no moment was it more.
-  if (stats.peakReservedBytes > stats.maxBytes || stats.reservedBytes > stats.maxBytes || stats.reservedBytes < 0) {
+  if (stats.peakReservedBytes > maxBytes || stats.reservedBytes > maxBytes || stats.reservedBytes < 0) {
     throw new Finding(
-      `${stats.reservedBytes} bytes are reserved, at most ${stats.peakReservedBytes}, under a cap of ${stats.maxBytes}`,
-      "{ const { peakReservedBytes, maxBytes } = arena.stats(); assert(peakReservedBytes <= maxBytes); }",
+      `${stats.reservedBytes} bytes are reserved, at most ${stats.peakReservedBytes}, under a cap of ${maxBytes}`,
+      "assert(arena.stats().peakReservedBytes <= options.maxBytes);",
     );
   }
 }

@@ -129,10 +129,10 @@ function sourceOf(options: Settings, commands: Listed, lines: readonly string[])
   );
 }
 
-/** A program that does not fail, as code. */
-export async function transcriptOf(options: Settings, commands: Commands): Promise<string> {
+/** A program as code. Rejects with what it fails with. */
+export async function transcriptOf(options: Settings, commands: Commands, create?: CreateArena): Promise<string> {
   const listed = [...commands];
-  return sourceOf(options, listed, await run(options, listed, {}));
+  return sourceOf(options, listed, await run(options, listed, {}, create));
 }
 
 /** A message without its numbers: shrinking keeps to what it started with. */

@@ -176,14 +176,14 @@ export class World {
 
   /** `held` has another length now, and perhaps another block. */
   resized(held: Held, byteLength: number): void {
-    const { bytes: old, byteOffset, lease, expected: before } = held;
+    const { bytes: old, byteLength: oldLength, byteOffset, lease, expected: before } = held;
     const { bytes } = lease;
     const stays = bytes.byteOffset === byteOffset && bytes.buffer === old.buffer;
     const expected = new Uint8Array(stays ? Math.max(byteLength, before.length) : byteLength);
     if (stays) expected.set(before);
-    else expected.set(before.subarray(0, Math.min(byteLength, held.byteLength)));
-    if (byteLength > held.byteLength) expected.fill(0, held.byteLength, byteLength);
-    const left = [...held.older, { name: held.name, bytes: old, expected: before.subarray(0, held.byteLength) }];
+    else expected.set(before.subarray(0, Math.min(byteLength, oldLength)));
+    if (byteLength > oldLength) expected.fill(0, oldLength, byteLength);
+    const left = [...held.older, { name: held.name, bytes: old, expected: before.subarray(0, oldLength) }];
     held.older.length = 0;
     if (!stays) this.#leaveStale(left);
     else for (const view of left) held.older.push({ ...view, expected: expected.subarray(0, view.bytes.length) });
@@ -201,6 +201,8 @@ export class World {
     this.say(`const ${held.name} = ${held.leaseName}.bytes;`);
     this.#forgetStrays(held);
     expectNew(this.model, held, expected.subarray(0, byteLength));
+    // So that a later lease shows if these were forgotten.
+    if (byteLength > oldLength) this.write(bytes, held.name, oldLength, byteLength, this.mark());
   }
 
   /** A view of a block without a lease's name went back. */

@@ -7,10 +7,10 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
-import { Arena } from "cleanslab";
+import { Arena, type Lease } from "cleanslab";
 import { LeaseSink, writeAndRelease } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
-import { expectThrow, settle, wrong } from "../helpers.ts";
+import { expectBytes, expectThrow, settle, wrong } from "../helpers.ts";
 import { expectDrained, listen, pattern, serveTcp } from "./helpers.ts";
 
 /** A stream that keeps what it is given and calls back when told to. */
@@ -145,6 +145,27 @@ describe("LeaseSink", () => {
     await server.close();
   });
 
+  test("keeps the block of a write under way when the one behind it fails, until the stream closes", async () => {
+    const arena = new Arena();
+    let writes = 0;
+    class Refusing extends Writable {
+      // biome-ignore lint/suspicious/noExplicitAny: one overload of three
+      override write(_chunk: unknown, done?: any): boolean {
+        if (++writes > 1) queueMicrotask(() => done(new Error("one at a time")));
+        return true;
+      }
+    }
+    const stream = new Refusing();
+    const sink = new LeaseSink(stream);
+    for (let each = 0; each < 2; each++) sink.write(arena.copyOf(pattern(1000)));
+    await settle();
+    expect(sink.pending).toBe(2);
+    expect(arena.stats().liveLeases).toBe(2);
+    stream.destroy();
+    await settle();
+    expectDrained(arena);
+  });
+
   test("gives a copy to a stream that is closed, and keeps nothing", async () => {
     const arena = new Arena();
     const stream = new PassThrough();
@@ -185,13 +206,27 @@ describe("LeaseSink", () => {
   });
 });
 
+test.each([
+  ["writeAndRelease", writeAndRelease],
+  ["a LeaseSink", async (stream: Writable, lease: Lease) => void new LeaseSink(stream).write(lease)],
+])("%s gives a copy to a transform, which passes on what nobody has read yet", async (_, write) => {
+  const arena = new Arena({ revoke: "never" });
+  const stream = new PassThrough();
+  await write(stream, arena.copyOf(pattern(1000)));
+  await settle();
+  // The block that the lease had.
+  arena.acquire(1000).bytes.fill(0xff);
+  expectBytes(stream.read(), pattern(1000));
+});
+
 /** Streams whose word on a write is worth nothing, each made with a server if it needs one. */
 const untrusted: Record<string, (port: number) => Writable> = {
   "a stream whose write was replaced and drops the callback"() {
-    const stream = new PassThrough();
+    // No transform: those are not trusted anyway.
+    const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
     const { write } = stream;
     stream.write = ((chunk: unknown) => write.call(stream, chunk as never, undefined as never)) as never;
-    return stream.resume();
+    return stream;
   },
   "a request that waits in its agent's queue"(port) {
     const agent = new http.Agent({ maxSockets: 1 });

@@ -120,6 +120,17 @@ describe.each(MODES)("revoke: %s, the cap", (revoke: RevokeMode) => {
   });
 });
 
+test("those whom the engine refused are asked again when trim lets go of memory", async () => {
+  using arena = smallArena({ revoke: "on-release" }, 16);
+  const held = arena.acquire(100);
+  releaseAll(Array.from({ length: 10 }, () => arena.acquire(100)));
+  const waiting = refusingMemory(() => arena.acquireAsync(100_000));
+  expect(await isSettled(waiting)).toBe(false);
+  expect(arena.trim()).toBeGreaterThan(0);
+  (await promptly(waiting)).release();
+  held.release();
+});
+
 describe("a memory", () => {
   test("of a segment cannot be grown by its holders, and one of a long lease not past the cap", () => {
     using arena = smallArena({}, 2);

@@ -12,9 +12,11 @@ import {
   expectSound,
   expectUsable,
   isAll,
+  isSettled,
   isZero,
   MODES,
   PAGE_BYTES,
+  promptly,
   REVOKING_MODES,
   releaseAll,
   SEGMENT_BYTES,
@@ -182,6 +184,15 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
       await collectGarbageUntil(() => served.length > 0);
       expect(served).toEqual([byteLength]);
     }
+  });
+
+  test("is waited for by nobody who waits until no lease is out", async () => {
+    using arena = smallArena({ revoke });
+    leak(arena, 3, 1000);
+    const drained = arena.drained();
+    expect(await isSettled(drained)).toBe(false);
+    await collectGarbageUntil(() => arena.stats().liveLeases === 0);
+    await promptly(drained);
   });
 
   test("gives its room to a plain acquire that finds none", async () => {

@@ -4,6 +4,7 @@
  * file behind the same two methods.
  */
 
+import { getEventListeners } from "node:events";
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ import {
   readAccessHandle,
   readLeases,
   writeAccessHandle,
+  writeAndRelease,
 } from "cleanslab/web";
 import { describe, expect, test } from "vitest";
 import {
@@ -23,8 +25,10 @@ import {
   expectArenaError,
   expectSound,
   expectThrow,
+  isSettled,
   isZero,
   MODES,
+  promptly,
   rejectionOf,
   releaseAll,
   settle,
@@ -160,6 +164,39 @@ describe.each(MODES)("revoke: %s", (revoke) => {
     expectDrained(arena);
   });
 
+  test("writeAndRelease gives bytes that stay, however late they are read, and ends the lease at once", async () => {
+    using arena = smallArena({ revoke });
+    const written: Uint8Array[] = [];
+    let settleWrite: (() => void) | undefined;
+    const writer = {
+      write(bytes: Uint8Array): Promise<void> {
+        written.push(bytes);
+        return new Promise((resolve) => {
+          settleWrite = resolve;
+        });
+      },
+    };
+    const writing = writeAndRelease(writer, arena.copyOf(BODY));
+    expect(arena.stats().liveLeases).toBe(0);
+    arena.acquire(BODY.length).bytes.fill(0xff);
+    expect(await isSettled(writing)).toBe(false);
+    settleWrite?.();
+    await promptly(writing);
+    expect(written.map((bytes) => BODY.equals(bytes))).toEqual([true]);
+  });
+
+  test("writeAndRelease ends the lease when the write fails, or there is no writer", async () => {
+    using arena = smallArena({ revoke });
+    const failing = { write: () => Promise.reject(new Error("broken")) };
+    expect(await rejectionOf(writeAndRelease(failing, arena.acquire(10)))).toMatchObject({ message: "broken" });
+    expectArenaError(
+      await rejectionOf(writeAndRelease(wrong({}), arena.acquire(10))),
+      "ERR_INVALID_ARGUMENT",
+      "writer",
+    );
+    expectDrained(arena);
+  });
+
   test("ownedCopy gives a copy that moves to another thread, and shows nothing else", async () => {
     using arena = smallArena({ revoke });
     using neighbour = arena.acquire(100);
@@ -210,6 +247,23 @@ describe("collect", () => {
     expectDrained(arena);
   });
 
+  test("listens to its signal for as long as a read is under way, and no longer", async () => {
+    using arena = smallArena();
+    const { signal } = new AbortController();
+    (await collect(streamOf([BODY, BODY]).stream, arena, { limit: 2 * BODY.length, signal })).release();
+    for await (const lease of readLeases(streamOf([BODY, BODY]).stream, arena, { signal })) lease.release();
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    expectDrained(arena);
+  });
+
+  test("makes room for all of a blob at once", async () => {
+    using arena = smallArena();
+    const lease = await collect(new Blob([BODY, BODY, BODY]), arena, { limit: 3 * BODY.length });
+    expect(lease.byteLength).toBe(3 * BODY.length);
+    expect(arena.stats().acquired).toBe(1);
+    lease.release();
+  });
+
   test("gives an empty lease for a response without a body", async () => {
     using arena = smallArena();
     const lease = await collect(new Response(null), arena, { limit: 0 });
@@ -225,7 +279,8 @@ describe("collect", () => {
     await used.text();
     const { stream: locked } = streamOf([]);
     locked.getReader();
-    for (const source of [null, undefined, "text", {}, new Uint8Array(1), used, locked]) {
+    const half = { body: streamOf([BODY]).stream, bodyUsed: true };
+    for (const source of [null, undefined, "text", {}, new Uint8Array(1), used, half, locked]) {
       expectArenaError(await rejectionOf(collect(wrong(source), arena, LIMIT)), "ERR_INVALID_ARGUMENT", "source is");
       const reading = readLeases(wrong(source), arena).next();
       expectArenaError(await rejectionOf(reading), "ERR_INVALID_ARGUMENT", "source is");

@@ -1,7 +1,7 @@
 /** Those who wait: for room, and for the moment when no lease is out. Who is served is looked at after every command. */
 
 import fc from "fast-check";
-import { follow } from "../after.js";
+import { afterCommand, follow } from "../after.js";
 import { MOST_BLOCKS, type Model, type OpenScope, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
@@ -48,11 +48,17 @@ function sayWaiting(world: World, call: string, hasSignal: boolean): string {
 const abort = calls([pick], {
   name: "abort",
   can: (model) => model.waiting.some(({ controller }) => controller !== undefined),
-  run(world, index) {
-    const withSignal = world.model.waiting.filter(({ controller }) => controller !== undefined);
+  async run(world, index) {
+    const { model, arena } = world;
+    const withSignal = model.waiting.filter(({ controller }) => controller !== undefined);
     const waiting = picked(withSignal, index);
     world.say(`abort_${waiting?.name}.abort();`);
     waiting?.controller?.abort();
+    // Whoever is first now was served if there was room: then this finds none.
+    await afterCommand(world);
+    const [byteLength, ...more] = model.waiting[0]?.byteLengths ?? [];
+    if (byteLength === undefined || more.length > 0 || model.blocks.length >= MOST_BLOCKS) return;
+    world.obtain(`arena.acquire(${byteLength})`, byteLength, () => arena.acquire(byteLength));
   },
 });
 

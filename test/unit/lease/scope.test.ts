@@ -2,7 +2,15 @@
 
 import { describe, expect, test } from "vitest";
 import { Scope } from "../../../src/lease/scope.ts";
-import { deferred, expectArenaError, expectThrow, promptly, rejectionOf, thrownBy } from "../../helpers.ts";
+import {
+  collectGarbageUntil,
+  deferred,
+  expectArenaError,
+  expectThrow,
+  promptly,
+  rejectionOf,
+  thrownBy,
+} from "../../helpers.ts";
 import { FakeOwner } from "../helpers.ts";
 
 /** A scope whose leases lie at 1, 2, 3 … of `owner`. */
@@ -79,6 +87,20 @@ describe("a scope", () => {
     });
     expectThrow(() => scope.acquire(10), "ERR_LEASE_RELEASED", "scope has ended");
     expect(owner.ends).toHaveLength(1);
+  });
+
+  test("lets go of leases that were released early, however long it lives", async () => {
+    const { scope } = open();
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    for (let each = 0; each < 1000; each++) {
+      const lease = scope.acquire(10);
+      lease.release();
+      registry.register(lease, undefined);
+    }
+    await collectGarbageUntil(() => collected >= 936);
+    expect(collected).toBeGreaterThanOrEqual(936);
+    scope.release();
   });
 
   test("is quietly disposed after its end", () => {

@@ -17,8 +17,8 @@ describe("an idle stack", () => {
     stack = new IdleStack(new Budget(1000));
   });
 
-  function item(name: number): Item {
-    return { name, reservedBytes: 10, idleSince: 0, drop: () => dropped.push(name) };
+  function item(name: number, reservedBytes = 10): Item {
+    return { name, reservedBytes, idleSince: 0, drop: () => dropped.push(name) };
   }
 
   function pushItems(count: number): void {
@@ -60,6 +60,24 @@ describe("an idle stack", () => {
     expect(stack.dropColdest()).toBe(true);
     expect(stack.dropColdest()).toBe(false);
     expect(dropped).toEqual([0, 1, 2]);
+  });
+
+  test("gives the shortest that is long enough and not too long, or the longest below; of several, what was pushed last", () => {
+    for (const [name, reservedBytes] of [30, 10, 20, 20, 40, 10].entries()) stack.push(item(name, reservedBytes));
+    const names = (): number[] => {
+      const all: number[] = [];
+      for (let each = stack.takeShortest(11, 30); each !== undefined; each = stack.takeShortest(11, 30)) {
+        all.push(each.name);
+      }
+      return all;
+    };
+    expect(names()).toEqual([3, 2, 0]);
+    expect([stack.takeLongest(40)?.name, stack.takeLongest(41)?.name, stack.takeLongest(10)]).toEqual([
+      5,
+      4,
+      undefined,
+    ]);
+    expect([stack.length, stack.byteLength, dropped]).toEqual([1, 10, []]);
   });
 
   test("is known to its budget, which compares it with others by when things became idle", () => {

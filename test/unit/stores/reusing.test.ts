@@ -9,6 +9,7 @@ import { isZero, memoryNow, placeOf, SEGMENT_BYTES } from "../../helpers.ts";
 import {
   arenaModule,
   bookOf,
+  constantsOf,
   expectApart,
   expectStopped,
   FakeHost,
@@ -28,6 +29,8 @@ function open({ segments = 4, wipes = false } = {}) {
 }
 
 type Opened = ReturnType<typeof open>;
+
+const { NO_BOOK_MEMORY } = constantsOf("status");
 
 function fill({ store }: Opened, byteLength: number): Lease[] {
   const leases: Lease[] = [];
@@ -129,9 +132,24 @@ describe("many blocks", () => {
     const opened = open({ segments: 16 });
     const leases = Array.from({ length: 3000 }, () => present(opened.store.acquire(64)));
     for (const lease of leases) lease.release();
+    let kept = 0;
+    for (const { entry } of opened.table.accounts) {
+      kept += entry === undefined ? 0 : entry.book.exports.liveBlocks(entry.number);
+    }
+    expect(kept).toBeGreaterThan(EXCHANGE_CAPACITY);
+    expect(kept).toBeLessThanOrEqual(1024);
     opened.store.yieldMemory();
     expect(opened.table.budget.reservedBytes).toBe(0);
-    expect(3000).toBeGreaterThan(EXCHANGE_CAPACITY);
+  });
+
+  test("find no room, and keep none from others, where the book has no memory for another segment", () => {
+    const opened = open({ segments: 4 });
+    const held = present(opened.store.acquire(64));
+    const book = bookOf(opened.table);
+    Reflect.set(book, "exports", { ...book.exports, addSegment: () => NO_BOOK_MEMORY });
+    expect(fill(opened, 65_536)).toHaveLength(3);
+    expect(opened.table.budget.reservedBytes).toBe(SEGMENT_BYTES);
+    held.release();
   });
 
   test("leave their memory to the system once it is free and asked for", () => {

@@ -70,6 +70,17 @@ describe.each(MODES)("revoke: %s, a subscriber", (revoke: RevokeMode) => {
     expect(acquired).toHaveLength(1);
   });
 
+  test("hears of a resized lease with the length it had at its end", async () => {
+    using arena = smallArena({ revoke });
+    const released = listen("cleanslab:release", () => arena);
+    const lease = arena.acquire(10);
+    // In its block: a move is another lease.
+    lease.resize(60);
+    lease.release();
+    await settle();
+    expect(released).toEqual([{ arena, count: 1, byteLength: 60 }]);
+  });
+
   test("finds the lease ended and its bytes uncounted when it hears of a release", async () => {
     using arena = smallArena({ revoke });
     const states: unknown[] = [];

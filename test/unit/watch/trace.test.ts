@@ -42,6 +42,24 @@ describe("a tracer", () => {
     expect(tracer.sites).toEqual([]);
   });
 
+  test("knows a lease by its length and place after a resize, in its block and to another", () => {
+    const { tracer, watch } = open("all");
+    const owner = new FakeOwner();
+    const target = new FakeOwner();
+    const lease = watch(owner, 10);
+    lease.resize(1000);
+    expect(tracer.sites).toMatchObject([{ leases: 1, byteLength: 1000 }]);
+    owner.target = target;
+    lease.resize(2000);
+    expect(tracer.sites).toMatchObject([{ leases: 1, byteLength: 2000 }]);
+    expect(tracer.sitesIn(owner.place)).toEqual([]);
+    expect(tracer.sitesIn(target.place)).toMatchObject([{ leases: 1, byteLength: 2000 }]);
+    lease.release();
+    expect(tracer.sites).toEqual([]);
+    // Of a byte behind the lease's first length.
+    expect(tracer.lastAt(target.place, 2048 + 1500).acquired).toContain("trace.test");
+  });
+
   test("groups leases by where they were acquired, most bytes first", () => {
     const { tracer, watch } = open("all");
     const owner = new FakeOwner();
