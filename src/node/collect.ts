@@ -3,6 +3,7 @@
 import type { Readable } from "node:stream";
 import { type Arena, fillerWhenRoom } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
+import type { ByteFiller } from "../bytes/filler.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import { chunkFreer, type FreeChunk, type FreeChunksOption } from "./chunks.js";
@@ -42,17 +43,36 @@ export async function collect(stream: Readable, arena: Arena, options: NodeColle
   }
   if (waitForRoom === true) {
     if (byteLength === undefined) throw invalidArgument("byteLength", byteLength, "the body's length to wait for");
-    // A client that goes away while it waits is no uncaught error.
-    stream.on("error", ignore);
-    try {
-      collector.begin(await fillerWhenRoom(arena, byteLength, signal ?? undefined));
-    } finally {
-      queueMicrotask(() => stream.off("error", ignore));
-    }
+    collector.begin(await fillerInTurn(arena, byteLength, stream, signal));
   }
   return gather(stream, collector, free, signal);
 }
 
+/** A filler once there is room. A client that goes away, or the signal, leaves the queue to those behind. */
+async function fillerInTurn(
+  arena: Arena,
+  byteLength: number,
+  stream: Readable,
+  signal: CollectOptions["signal"],
+): Promise<ByteFiller> {
+  const leaving = new AbortController();
+  const closed = (): void => leaving.abort(stream.errored ?? prematureClose());
+  const aborted = (): void => leaving.abort(signal?.reason);
+  if (stream.destroyed) closed();
+  stream.on("error", ignore);
+  stream.once("close", closed);
+  try {
+    signal?.addEventListener("abort", aborted, { once: true });
+    return await fillerWhenRoom(arena, byteLength, leaving.signal);
+  } finally {
+    signal?.removeEventListener("abort", aborted);
+    stream.off("close", closed);
+    // Later: what reads the stream from here on listens by then.
+    queueMicrotask(() => stream.off("error", ignore));
+  }
+}
+
+/** A client that goes away while it waits is no uncaught error. */
 function ignore(): void {}
 
 function gather(

@@ -115,15 +115,30 @@ describe("collect with waitForRoom", () => {
     expectDrained(arena);
   });
 
-  test("rejects a stream that was destroyed while it waited, and keeps nothing", async () => {
+  test("rejects a stream that is destroyed while it waits, at once, and leaves the queue", async () => {
     const arena = new Arena({ maxBytes: 1 << 20, onExhausted: "throw" });
     const held = exhaust(arena, 65536);
     const stream = streamOf(pattern(200_000), 1000);
     const collected = collect(stream, arena, { byteLength: 200_000, waitForRoom: true });
     stream.destroy(new Error("gone"));
-    await settle();
-    releaseAll(held);
     expect(await rejectionOf(collected)).toMatchObject({ message: "gone" });
+    // Nobody behind it waits for a client that is not there.
+    expect(arena.stats().waiting).toBe(0);
+    expect(["error", "close"].map((event) => stream.listenerCount(event))).toEqual([0, 0]);
+    releaseAll(held);
+    expectDrained(arena);
+  });
+
+  test("rejects a stream that was destroyed before, and does not wait", async () => {
+    const arena = new Arena({ maxBytes: 1 << 20, onExhausted: "throw" });
+    const held = exhaust(arena, 65536);
+    const stream = streamOf(pattern(200_000), 1000);
+    stream.destroy();
+    await settle();
+    const collected = collect(stream, arena, { byteLength: 200_000, waitForRoom: true });
+    expect(await rejectionOf(collected)).toMatchObject({ code: "ERR_STREAM_PREMATURE_CLOSE" });
+    expect(arena.stats().waiting).toBe(0);
+    releaseAll(held);
     expectDrained(arena);
   });
 });
