@@ -1,28 +1,37 @@
 // Prints what a user downloads beside what we want it to be, and fails if it grows
-// past the ceilings.
-import { readFileSync, statSync } from "node:fs";
+// past the ceilings. The core is the library without what writes and reads messages
+// (bytes/) and without the module, as docs/DESIGN.md counts it.
+import { statSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const wanted = { "release module": 4 * 1024, "library, minified and gzipped": 9 * 1024 };
-// The library is not there yet. It must not get further away.
-const ceilings = { "release module": 4 * 1024, "library, minified and gzipped": 25 * 1024 };
+const wanted = { "release module": 4 * 1024, "core, minified and gzipped": 9 * 1024 };
+// The core is not there yet. It must not get further away.
+const ceilings = {
+  "release module": 4 * 1024,
+  "core, minified and gzipped": 17.5 * 1024,
+  "library, minified and gzipped": 25 * 1024,
+};
 
-const { outputFiles } = await build({
-  entryPoints: ["dist/index.js"],
-  bundle: true,
-  minify: true,
-  format: "esm",
-  write: false,
-});
-const minified = outputFiles[0].contents;
-const base64 = readFileSync("src/module.generated.ts", "utf8").match(/"([A-Za-z0-9+/=]+)"/)[1];
-const withoutModule = Buffer.from(minified).toString().replace(base64, "");
+async function bundle(external) {
+  const { outputFiles } = await build({
+    entryPoints: ["dist/index.js"],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    write: false,
+    external,
+  });
+  return outputFiles[0].contents;
+}
+
+const gzipped = (bytes) => gzipSync(bytes, { level: 9 }).length;
+const library = await bundle([]);
 const lengths = {
   "release module": statSync("build/release.wasm").size,
-  "library, minified": minified.length,
-  "library, minified and gzipped": gzipSync(minified, { level: 9 }).length,
-  "  of which bindings without the module": gzipSync(withoutModule, { level: 9 }).length,
+  "core, minified and gzipped": gzipped(await bundle(["./bytes/*", "./module.generated.js", "../module.generated.js"])),
+  "library, minified": library.length,
+  "library, minified and gzipped": gzipped(library),
 };
 for (const [what, length] of Object.entries(lengths)) {
   const aim = wanted[what] === undefined ? "" : ` (wanted: under ${wanted[what]})`;
