@@ -1,14 +1,15 @@
 /**
- * `npm run measure` as Markdown: docs/measurements.md out of the JSON files that
- * scripts/measure.mjs collected. Measures nothing.
+ * `measurements FOLDER DOCS`: docs/measurements.md and its chart, out of the JSON files
+ * that scripts/measure.mjs collected. Measures nothing.
  */
 
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseResults } from "../cli/results.ts";
 import { tablesOf } from "../cli/tables.ts";
 import type { Matrix } from "../test/visible/matrix.ts";
 import { signOf } from "../test/visible/report.ts";
+import { programsChart } from "./chart.ts";
 import type { Machine } from "./machine.ts";
 import { type ProgramResult, tableOf } from "./programs/table.ts";
 import type { Table } from "./question.ts";
@@ -18,16 +19,28 @@ const HEAD = `# Measurements
 What \`npm run measure\` found: what outside code can see of reuse, what whole programs gain, and what one lease costs. Each rival ran in a process of its own, rivals in turn, and figures are medians. How the questions are asked, and where we lose, is in [bench/README.md](../bench/README.md). Your machine will differ: ask it with \`npm run bench\`.
 `;
 
-/** As one file of Markdown. `folder` has the files that scripts/measure.mjs wrote. */
-export function measurements(folder: string): string {
+interface Measured {
+  readonly markdown: string;
+  /** Of the programs on the newest Node. */
+  readonly chart: string | null;
+}
+
+/** @param folder has the files that scripts/measure.mjs wrote. */
+export function measurements(folder: string): Measured {
   const read = (name: string): string => readFileSync(join(folder, name), "utf8");
   const names = readdirSync(folder).sort();
   const sections = [HEAD];
-  if (names.includes("observe.json")) sections.push(visible(JSON.parse(read("observe.json"))));
+  let chart: string | null = null;
+  const seen = JSON.parse(read("observe.json")) as Seen;
   for (const name of names.filter((each) => each.startsWith("programs-"))) {
-    const results = read(name).trim().split("\n");
-    sections.push(programs(results.map((line) => JSON.parse(line) as ProgramResult)));
+    const lines = read(name).trim().split("\n");
+    const results = lines.map((line) => JSON.parse(line) as ProgramResult);
+    sections.push(programs(results, seen.machine));
+    chart = programsChart(results);
   }
+  if (chart !== null)
+    sections.push("![Whole programs: leases beside the best ordinary version](charts/programs.svg)\n");
+  sections.push(visible(seen));
   for (const name of names.filter((each) => each.startsWith("bench-"))) {
     const { machine, quick, results } = parseResults(JSON.parse(read(name)), name);
     const form = quick ? "quick form" : "full form";
@@ -37,15 +50,16 @@ export function measurements(folder: string): string {
       sections.push(...tablesOf(answer).map(markdown));
     }
   }
-  return sections.join("\n");
+  return { markdown: sections.join("\n"), chart };
 }
 
 function machineLine({ commit, processor, cores, date }: Machine): string {
   return `${date}, commit ${commit ?? "unknown"}, ${processor}, ${cores} cores`;
 }
 
-function visible({ machine, ...matrix }: Matrix & { machine: Machine }): string {
-  const { subjects, rows } = matrix;
+type Seen = Matrix & { readonly machine: Machine };
+
+function visible({ machine, subjects, rows }: Seen): string {
   const table = {
     title: "",
     head: ["probe", "fresh shows", ...subjects],
@@ -58,9 +72,10 @@ Each probe is a small program that tries to tell a reused buffer from a fresh on
 ${markdown(table)}`;
 }
 
-function programs(results: readonly ProgramResult[]): string {
+function programs(results: readonly ProgramResult[], machine: Machine): string {
   const tables = results.map((result) => markdown(tableOf(result)));
-  return `## Whole programs, Node ${results[0]?.node.slice(1)}\n\n${tables.join("\n")}`;
+  const heading = `## Whole programs, Node ${results[0]?.node.slice(1)}`;
+  return `${heading}\n\n${machineLine(machine)}. Medians of three rounds.\n\n${tables.join("\n")}`;
 }
 
 function markdown({ title, head, rows }: Table): string {
@@ -70,5 +85,10 @@ function markdown({ title, head, rows }: Table): string {
   return [...(title === "" ? [] : [`*${title}*`, ""]), line(head), rule, ...rows.map(line), ""].join("\n");
 }
 
-const [folder] = process.argv.slice(2);
-if (folder !== undefined) process.stdout.write(measurements(folder));
+const [folder, docs] = process.argv.slice(2);
+if (folder !== undefined && docs !== undefined) {
+  const measured = measurements(folder);
+  writeFileSync(join(docs, "measurements.md"), measured.markdown);
+  mkdirSync(join(docs, "charts"), { recursive: true });
+  if (measured.chart !== null) writeFileSync(join(docs, "charts/programs.svg"), measured.chart);
+}

@@ -1,4 +1,4 @@
-// `npm run measure [-- --quick] [NODE …]`: writes docs/measurements.md. Asks bench/ and
+// `npm run measure [-- --quick] [NODE …]`: writes docs/measurements.md and its chart. Asks bench/ and
 // runs the whole programs on each Node whose path is given, or on this one. Half an hour a
 // Node, or most of two hours in full, on a machine that does nothing else.
 import { spawnSync } from "node:child_process";
@@ -35,7 +35,7 @@ for (const node of nodes) {
   );
   writeFileSync(`${folder}/bench-${version}.json`, run(node, "dist/cli/main.js", "bench", form, "--json"));
 }
-writeFileSync("docs/measurements.md", run(process.execPath, "build/measurements.js", folder));
+run(process.execPath, "build/measurements.js", folder, "docs");
 
 function run(node, ...args) {
   console.error(`${args.slice(0, 2).join(" ")} …`);
