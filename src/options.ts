@@ -64,7 +64,7 @@ const MiB = 1024 * KiB;
 const MIN_SEGMENT_BYTES = 256 * KiB;
 const MAX_SEGMENT_BYTES = 16 * MiB;
 /** Where memories are few, a cap never needs more than this many. */
-const MOST_MEMORIES = 64;
+const MOST_MEMORIES = 32;
 
 /**
  * @param memoriesAreFew whether a process may have only about a hundred memories here.

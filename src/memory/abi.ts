@@ -169,7 +169,7 @@ export class Book {
 
 /** A book in place of one that an arena had; `null` if the engine has no memory for it. */
 export function openBook(module: object, slabShift: number, hasBlocks: boolean): Book | null {
-  const memory = createMemory(1, 65536);
+  const memory = makeMemory(1, 65536, processLimit.most);
   return memory === null ? null : new Book(memory, module, slabShift, hasBlocks);
 }
 
@@ -265,6 +265,11 @@ const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
   refusals = 0;
 });
 
+/** Memories that only books may have: with full arenas around, another can still be made. */
+const KEPT_FOR_BOOKS = 12;
+/** A limit that a refusal lowered is this at least. */
+const LEAST_LIMIT = 2 * KEPT_FOR_BOOKS;
+
 /** After a refusal, memories are not asked for again until one was let go of, or this many times. */
 const PATIENCE = 1024;
 /** A refusal of a longer memory than this, in pages, says nothing of how many short ones there may be. */
@@ -275,11 +280,16 @@ let refusedPages = 0;
 
 /** A memory of `pages` pages, all zero, that may grow to `maxPages`; `null` if the engine has none to give. */
 export function createMemory(pages: number, maxPages: number): Memory | null {
+  return makeMemory(pages, maxPages, processLimit.most - KEPT_FOR_BOOKS);
+}
+
+/** @param limit how many memories there may be with it. */
+function makeMemory(pages: number, maxPages: number, limit: number): Memory | null {
   if (refusals > 0 && pages >= refusedPages) {
     refusals--;
     return null;
   }
-  if (processLimit.made - processLimit.dropped >= processLimit.most) return null;
+  if (processLimit.made - processLimit.dropped >= limit) return null;
   try {
     // The maximum keeps code that holds the memory from growing it past the cap.
     const memory = new (wasm as typeof WebAssembly).Memory({ initial: pages, maximum: maxPages });
@@ -290,7 +300,7 @@ export function createMemory(pages: number, maxPages: number): Memory | null {
     refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
     refusals = PATIENCE;
     if (memoriesAreFew() && pages <= SHORT_PAGES) {
-      processLimit.most = Math.max(8, processLimit.made - processLimit.dropped);
+      processLimit.most = Math.max(LEAST_LIMIT, processLimit.made - processLimit.dropped);
     }
     return null;
   }

@@ -5,11 +5,39 @@
 
 import * as library from "cleanslab";
 import { contract } from "../contract/cases.ts";
-import { type CaseResult, runContract } from "../contract/contract.ts";
+import { type CaseResult, type ContractCase, runContract } from "../contract/contract.ts";
 import { webcodecs } from "./webcodecs.ts";
 
 export function runHere(): Promise<CaseResult[]> {
   return runContract(library, contract);
+}
+
+/** What one process can hold, where memories are few. */
+const crowded: readonly ContractCase[] = [
+  {
+    name: "three arenas with a cap of 256 MiB serve all but the traps of it at once, and a fourth still works",
+    run({ Arena, ArenaError }) {
+      const MiB = 2 ** 20;
+      const arenas = [1, 2, 3].map(() => new Arena({ maxBytes: 256 * MiB, onExhausted: "throw", trace: "off" }));
+      const held: object[] = [];
+      for (const arena of arenas) {
+        let byteLength = 0;
+        try {
+          for (; ; byteLength += 65536) held.push(arena.acquire(65536));
+        } catch (error) {
+          if (!(error instanceof ArenaError) || error.code !== "ERR_ARENA_EXHAUSTED") throw error;
+        }
+        if (byteLength < 250 * MiB) throw new Error(`${byteLength} of 268435456 bytes were leased`);
+      }
+      using fourth = new Arena();
+      fourth.acquire(1000).release();
+      for (const arena of arenas) arena[Symbol.dispose]();
+    },
+  },
+];
+
+export function runCrowded(): Promise<CaseResult[]> {
+  return runContract(library, crowded);
 }
 
 export function runWebCodecs(): Promise<CaseResult[]> {

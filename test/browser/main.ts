@@ -102,13 +102,17 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["page", "/plain", (page) => contractIn(page, "runHere")],
   ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
+  ["crowded page", "/plain", (page) => contractIn(page, "runCrowded")],
   ["webcodecs", "/isolated", (page) => contractIn(page, "runWebCodecs")],
   ["page without wasm", "/no-wasm", forbidden],
   ["playground", "/playground/", clickThrough],
   ["frames", "/frames/", runFrames],
 ];
 
-async function contractIn(page: Page, where: "runHere" | "runInWorker" | "runWebCodecs"): Promise<CaseResult[]> {
+async function contractIn(
+  page: Page,
+  where: "runHere" | "runInWorker" | "runCrowded" | "runWebCodecs",
+): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
     return inPage[entry]();

@@ -86,10 +86,10 @@ describe("options", () => {
     expect(resolveOptions({ maxBytes }).segmentBytes).toBe(segmentBytes);
   });
 
-  test("choose longer segments where memories are few, so that a cap needs no more than 64, up to 16 MiB", () => {
+  test("choose longer segments where memories are few, so that a cap up to 512 MiB needs no more than 32, up to 16 MiB", () => {
     for (const maxBytes of [256 * KiB, 16 * MiB, 64 * MiB, 100 * MiB, 128 * MiB, 500 * MiB, 1024 * MiB]) {
       const { segmentBytes } = resolveOptions({ maxBytes }, true);
-      expect(maxBytes / segmentBytes).toBeLessThanOrEqual(64);
+      expect(maxBytes / segmentBytes).toBeLessThanOrEqual(maxBytes <= 512 * MiB ? 32 : 64);
       expect(resolveOptions({ maxBytes, segmentBytes: 256 * KiB }, true).segmentBytes).toBe(256 * KiB);
     }
     expect(resolveOptions({ maxBytes: 4096 * MiB }, true).segmentBytes).toBe(16 * MiB);

@@ -244,8 +244,13 @@ describe("where a process may have few memories", () => {
   test("no more than the known number are asked for, and those let go of count no longer", async () => {
     const page = await inPage();
     expect(page.memoriesAreFew()).toBe(true);
-    const memories = Array.from({ length: 120 }, () => present(page.createMemory(1, 1)));
+    const memories = Array.from({ length: 108 }, () => present(page.createMemory(1, 1)));
     expect(page.createMemory(1, 1)).toBeNull();
+    // Full arenas do not keep another from being made.
+    const module = page.resolveModule(undefined);
+    const books = Array.from({ length: 12 }, () => present(page.openBook(module, 12, false)));
+    expect(page.openBook(module, 12, false)).toBeNull();
+    for (const book of books) book.drop();
     page.dropMemory(memories[0] as Memory);
     expect(page.createMemory(1, 1)).not.toBeNull();
     expect(page.createMemory(1, 1)).toBeNull();
@@ -253,7 +258,7 @@ describe("where a process may have few memories", () => {
 
   test("the first refusal lowers the number", async () => {
     const page = await inPage();
-    const memories = Array.from({ length: 20 }, () => present(page.createMemory(1, 1)));
+    const memories = Array.from({ length: 60 }, () => present(page.createMemory(1, 1)));
     const original = WebAssembly.Memory;
     Reflect.set(WebAssembly, "Memory", function refuse() {
       throw new RangeError("out of memory");
@@ -263,11 +268,12 @@ describe("where a process may have few memories", () => {
     } finally {
       Reflect.set(WebAssembly, "Memory", original);
     }
-    page.dropMemory(memories.pop() as Memory);
+    // Less those that only books may have.
+    for (const memory of memories.splice(0, 13)) page.dropMemory(memory as Memory);
     expect(page.createMemory(1, 1)).not.toBeNull();
-    // 20 again, and the engine is not even asked.
+    // 48 again, and the engine is not even asked.
     expect(page.createMemory(1, 1)).toBeNull();
-    expect(memories).toHaveLength(19);
+    expect(memories).toHaveLength(47);
   });
 
   test("servers are known by name, and have no such number", async () => {
