@@ -39,7 +39,7 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
 export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; acquire a new one${history}`,
+    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history || "; trace: 'all' tells where"}`,
   );
 }
 

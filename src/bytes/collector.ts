@@ -89,8 +89,8 @@ export class Collector {
     }
     const bytes = bytesUnder(chunk);
     const length = this.#length + lengthOf(bytes);
-    if (length > this.#limit) throw limitExceeded(this.#limit);
     if (this.#byteLength !== undefined && length > this.#byteLength) throw lengthMismatch(this.#byteLength, length);
+    if (length > this.#limit) throw limitExceeded(this.#limit);
     this.#target ??= this.#open(lengthOf(bytes));
     if ("put" in this.#target) this.#target.put(bytes);
     else this.#target.writeBytes(bytes);

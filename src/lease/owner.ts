@@ -4,8 +4,9 @@
  */
 
 /**
- * Where a lease's block lies: in the arena's memory, in a memory of its own that
- * is revoked at release (a guard), or on the JavaScript heap because the cap was reached.
+ * Where a lease's block lies: in the arena's memory; in a memory of its own because
+ * `guardEvery` chose it (`"guard"`); or on the JavaScript heap because the cap was reached.
+ * In `"on-release"` every lease has a memory of its own, and its origin is `"arena"`.
  */
 export type LeaseOrigin = "arena" | "guard" | "heap";
 

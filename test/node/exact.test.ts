@@ -76,6 +76,15 @@ describe("collect with byteLength", () => {
   });
 });
 
+test("a body longer than its exact length is a mismatch, whether or not there is a limit", async () => {
+  for (const limit of [undefined, 5, 1000]) {
+    const arena = new Arena();
+    const collected = collect(streamOf(pattern(10), 3), arena, { byteLength: 5, limit });
+    expect(await rejectionOf(collected)).toMatchObject({ code: "ERR_LENGTH_MISMATCH" });
+    expectDrained(arena);
+  }
+});
+
 describe("collect with waitForRoom", () => {
   test("waits for room, in order, and reads nothing meanwhile", async () => {
     const arena = new Arena({ maxBytes: 1 << 20, onExhausted: "throw" });
