@@ -58,8 +58,9 @@ async function fillerInTurn(
   const leaving = new AbortController();
   const closed = (): void => leaving.abort(stream.errored ?? prematureClose());
   const aborted = (): void => leaving.abort(signal?.reason);
-  if (stream.destroyed) closed();
-  stream.on("error", ignore);
+  if (stream.destroyed || stream.errored) closed();
+  // Stays after giving up, as those of `gather`.
+  stream.on("error", (error) => leaving.abort(error));
   stream.once("close", closed);
   try {
     signal?.addEventListener("abort", aborted, { once: true });
@@ -67,13 +68,8 @@ async function fillerInTurn(
   } finally {
     signal?.removeEventListener("abort", aborted);
     stream.off("close", closed);
-    // Later: what reads the stream from here on listens by then.
-    queueMicrotask(() => stream.off("error", ignore));
   }
 }
-
-/** A client that goes away while it waits is no uncaught error. */
-function ignore(): void {}
 
 function gather(
   stream: Readable,

@@ -29,13 +29,30 @@ export type WriteDone = (error?: Error | null) => void;
 
 const { write: messageWrite } = OutgoingMessage.prototype;
 const streamWrites = new Set<unknown>([Writable, Socket, WriteStream].map(({ prototype }) => prototype.write));
-const systemWrites = new Set<unknown>([Socket, WriteStream].map(({ prototype }) => prototype._write));
+/**
+ * All by which a stream is given chunks: `_writev` what was corked, and `_writeGeneric` what
+ * a socket's other two pass on. As they were at load: what replaces them later may keep chunks.
+ */
+interface Handover {
+  readonly _write: unknown;
+  readonly _writev?: unknown;
+  readonly _writeGeneric?: unknown;
+}
+const [socketHandover, fileHandover] = [Socket, WriteStream].map(({ prototype }): Handover => {
+  const { _write, _writev, _writeGeneric } = prototype as unknown as Handover;
+  return { _write, _writev, _writeGeneric };
+}) as [Handover, Handover];
 
 /** C1. False for an ended stream: it calls back with an error before writes that are under way. */
 export function isTrusted(stream: Target): boolean {
   if (isGone(stream) || stream.writableEnded) return false;
   if (stream.write === messageWrite) return stream.socket != null && isTrusted(stream.socket);
-  return streamWrites.has(stream.write) && systemWrites.has(stream._write);
+  if (!streamWrites.has(stream.write)) return false;
+  return handsOver(stream, socketHandover) || handsOver(stream, fileHandover);
+}
+
+function handsOver({ _write, _writev, _writeGeneric }: Handover, own: Handover): boolean {
+  return _write === own._write && _writev === own._writev && _writeGeneric === own._writeGeneric;
 }
 
 /** Nothing that is written is taken any more. */
@@ -91,6 +108,18 @@ export function whenever(event: "close" | "drain", stream: Writable, fn: () => v
   }
   all.add(fn);
   return () => all.delete(fn);
+}
+
+/**
+ * Calls `fn` once the stream sends nothing more. A request that was answered with an upgrade, or
+ * to `CONNECT`, closes while its socket, alive, still sends what was written.
+ */
+export function whenClosed(stream: Target, fn: () => void): () => void {
+  return whenever("close", stream, () => {
+    const { socket } = stream;
+    if (stream.write !== messageWrite || socket == null || socket.destroyed) fn();
+    else whenever("close", socket, fn);
+  });
 }
 
 /**

@@ -7,6 +7,7 @@
  *     What has failed is returned once nothing else is left, or at `'close'`: not every
  *     stream calls back for what it drops.
  * K3  A block may be returned before its write's callback: its place is `null` then.
+ * K4  A copy's write tells nothing of those before it: `write` may have been replaced meanwhile.
  */
 
 import type { Writable } from "node:stream";
@@ -14,7 +15,7 @@ import { requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import type { Pin } from "../lease/pin.js";
-import { hasSentAll, isGone, isTrusted, requireWritable, writeTo } from "./completion.js";
+import { hasSentAll, isGone, isTrusted, requireWritable, whenClosed, writeTo } from "./completion.js";
 
 export interface LeaseSinkOptions {
   /** Called after each write that is done: the place to write more. */
@@ -32,9 +33,11 @@ export interface LeaseSinkOptions {
 export class LeaseSink {
   readonly #stream: Writable;
   readonly #onReleased: ((sink: LeaseSink) => void) | undefined;
-  /** One for each write under way; `null` if it is one of a copy. K3 */
+  /** One for each write of a lease's own bytes that is under way. K3 */
   readonly #pins: (Pin | null)[] = [];
   #front = 0;
+  /** Writes of copies under way. K4 */
+  #copies = 0;
   /** Writes under way that have failed. K2 */
   #failed = 0;
 
@@ -48,12 +51,15 @@ export class LeaseSink {
     }
     this.#stream = stream;
     this.#onReleased = onReleased;
-    stream.once("close", () => this.#releaseAll());
+    whenClosed(stream, () => {
+      this.#releaseAll();
+      for (let left = this.#copies; left > 0; left--) this.#copied();
+    });
   }
 
   /** Writes that the stream is not done with: for backpressure, beside what `write` answers. */
   get pending(): number {
-    return this.#pins.length - this.#front;
+    return this.#pins.length - this.#front + this.#copies;
   }
 
   /**
@@ -70,18 +76,35 @@ export class LeaseSink {
     const pin = isShared ? lease.pin() : null;
     lease.release();
     if (isGone(this.#stream)) return false;
+    if (pin === null) return this.#writeCopy(bytes);
     this.#pins.push(pin);
     let goesOn: boolean;
     try {
       goesOn = writeTo(this.#stream, bytes, this.#written);
     } catch (error) {
       this.#pins.pop();
-      pin?.release();
+      pin.release();
       throw error;
     }
-    if (pin !== null && hasSentAll(this.#stream)) this.#returnSent();
+    if (hasSentAll(this.#stream)) this.#returnSent();
     return goesOn;
   }
+
+  #writeCopy(bytes: Uint8Array): boolean {
+    this.#copies++;
+    try {
+      return writeTo(this.#stream, bytes, this.#copied);
+    } catch (error) {
+      this.#copies--;
+      throw error;
+    }
+  }
+
+  readonly #copied = (): void => {
+    if (this.#copies === 0) return;
+    this.#copies--;
+    this.#onReleased?.(this);
+  };
 
   /** The callbacks come in a later tick: a loop of writes would hold all its blocks until then. */
   #returnSent(): void {
@@ -96,13 +119,13 @@ export class LeaseSink {
   readonly #written = (error?: Error | null): void => {
     if (error) this.#failed++;
     else this.#released();
-    if (this.#failed > 0 && this.#failed >= this.pending) this.#releaseAll();
+    if (this.#failed > 0 && this.#failed >= this.#pins.length - this.#front) this.#releaseAll();
   };
 
   #releaseAll(): void {
     this.#failed = 0;
     // Not what `onReleased` writes meanwhile.
-    for (let left = this.pending; left > 0; left--) this.#released();
+    for (let left = this.#pins.length - this.#front; left > 0; left--) this.#released();
   }
 
   #released(): void {

@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import { requireLease, requireLeases } from "../checks.js";
 import type { Lease } from "../lease/lease.js";
-import { isGone, isTrusted, prematureClose, requireWritable, whenever, writeTo } from "./completion.js";
+import { isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo } from "./completion.js";
 
 /**
  * Writes the lease's bytes and ends the lease: for you at once; its block is returned
@@ -51,7 +51,7 @@ export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>,
 function written(stream: Writable, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     if (isGone(stream)) throw prematureClose();
-    const forget = whenever("close", stream, () => reject(stream.errored ?? prematureClose()));
+    const forget = whenClosed(stream, () => reject(stream.errored ?? prematureClose()));
     try {
       writeTo(stream, bytes, (error) => {
         forget();

@@ -130,6 +130,94 @@ describe("LeaseSink", () => {
     await server.close();
   });
 
+  /** Memory that was given back belongs to others at once. */
+  const scribble = (arena: Arena): void => {
+    const others = Array.from({ length: 200 }, () => arena.acquire(65536));
+    for (const { bytes } of others) bytes.fill(0xee);
+    for (const other of others) other.release();
+  };
+  const leaseOf = (arena: Arena): Lease => arena.copyOf(new Uint8Array(65536).fill(0x41));
+
+  test("keeps the blocks of a request that was upgraded until its socket has sent them", async () => {
+    const arena = new Arena({ revoke: "never" });
+    const all: Buffer[] = [];
+    const server = await serveTcp((peer) => {
+      peer.once("data", () => {
+        peer.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+        peer.pause();
+      });
+      peer.on("data", (chunk) => all.push(chunk));
+      setTimeout(() => peer.resume(), 200);
+    });
+    const headers = { connection: "Upgrade", upgrade: "x", "content-length": 200 * 65536 };
+    const request = http.request({ port: server.port, host: "127.0.0.1", method: "POST", headers });
+    request.flushHeaders();
+    const [socket] = (await once(request, "socket")) as [net.Socket];
+    if (socket.connecting) await once(socket, "connect");
+    const sink = new LeaseSink(request);
+    const upgraded = once(request, "upgrade");
+    for (let each = 0; each < 200; each++) sink.write(leaseOf(arena));
+    await upgraded;
+    scribble(arena);
+    socket.end();
+    await once(socket, "close");
+    expect(Buffer.concat(all).includes(0xee)).toBe(false);
+    await settle();
+    expectDrained(arena);
+    await server.close();
+  });
+
+  test("does not take a copy's callback for that of a write before it", async () => {
+    const arena = new Arena({ revoke: "never" });
+    const all: Buffer[] = [];
+    const server = await serveTcp((peer) => {
+      peer.pause().on("data", (chunk) => all.push(chunk));
+      setTimeout(() => peer.resume(), 200);
+    });
+    const socket = net.connect(server.port, "127.0.0.1");
+    await once(socket, "connect");
+    const sink = new LeaseSink(socket);
+    for (let each = 0; each < 150; each++) sink.write(leaseOf(arena));
+    // From now on copies are written, by a function that may drop the callback.
+    const write = socket.write;
+    socket.write = ((chunk: Uint8Array) => {
+      write.call(socket, chunk);
+      return true;
+    }) as never;
+    for (let each = 0; each < 150; each++) sink.write(arena.copyOf(new Uint8Array(8).fill(0x41)));
+    await settle();
+    scribble(arena);
+    socket.end();
+    await once(socket, "close");
+    expect(Buffer.concat(all).includes(0xee)).toBe(false);
+    expect(sink.pending).toBe(0);
+    expectDrained(arena);
+    await server.close();
+  });
+
+  test("gives a copy to a socket whose subclass takes chunks by a way of its own", async () => {
+    const arena = new Arena();
+    const kept: Uint8Array[] = [];
+    class Keeping extends net.Socket {
+      override _writev(chunks: { chunk: Uint8Array }[], done: () => void): void {
+        kept.push(...chunks.map(({ chunk }) => chunk));
+        done();
+      }
+    }
+    const server = await serveTcp(() => {});
+    const socket = new Keeping().connect(server.port, "127.0.0.1");
+    await once(socket, "connect");
+    const sink = new LeaseSink(socket);
+    socket.cork();
+    for (let each = 0; each < 3; each++) sink.write(arena.copyOf(pattern(1000)));
+    expect(arena.stats().liveLeases).toBe(0);
+    socket.uncork();
+    await settle();
+    expect(kept.map(({ length }) => length)).toEqual([1000, 1000, 1000]);
+    socket.destroy();
+    await server.close();
+  });
+
   test("returns every block when the stream is destroyed", async () => {
     const arena = new Arena();
     const server = await serveTcp(() => {});
