@@ -267,8 +267,8 @@ const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
 
 /** Memories that only books may have: with full arenas around, another can still be made. */
 const KEPT_FOR_BOOKS = 12;
-/** A limit that a refusal lowered is this at least. */
-const LEAST_LIMIT = 2 * KEPT_FOR_BOOKS;
+/** A refusal lowers the limit to this at least: it may have had a passing reason. */
+const LEAST_LIMIT = 60;
 
 /** After a refusal, memories are not asked for again until one was let go of, or this many times. */
 const PATIENCE = 1024;
