@@ -7,7 +7,7 @@
  *     is done, whatever happens. Any other stream may keep a chunk, or pass it on, after it
  *     has called back. An HTTP/2 stream still sends what was queued after its `'close'`.
  * C2  A write always comes to an end: by its callback, by `'drain'` where the callback may
- *     be dropped, or by `'close'`.
+ *     be dropped, or by `'close'`: its socket's, where an HTTP request closes before that.
  */
 
 import { WriteStream } from "node:fs";
@@ -74,7 +74,7 @@ export function writeTo(stream: Target, bytes: Uint8Array, done: WriteDone): boo
     if (!isDone) done(error);
     isDone = true;
   };
-  // Such a `write` may answer nothing, too.
+  // A replaced `write` may answer nothing, too.
   const takesMore = stream.write(bytes, doneOnce) !== false;
   // A request in a queue takes all, and tells nothing, not even that it was destroyed.
   if (takesMore || stream.socket === null) process.nextTick(doneOnce);
