@@ -116,9 +116,12 @@ const growByStranger = calls([pick], {
     world.say(`${held.leaseName}.memory.grow(0);`);
     memory.grow(0);
     for (const block of hit) {
-      const { lease } = block as Partial<Held>;
+      const { lease, leaseName } = block as Partial<Held>;
       block.isDetached = block.byteLength > 0 || (lease?.released === false && isRefused(() => lease.bytes));
-      if (!block.isDetached && lease?.released === false) block.bytes = lease.bytes;
+      if (block.isDetached || lease?.released !== false) continue;
+      block.bytes = lease.bytes;
+      block.name = `bytes${world.next()}`;
+      world.say(`const ${block.name} = ${leaseName}.bytes;`);
     }
     for (const writing of writers) {
       writing.isDetached = writing.capacity > 0 || isRefused(() => writing.writer.bytes);
