@@ -80,7 +80,8 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
     throw invalidArgument("segmentBytes", segmentBytes, "a power of two from 262144 (256 KiB) to 16777216 (16 MiB)");
   }
   if (!Number.isSafeInteger(maxBytes) || maxBytes < segmentBytes) {
-    throw invalidArgument("maxBytes", maxBytes, `a whole number of bytes, at least ${segmentBytes} for one segment`);
+    const least = options.segmentBytes ?? MIN_SEGMENT_BYTES;
+    throw invalidArgument("maxBytes", maxBytes, `a whole number of bytes, at least ${least} for one segment`);
   }
   const guardEvery = options.guardEvery ?? 0;
   if (!Number.isSafeInteger(guardEvery) || guardEvery < 0) {

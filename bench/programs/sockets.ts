@@ -6,9 +6,10 @@
 import { createServer } from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { Arena } from "cleanslab";
-import { bufferOf, LeaseSink, readSocketLeases } from "cleanslab/node";
+import { LeaseSink, readSocketLeases } from "cleanslab/node";
 import { Packr } from "msgpackr";
 import WebSocket, { WebSocketServer } from "ws";
+import { broadcastLease } from "../../examples/recipes/ws.ts";
 import { type Figures, leases, ordinary, quantile, type Server, type ServerProgram } from "./program.ts";
 
 async function listen(server: net.Server): Promise<number> {
@@ -46,13 +47,7 @@ async function serveFanOut(variant: string): Promise<Server> {
         fillMessage(bytes, round);
         return MESSAGE_BYTES;
       });
-      let pending = clients.size;
-      const sent = (): void => {
-        if (--pending === 0) lease.release();
-      };
-      // One Buffer for all: ws would make one of the view for each client.
-      const message = bufferOf(lease);
-      for (const client of clients) client.send(message, sent);
+      broadcastLease(clients, lease);
     } else {
       const bytes = Buffer.allocUnsafe(MESSAGE_BYTES);
       fillMessage(bytes, round);

@@ -18,7 +18,7 @@ import { inflateInto } from "../../examples/recipes/fflate.ts";
 import { buildFlatbuffer } from "../../examples/recipes/flatbuffers.ts";
 import { LeasedPackr } from "../../examples/recipes/msgpackr.ts";
 import { encodeProtobuf } from "../../examples/recipes/protobufjs.ts";
-import { sendLease } from "../../examples/recipes/ws.ts";
+import { broadcastLease, sendLease } from "../../examples/recipes/ws.ts";
 
 const arena = new Arena({ trace: "all" });
 afterEach(() => arena.assertDrained());
@@ -196,6 +196,40 @@ describe("ws", () => {
     expect(got.map((data) => [data.length, data[0], data.at(-1)])).toEqual(
       Array.from({ length: 20 }, (_, each) => [100_000, each + 1, each + 1]),
     );
+    server.close();
+  });
+
+  test("a broadcast keeps its lease until the slowest client has it, and no longer", async () => {
+    const server = new WebSocketServer({ port: 0, host: "127.0.0.1", perMessageDeflate: false });
+    await once(server, "listening");
+    const got: Buffer[] = [];
+    const clients = Array.from({ length: 3 }, () => {
+      const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+      client.on("message", (data: Buffer) => got.push(data));
+      return client;
+    });
+    await Promise.all(clients.map((client) => once(client, "open")));
+    const [slow, , leaving] = clients as [WebSocket, WebSocket, WebSocket];
+    slow.pause();
+    leaving.pause();
+    // Longer than what the system keeps for a client that does not read.
+    const lease = arena.acquireFilled(32 << 20, (bytes) => bytes.fill(7).length);
+    broadcastLease(server.clients, lease);
+    while (got.length < 1) await once(clients[1] as WebSocket, "message");
+    leaving.terminate();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(lease.released).toBe(false);
+    slow.resume();
+    await once(slow, "message");
+    while (!lease.released) await new Promise(setImmediate);
+    for (const data of got) expect(data.equals(Buffer.alloc(32 << 20, 7))).toBe(true);
+
+    const short = arena.copyOf(Buffer.from("short"));
+    broadcastLease(server.clients, short);
+    expect(short.released).toBe(true);
+    while (got.length < 4) await new Promise(setImmediate);
+    expect(got.slice(2).map(String)).toEqual(["short", "short"]);
+    for (const client of clients) client.terminate();
     server.close();
   });
 });
