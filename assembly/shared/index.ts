@@ -5,7 +5,7 @@
 
 export { audit } from "./audit";
 export { bookBytes, create, setSlabs, slabs } from "./layout";
-export { adopt, byteLengthOf, closeOne, give, handOver, take, takeLong } from "./slabs";
+export { adopt, closeOne, give, handOver, take, takeLong } from "./slabs";
 export { attach, count, forgetDead, leave, threadEnded } from "./threads";
 
 import { me } from "./layout";

@@ -51,9 +51,11 @@ const MAX_SLABS: usize = 0;
 const SLABS: usize = 4;
 /** The serial number that was given last. */
 export const LAST_SERIAL: usize = 8;
-/** Rung when threads should look up: somebody came, somebody died, or room is wanted. */
+/** Goes up when threads should look: somebody came or died, or room is wanted. They wait for it. */
 export const BELL: usize = 64;
-/** Not 0 while somebody waits for room. */
+/** Goes up with each thread that was declared dead. */
+export const DEATHS: usize = 68;
+/** How often somebody wanted room and found none, since some was last made. */
 export const WANTED: usize = 128;
 export const THREADS: usize = 256;
 export const THREAD_COUNT: i32 = 1024;

@@ -184,8 +184,3 @@ export function adopt(id: i32, generation: i32): i32 {
   if ((<i32>pair & KIND) != IN_TRANSIT) return generation == 0 ? NO_TOKEN : USED_TOKEN;
   return swapPair(record, pair, (<i64>generation << 32) | <i64>(OWNED | me)) ? 0 : USED_TOKEN;
 }
-
-/** Bytes of the lease that was handed over with the block `id`, which this thread owns. */
-export function byteLengthOf(id: i32): i32 {
-  return read(recordOf(id) + BYTE_LENGTH);
-}

@@ -8,7 +8,7 @@
  *    │                                    ▲        HELD      view     owner
  *    └── release(), pinned ──▶ ENDED ─────┘        ENDED     null     owner
  *    │                            last pin         RETURNED  null     null
- *    └── surrenderBlock ──▶ RETURNED: the block is another thread's, or on its way
+ *    └── surrender ───────▶ RETURNED: the block is on its way to another thread
  *
  * L1  A lease is marked as ended before its block is returned: a stack overflow,
  *     a `vm` timeout or a hook that throws in between loses the block until its
@@ -46,8 +46,10 @@ export type AnyLease = Lease<ArrayBufferLike>;
 
 /** Follows `lease`, which nobody else has seen, to its end. */
 export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
-/** Ends the lease without returning its block: whoever calls this has the block. Throws as `release`, and if pinned. */
-export let surrenderBlock: <B extends ArrayBufferLike>(lease: Lease<B>, action: string) => BlockOwner<B>;
+/** The block's owner. Throws if the lease has ended, or a pin holds the block in place. */
+export let movableBlock: (lease: AnyLease, action: string) => BlockOwner<ArrayBufferLike>;
+/** Ends the lease without returning its block: whoever calls this has the block. */
+export let surrender: (lease: AnyLease) => void;
 
 /**
  * The right to a block of memory, until it is released. Made by `arena.acquire`
@@ -65,11 +67,13 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     watchLease = (lease, watch) => {
       if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
     };
-    surrenderBlock = (lease, action) => {
+    movableBlock = (lease, action) => {
       const owner = lease.#held(action);
       if (lease.#isPinned) throw leasePinned(action);
-      lease.#bytes = lease.#owner = null;
       return owner;
+    };
+    surrender = (lease) => {
+      lease.#bytes = lease.#owner = null;
     };
   }
 
