@@ -46,8 +46,8 @@ export type AnyLease = Lease<ArrayBufferLike>;
 
 /** Follows `lease`, which nobody else has seen, to its end. */
 export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
-/** The block's owner. Throws if the lease has ended, or a pin holds the block in place. */
-export let movableBlock: (lease: AnyLease, action: string) => BlockOwner<ArrayBufferLike>;
+/** What owns the lease's block. Throws if the lease has ended, or a pin holds the block in place. */
+export let movableBlock: <B extends ArrayBufferLike>(lease: Lease<B>, action: string) => BlockOwner<B>;
 /** Ends the lease without returning its block: whoever calls this has the block. */
 export let surrender: (lease: AnyLease) => void;
 
@@ -141,6 +141,15 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   }
 
   /**
+   * What the sender sent with the lease through a channel of `SharedArena`; 0 for other leases.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  get tag(): number {
+    return this.#held("read tag").tag ?? 0;
+  }
+
+  /**
    * Another view of the same bytes: `view(DataView)`, `view(Float64Array)`.
    * The block is aligned for all of them. Ends with the lease, like `bytes`.
    *
@@ -229,6 +238,30 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     this.#bytes = null;
     this.#owner = null;
     owner.ended(this.#ptr, this.#byteLength);
+  }
+
+  /**
+   * Of a lease from `SharedArena`: ends it here, and answers a token, a number that any
+   * `postMessage` carries. Whoever calls `arena.adopt(token)` first, in any thread, has the
+   * bytes as they are. If nobody will, adopt it back: until then its block stays out.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED`, `ERR_LEASE_PINNED`, and `ERR_INVALID_ARGUMENT` for
+   *   a lease of memory that is not shared: the lease is as it was. `ERR_THREAD_ENDED` if
+   *   this thread was declared dead.
+   */
+  handOver(this: Lease<SharedArrayBuffer>): number {
+    const owner = movableBlock(this, "hand over");
+    if (owner.handOver === undefined) {
+      throw invalidArgument(
+        "this lease",
+        this,
+        "one of a SharedArena, of cleanslab/shared: other memory stays in its thread",
+      );
+    }
+    const byteLength = this.#byteLength;
+    // L1
+    surrender(this);
+    return owner.handOver(byteLength);
   }
 
   /** Releases unless already released. */
@@ -345,6 +378,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     this.#owner = moved.#owner;
     this.#ptr = moved.#ptr;
     this.#byteLength = byteLength;
+    if (owner.tag !== undefined && moved.#owner !== null) moved.#owner.tag = owner.tag;
     moved.#bytes = moved.#owner = null;
     this.#tellWatches(this.#held("resize"));
     // The moved block's own trace ends: the traces of this lease follow it.

@@ -40,6 +40,10 @@ export interface BlockOwner<B extends ArrayBufferLike = ArrayBuffer> {
   view(ptr: number, byteLength: number): Uint8Array<B>;
   /** The lease at `ptr` has `to` bytes instead of `from`. */
   resized(ptr: number, from: number, to: number): void;
+  /** Of shared memory: what its sender sent with the lease through a channel. */
+  tag?: number;
+  /** Of shared memory: ends this thread's right to the block. Answers a token with which any thread can adopt it, once. */
+  handOver?(byteLength: number): number;
   /** Looks for a write below the first block; reports it, and clears it. */
   inspectTrap(): void;
 }

@@ -35,9 +35,8 @@ import {
   SharedBook,
 } from "./abi.js";
 import { add, holdingOpen, read, woken } from "./access.js";
-import type { SharedLease } from "./lease.js";
 import { checkPortHandle, createChannel, type PortHost, SharedPort, type SharedPortHandle } from "./port.js";
-import { type SharedCounts, SharedStore } from "./store.js";
+import { type SharedLease, SharedStore } from "./store.js";
 import { DeathWatch, identify, type Mourner } from "./threads.js";
 
 export interface SharedArenaOptions {
@@ -50,7 +49,12 @@ export interface SharedArenaOptions {
 }
 
 /** Counters of this thread's part of the arena, and of the whole. All lengths in bytes. */
-export interface SharedArenaStats extends SharedCounts {
+export interface SharedArenaStats {
+  /** Leases that this thread acquired, adopted or received, released, handed over or sent. */
+  acquired: number;
+  adopted: number;
+  released: number;
+  handedOver: number;
   /** Leases out in this thread, and bytes in them. */
   liveLeases: number;
   liveBytes: number;
@@ -126,12 +130,14 @@ export class SharedArena {
       liveLeases: () => this.#store.live,
       wake: () => this.#wake(),
     });
-    const roomMade = (): void => {
-      if (this.#queue.waiters > 0) this.#wake();
-    };
     const { engine, parent } = identify();
     this.#engine = engine;
-    this.#store = new SharedStore(book, { source: this.#source, roomMade }, engine, parent);
+    this.#store = new SharedStore(
+      book,
+      { source: this.#source, queue: this.#queue, roomMade: () => this.#wake() },
+      engine,
+      parent,
+    );
     this.#portHost = {
       store: this.#store,
       engine,
@@ -351,10 +357,14 @@ export class SharedArena {
   /** Counters, as a plain object of the caller's own. Walks the whole book: some 5 µs for each MiB. */
   stats(): SharedArenaStats {
     const { exports, data, bookBytes, maxSlabs, words, entries } = this.#store.book;
+    const { acquired, adopted, released, handedOver, live, liveBytes } = this.#store;
     return {
-      ...this.#store.counts,
-      liveLeases: this.#store.live,
-      liveBytes: this.#store.liveBytes,
+      acquired,
+      adopted,
+      released,
+      handedOver,
+      liveLeases: live,
+      liveBytes,
       waiting: this.#queue.length,
       waited: { ...this.#queue.counts },
       blocks: {

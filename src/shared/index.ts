@@ -5,6 +5,7 @@
 export type { ByteWriter } from "../bytes/writer.js";
 export type { AbortSignalLike } from "../checks.js";
 export { ArenaError, type ArenaErrorCode } from "../errors.js";
+export type { Lease } from "../lease/lease.js";
 export type { Scope } from "../lease/scope.js";
 export type { SharedArenaHandle } from "./abi.js";
 export {
@@ -13,5 +14,5 @@ export {
   type SharedArenaStats,
   type SharedAuditReport,
 } from "./arena.js";
-export type { SharedLease } from "./lease.js";
 export type { SharedPort, SharedPortHandle } from "./port.js";
+export type { SharedLease } from "./store.js";

@@ -13,10 +13,10 @@
  */
 
 import { cannotBlock, invalidArgument, peerEnded, portClosed, portOpened } from "../errors.js";
+import { Lease, movableBlock, surrender } from "../lease/lease.js";
 import { holdingOpen, read, swap } from "./access.js";
-import { blockToSend, SharedLease, sendBlock } from "./lease.js";
 import { clearRing, Inbox, Outbox, ringWords } from "./ring.js";
-import type { SharedStore } from "./store.js";
+import type { Block, SharedLease, SharedStore } from "./store.js";
 
 const RINGS = 16;
 const MOST = 65536;
@@ -262,13 +262,14 @@ export class SharedPort {
 
   /** False if there is no room. */
   #put(lease: SharedLease, tag: number): boolean {
-    if (!(lease instanceof SharedLease)) throw invalidArgument("lease", lease, "a lease of this SharedArena");
-    const block = blockToSend(lease, "send");
-    if (block.store !== this.#store) throw invalidArgument("lease", lease, "one of the arena that the port is of");
+    const block = lease instanceof Lease ? (movableBlock(lease, "send") as Block) : undefined;
+    if (block?.store !== this.#store) throw invalidArgument("lease", lease, "a lease of the arena that the port is of");
     if (this.closed) throw this.#hasPeerDied ? peerEnded("send", this.#lost) : portClosed("send");
     if (!this.#out.hasRoom) return false;
-    const { id } = block;
-    if (this.#out.put(id, sendBlock(lease, block), tag)) return true;
+    const { byteLength } = lease;
+    // L1
+    surrender(lease);
+    if (this.#out.put(block.id, this.#store.send(block, byteLength), tag)) return true;
     // P3: sent while the other end closed. If it has not seen the message, nobody else will.
     this.#out.takeBack((...message) => this.#store.receive(...message)?.release());
     return true;

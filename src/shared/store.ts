@@ -11,7 +11,8 @@
 
 import { Bytes, lengthOf } from "../builtins.js";
 import { arenaDisposed, invalidArgument, threadEnded, tokenUsed, tooManyThreads } from "../errors.js";
-import type { LeaseOrigin } from "../lease/owner.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import type { Store } from "../stores/store.js";
 import {
@@ -32,7 +33,9 @@ import {
   WANTED,
 } from "./abi.js";
 import { add, read, wake, write } from "./access.js";
-import { type SharedBlock, SharedLease } from "./lease.js";
+
+/** A lease of a `SharedArena`. Its views are of a `SharedArrayBuffer`, which some APIs refuse. */
+export type SharedLease = Lease<SharedArrayBuffer>;
 
 /** Bytes of released blocks that a stack keeps, within limits on their number. */
 const KEEP_BYTES = 128 * 1024;
@@ -55,7 +58,7 @@ class Stack {
 }
 
 /** A block with its last view. */
-class Block implements SharedBlock {
+export class Block implements BlockOwner<SharedArrayBuffer> {
   readonly origin: LeaseOrigin = "arena";
   readonly store: SharedStore;
   readonly id: number;
@@ -65,15 +68,27 @@ class Block implements SharedBlock {
   readonly sizeClass: number;
   readonly #blockBytes: number;
   bytes: Uint8Array<SharedArrayBuffer>;
+  /** Of `bytes`. */
+  byteLength: number;
+  tag: number;
 
-  constructor(store: SharedStore, id: number, sizeClass: number, bytes: Uint8Array<SharedArrayBuffer>, size: number) {
+  constructor(
+    store: SharedStore,
+    id: number,
+    sizeClass: number,
+    bytes: Uint8Array<SharedArrayBuffer>,
+    size: number,
+    tag: number,
+  ) {
     this.store = store;
     this.id = id;
     this.at = store.book.recordOf(id);
     this.ptr = bytes.byteOffset;
     this.sizeClass = sizeClass;
     this.bytes = bytes;
+    this.byteLength = lengthOf(bytes);
     this.#blockBytes = size;
+    this.tag = tag;
   }
 
   get memory() {
@@ -97,6 +112,10 @@ class Block implements SharedBlock {
     this.store.takeBack(this, byteLength);
   }
 
+  handOver(byteLength: number): number {
+    return this.store.tokenOf(this.id, this.store.send(this, byteLength));
+  }
+
   blockBytes(): number {
     return this.#blockBytes;
   }
@@ -115,16 +134,9 @@ class Block implements SharedBlock {
 /** What the store needs of the arena. Runs none of the caller's code. */
 export interface SharedHost {
   readonly source: LeaseSource<SharedLease>;
-  /** A lease has ended here. */
+  readonly queue: { readonly waiters: number };
+  /** A lease has ended here, and somebody waits. */
   roomMade(): void;
-}
-
-/** How many leases this thread had. */
-export interface SharedCounts {
-  acquired: number;
-  released: number;
-  adopted: number;
-  handedOver: number;
 }
 
 export class SharedStore
@@ -133,7 +145,10 @@ export class SharedStore
   readonly longest: number;
   readonly book: SharedBook;
   readonly host: SharedHost;
-  readonly counts: SharedCounts = { acquired: 0, released: 0, adopted: 0, handedOver: 0 };
+  acquired = 0;
+  released = 0;
+  adopted = 0;
+  handedOver = 0;
   closed = false;
   /** The bell as this thread has heard it. */
   heard: number;
@@ -178,8 +193,7 @@ export class SharedStore
 
   /** Leases out in this thread. */
   get live(): number {
-    const { acquired, adopted, released, handedOver } = this.counts;
-    return acquired + adopted - released - handedOver;
+    return this.acquired + this.adopted - this.released - this.handedOver;
   }
 
   acquire(byteLength: number): SharedLease | null {
@@ -217,7 +231,7 @@ export class SharedStore
   }
 
   takeBack(block: Block, byteLength: number): void {
-    this.counts.released++;
+    this.released++;
     this.liveBytes -= byteLength;
     const { words } = this;
     const { blocks, keepAtMost } = this.stacks[block.sizeClass] as Stack;
@@ -227,17 +241,18 @@ export class SharedStore
     } else {
       if (blocks.length >= keepAtMost) this.spill(blocks, keepAtMost >> 1);
       words[block.at] = this.kept;
+      block.tag = 0;
       blocks.push(block);
     }
-    this.host.roomMade();
+    if (this.host.queue.waiters > 0) this.host.roomMade();
   }
 
-  send(block: SharedBlock, byteLength: number): number {
-    this.counts.handedOver++;
+  send({ id }: Block, byteLength: number): number {
+    this.handedOver++;
     this.liveBytes -= byteLength;
-    const generation = this.book.exports.handOver(block.id, byteLength);
+    const generation = this.book.exports.handOver(id, byteLength);
     if (generation < 0) throw threadEnded("hand over");
-    this.host.roomMade();
+    if (this.host.queue.waiters > 0) this.host.roomMade();
     return generation;
   }
 
@@ -254,12 +269,12 @@ export class SharedStore
     const status = isToken ? this.book.exports.adopt(id, generation) : Status.NO_TOKEN;
     if (status === Status.USED_TOKEN) throw tokenUsed(token);
     if (status !== Status.OK) throw invalidArgument("token", token, "one that handOver() of this arena answered");
-    return this.adopted(id, 0);
+    return this.leaseOf(id, 0);
   }
 
   /** The lease that was sent with this generation; `null` if it cannot be adopted any more. */
   receive(id: number, generation: number, tag: number): SharedLease | null {
-    return this.book.exports.adopt(id, generation) === Status.OK ? this.adopted(id, tag) : null;
+    return this.book.exports.adopt(id, generation) === Status.OK ? this.leaseOf(id, tag) : null;
   }
 
   /** A message of a dead thread is this thread's from now on: its new generation. */
@@ -362,22 +377,25 @@ export class SharedStore
       block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass);
       if (block === null) return null;
     }
-    if (byteLength === 0 || lengthOf(block.bytes) !== byteLength) block.bytes = block.view(block.ptr, byteLength);
+    if (block.byteLength !== byteLength) {
+      block.bytes = block.view(block.ptr, byteLength);
+      block.byteLength = byteLength;
+    }
     return block;
   }
 
   private lease(block: Block, byteLength: number): SharedLease {
-    const lease = new SharedLease(block.bytes, block, block.ptr, byteLength);
-    this.counts.acquired++;
+    const lease = new Lease(block.bytes, block, block.ptr, byteLength);
+    this.acquired++;
     this.liveBytes += byteLength;
     return lease;
   }
 
-  private adopted(id: number, tag: number): SharedLease {
+  private leaseOf(id: number, tag: number): SharedLease {
     const byteLength = this.words[this.book.recordOf(id) + BYTE_LENGTH] as number;
-    const block = this.blockOf(id, byteLength);
-    const lease = new SharedLease(block.bytes, block, block.ptr, byteLength, tag);
-    this.counts.adopted++;
+    const block = this.blockOf(id, byteLength, tag);
+    const lease = new Lease(block.bytes, block, block.ptr, byteLength);
+    this.adopted++;
     this.liveBytes += byteLength;
     return lease;
   }
@@ -428,7 +446,7 @@ export class SharedStore
   }
 
   /** A block that this thread owns, with a view of `byteLength` bytes. */
-  private blockOf(id: number, byteLength: number): Block {
+  private blockOf(id: number, byteLength: number, tag = 0): Block {
     const slab = id >> 8;
     const word = this.words[SLAB_WORDS + slab] as number;
     const isLong = word >>> 28 === LONG;
@@ -436,7 +454,7 @@ export class SharedStore
     const blockBytes = isLong ? (word & 0xfffffff) * SLAB_BYTES : (BLOCK_BYTES[sizeClass] as number);
     const ptr = slab * SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
     if (ptr + blockBytes > this.buffer.byteLength) this.buffer = this.book.data.buffer;
-    return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes);
+    return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes, tag);
   }
 
   private spill(blocks: Block[], keep: number): void {
