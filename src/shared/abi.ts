@@ -49,7 +49,6 @@ export const CLASS_BY_GRAIN = Uint8Array.from({ length: (LONGEST_SHORT >> 6) + 1
 
 /** The exports; what they do is said in assembly/shared. */
 export interface SharedExports {
-  bookBytes(maxSlabs: number): number;
   create(maxSlabs: number): void;
   attach(engine: number, parent: number): number;
   leave(slot: number): void;
@@ -171,6 +170,7 @@ export class SharedBook {
       this.exports = instantiate(handle.bookModule, handle.book) as SharedExports;
       this.wipe = (instantiate(handle.wipeModule, handle.data) as { wipe: SharedBook["wipe"] }).wipe;
       if (isNew) this.exports.create(handle.maxSlabs);
+      this.exports.setSlabs(this.data.buffer.byteLength / SLAB_BYTES);
       this.words = new Int32Array(handle.book.buffer);
     } catch (cause) {
       throw Object.assign(invalidArgument("handle", handle, "the handle of a SharedArena, as it was cloned"), {
@@ -202,7 +202,7 @@ export class SharedBook {
 }
 
 function instantiate(module: object, memory: object): unknown {
-  const imports = { env: { memory } };
+  const imports = { env: { memory: memory as WebAssembly.Memory } };
   return new WebAssembly.Instance(module as WebAssembly.Module, imports).exports;
 }
 

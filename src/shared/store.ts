@@ -39,7 +39,7 @@ export type SharedLease = Lease<SharedArrayBuffer>;
 
 /** Bytes of released blocks that a stack keeps, within limits on their number. */
 const KEEP_BYTES = 128 * 1024;
-/** Slabs that the memory grows by, at least. */
+/** Slabs that the memory grows by for short blocks, at least. */
 const GROW_SLABS = 16;
 const LONG_CLASS = BLOCK_BYTES.length;
 /** A token is a generation of 31 bits above a block's number of 22. */
@@ -177,7 +177,6 @@ export class SharedStore
     this.words = book.words;
     this.wipe = book.wipe;
     this.buffer = book.data.buffer;
-    exports.setSlabs(this.buffer.byteLength / SLAB_BYTES);
     let slot = exports.attach(engine, parent);
     if (slot === Status.NO_ROOM) {
       exports.forgetDead();
@@ -263,10 +262,10 @@ export class SharedStore
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_TOKEN_USED`. */
   adopt(token: number): SharedLease {
-    const isToken = Number.isSafeInteger(token) && token >= 0;
-    const id = token % ID_RANGE;
-    const generation = isToken ? ((token - id) / ID_RANGE) ^ this.book.id : 0;
-    const status = isToken ? this.book.exports.adopt(id, generation) : Status.NO_TOKEN;
+    const value = Number.isSafeInteger(token) && token >= 0 ? token : 0;
+    const id = value % ID_RANGE;
+    const generation = ((value - id) / ID_RANGE) ^ this.book.id;
+    const status = value === token ? this.book.exports.adopt(id, generation) : Status.NO_TOKEN;
     if (status === Status.USED_TOKEN) throw tokenUsed(token);
     if (status !== Status.OK) throw invalidArgument("token", token, "one that handOver() of this arena answered");
     return this.leaseOf(id, 0);
@@ -439,7 +438,8 @@ export class SharedStore
   private makeRoom(slabs: number): boolean {
     const { book } = this;
     const total = book.exports.slabs();
-    const hasGrown = book.grow(Math.max(slabs, total >> 2, GROW_SLABS)) || book.grow(slabs);
+    // Long blocks come from the top. More than one needs would leave a gap below it.
+    const hasGrown = book.grow(slabs > 1 ? slabs : Math.max(total >> 2, GROW_SLABS)) || book.grow(slabs);
     // Another thread may have grown it, and died before it said so.
     book.exports.setSlabs(book.data.buffer.byteLength / SLAB_BYTES);
     return hasGrown || book.exports.slabs() > total || this.yieldMemory() || book.exports.forgetDead() > 0;
