@@ -81,6 +81,8 @@ function takeIn(slab: i32, open: i32, from: i32): i32 {
     }
     if (++index == count) index = 0;
   }
+  // It had another class before the hint was cleared: what is free there was not looked at.
+  if (taken < 0 && read(slabWord(slab)) != open) write(maybeWord(slab), 1);
   return taken;
 }
 
