@@ -75,20 +75,22 @@ export function leave(slot: i32): void {
  */
 export function threadEnded(engine: i32): i32 {
   let freed = 0;
-  for (let slot = 1; slot < THREAD_COUNT; slot++) {
-    const pair = readPair(entry(slot));
-    const own = <i32>pair;
+  // Twice through the table. First those that it started, dead ones too: whoever died over them,
+  // or dies now, leaves the way to them.
+  for (let turn = 1; turn < 2 * THREAD_COUNT; turn++) {
+    const at = entry(turn & (THREAD_COUNT - 1));
+    const pair = readPair(at);
     const serial = <i32>(pair >> 32);
-    if (own == 0 || serial == me) continue;
-    // Dead already: declared so by one that may have died over it.
-    if (own == engine || own == -engine) {
-      swapPair(entry(slot), pair, pairOf(-engine, serial));
+    const name = abs(<i32>pair);
+    if (name == 0 || serial == me) continue;
+    if (turn < THREAD_COUNT) {
+      if (readPair(at + 8) == pairOf(engine, serial)) freed += threadEnded(name);
+    } else if (name == engine) {
+      // Dead already, if it was declared so by one that died over it.
+      swapPair(at, pair, pairOf(-engine, serial));
       freed += sweep(serial, false);
-      if (!isLeft) swapPair(entry(slot), pairOf(-engine, serial), 0);
-      continue;
+      if (!isLeft) swapPair(at, pairOf(-engine, serial), 0);
     }
-    const started = readPair(entry(slot) + 8);
-    if (own > 0 && <i32>started == engine && <i32>(started >> 32) == serial) freed += threadEnded(own);
   }
   return freed;
 }
