@@ -8,7 +8,7 @@ export default defineConfig({
     // Tests run on the sources. test/package proves the built package.
     alias: [
       { find: /^cleanslab$/, replacement: source("index.ts") },
-      { find: /^cleanslab\/(node|web)$/, replacement: source("$1/index.ts") },
+      { find: /^cleanslab\/(node|web|shared)$/, replacement: source("$1/index.ts") },
     ],
   },
   test: {

@@ -1,14 +1,25 @@
-// Writes the release module into src/ as base64, so that every bundler and runtime can
-// take the library as plain ESM; and beside the built library, for places that compile
-// modules at build time.
+// Writes the release modules into src/ as base64, so that every bundler and runtime can
+// take the library as plain ESM; and the private arena's beside the built library, for
+// places that compile modules at build time.
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
-const built = new URL("../build/release.wasm", import.meta.url);
+const built = (name) => new URL(`../build/${name}.wasm`, import.meta.url);
+
+/** @param modules file names in build/, by the names of the constants. */
+function embed(target, modules) {
+  const constants = Object.entries(modules).map(
+    ([constant, name]) => `export const ${constant} =\n  "${readFileSync(built(name)).toString("base64")}";\n`,
+  );
+  writeFileSync(
+    new URL(`../src/${target}`, import.meta.url),
+    `// Made from build/ by scripts/embed-module.mjs.\n${constants.join("")}`,
+  );
+}
+
+embed("module.generated.ts", { MODULE_BASE64: "release" });
+mkdirSync(new URL("../src/shared/", import.meta.url), { recursive: true });
+embed("shared/modules.generated.ts", { BOOK_BASE64: "shared", WIPE_BASE64: "wipe" });
+
 const dist = new URL("../dist/", import.meta.url);
-const base64 = readFileSync(built).toString("base64");
-writeFileSync(
-  new URL("../src/module.generated.ts", import.meta.url),
-  `// Made from build/release.wasm by scripts/embed-module.mjs.\nexport const MODULE_BASE64 =\n  "${base64}";\n`,
-);
 mkdirSync(dist, { recursive: true });
-copyFileSync(built, new URL("arena.wasm", dist));
+copyFileSync(built("release"), new URL("arena.wasm", dist));

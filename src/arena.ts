@@ -65,8 +65,7 @@ export class Arena extends ArenaEventTarget {
       const leases = isOurs(arena)
         ? await arena.#lender.acquireAll(waits, signal)
         : await arena.acquireAsync([byteLength], { signal });
-      const acquired = (): Lease => leases[0] as Lease;
-      return new ByteFiller({ acquire: acquired, acquireUnzeroed: acquired }, byteLength);
+      return new ByteFiller({ acquireUnzeroed: () => leases[0] as Lease }, byteLength);
     };
   }
 

@@ -15,7 +15,15 @@ export type ArenaErrorCode =
   | "ERR_OUT_OF_BOUNDS"
   | "ERR_ARENA_EXHAUSTED"
   | "ERR_ARENA_DISPOSED"
-  | "ERR_WASM_UNAVAILABLE";
+  | "ERR_WASM_UNAVAILABLE"
+  // Of cleanslab/shared
+  | "ERR_SHARED_MEMORY_UNAVAILABLE"
+  | "ERR_TOKEN_USED"
+  | "ERR_PORT_OPENED"
+  | "ERR_PORT_CLOSED"
+  | "ERR_PEER_ENDED"
+  | "ERR_THREAD_ENDED"
+  | "ERR_CANNOT_BLOCK";
 
 /** Thrown for every misuse and every limit. Branch on `code`; the message is for people. */
 export class ArenaError extends Error {
@@ -120,6 +128,77 @@ export function wasmUnavailable(cause: unknown): ArenaError {
     "WebAssembly cannot be used here: in a page allow 'wasm-unsafe-eval' in the Content-Security-Policy, in Node run " +
       "without --jitless; where compiling at run time is forbidden, compile cleanslab/arena.wasm at build time and " +
       "pass new Arena({ module })",
+    { cause },
+  );
+}
+
+export function sharedMemoryUnavailable(): ArenaError {
+  return new ArenaError(
+    "ERR_SHARED_MEMORY_UNAVAILABLE",
+    "there is no SharedArrayBuffer here: serve the page, and the scripts of its workers, with the headers " +
+      "Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, over HTTPS or localhost; " +
+      "crossOriginIsolated is true then",
+  );
+}
+
+export function sharedExhausted(byteLength: number, maxBytes: number): ArenaError {
+  return new ArenaError(
+    "ERR_ARENA_EXHAUSTED",
+    `no room for ${byteLength} bytes under maxBytes = ${maxBytes}: leases, tokens and what threads keep of released ` +
+      "blocks take it up; release leases, raise maxBytes, or use acquireAsync",
+  );
+}
+
+export function tooManyThreads(most: number): ArenaError {
+  return new ArenaError(
+    "ERR_LIMIT_EXCEEDED",
+    `${most} threads are attached to this arena, the most there can be; detach() arenas that are not used, ` +
+      "or tell the arena of threads that ended: threadEnded(id)",
+  );
+}
+
+export function threadEnded(action: string): ArenaError {
+  return new ArenaError(
+    "ERR_THREAD_ENDED",
+    `cannot ${action}: this thread was declared dead, and what it held was given away; ` +
+      "call threadEnded(id) only for threads that run no more, then attach again",
+  );
+}
+
+export function tokenUsed(token: number): ArenaError {
+  return new ArenaError(
+    "ERR_TOKEN_USED",
+    `token ${token} was adopted already, or its sender ended and the room was needed; a token is good for one adopt`,
+  );
+}
+
+export function portOpened(): ArenaError {
+  return new ArenaError(
+    "ERR_PORT_OPENED",
+    "this port was opened already, here or in another thread; each end has one owner: make a channel for each pair",
+  );
+}
+
+export function portClosed(action: string): ArenaError {
+  return new ArenaError(
+    "ERR_PORT_CLOSED",
+    `cannot ${action}: the channel was closed; the lease is still yours. Make another channel`,
+  );
+}
+
+/** @param lost messages that the dead thread had sent and that cannot be received any more. */
+export function peerEnded(action: string, lost: number): ArenaError {
+  return new ArenaError(
+    "ERR_PEER_ENDED",
+    `cannot ${action}: the thread at the other end of the channel has ended${lost > 0 ? `, and ${lost} of its messages were lost` : ""}; ` +
+      "port.peerEnded() gives back what it had not received",
+  );
+}
+
+export function cannotBlock(cause: unknown): ArenaError {
+  return new ArenaError(
+    "ERR_CANNOT_BLOCK",
+    "receiveSync cannot block this thread, a page's main thread; use receive() or for await",
     { cause },
   );
 }

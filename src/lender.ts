@@ -5,6 +5,7 @@
  * follows is decided in stores/choose.ts alone.
  */
 
+import { fillBytes } from "./builtins.js";
 import { type AbortSignalLike, requireLeaseLength } from "./checks.js";
 import {
   type ArenaError,
@@ -124,6 +125,10 @@ export class Lender implements LeaseSource {
       if (lease !== null) return lease;
     }
     return this.#acquireSlow(byteLength, this.#policy.wipes);
+  }
+
+  zero(bytes: Uint8Array, start: number, end: number): void {
+    fillBytes(bytes, 0, start, end);
   }
 
   /** A promise for the moment when no lease is out. */

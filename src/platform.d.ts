@@ -8,7 +8,7 @@ declare namespace WebAssembly {
     constructor(bytes: Uint8Array<ArrayBuffer>);
   }
   class Memory {
-    constructor(descriptor: { initial: number; maximum: number });
+    constructor(descriptor: { initial: number; maximum: number; shared?: boolean });
     readonly buffer: ArrayBuffer;
     grow(deltaPages: number): number;
   }
@@ -40,6 +40,9 @@ declare class TextDecoder {
 
 declare const performance: { now(): number };
 
+/** A number in browsers, an object elsewhere. */
+declare function setTimeout(callback: () => void, ms: number): unknown;
+declare function setInterval(callback: () => void, ms: number): unknown;
 declare function atob(base64: string): string;
 declare function structuredClone<T>(value: T, options: { transfer: ArrayBuffer[] }): T;
 declare function queueMicrotask(callback: () => void): void;

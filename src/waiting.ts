@@ -10,12 +10,12 @@
 
 import { type AbortSignalLike, checkSignal } from "./checks.js";
 import type { ArenaError } from "./errors.js";
-import type { Lease } from "./lease/lease.js";
+import type { AnyLease, Lease } from "./lease/lease.js";
 
 /** What the queue asks of the arena. */
-export interface Room {
+export interface Room<L> {
   /** Leases of all these lengths, or `null` and none of them. */
-  take(request: RoomRequest): Lease[] | null;
+  take(request: RoomRequest): L[] | null;
   /** Why nobody can ever make room for these lengths, asked when there is none. */
   cannotServe(request: RoomRequest): ArenaError | undefined;
   /** Leases out. */
@@ -79,7 +79,7 @@ class Waiter<T> {
   }
 }
 
-class RoomWaiter extends Waiter<Lease[]> {
+class RoomWaiter<L> extends Waiter<L[]> {
   readonly request: RoomRequest;
 
   constructor(request: RoomRequest, signal: AbortSignalLike | undefined) {
@@ -88,13 +88,13 @@ class RoomWaiter extends Waiter<Lease[]> {
   }
 }
 
-export class WaitQueue {
-  readonly #room: Room;
-  readonly #queue = new Set<RoomWaiter>();
+export class WaitQueue<L extends AnyLease = Lease> {
+  readonly #room: Room<L>;
+  readonly #queue = new Set<RoomWaiter<L>>();
   readonly #drainers = new Set<Waiter<void>>();
   readonly counts: WaitCounts = { count: 0, totalMs: 0, longestMs: 0 };
 
-  constructor(room: Room) {
+  constructor(room: Room<L>) {
     this.#room = room;
   }
 
@@ -106,7 +106,7 @@ export class WaitQueue {
   /** Callers waiting for anything, room or drain. A plain field: asked at each release that may have made room. */
   waiters = 0;
 
-  waitForRoom(request: RoomRequest, signal: AbortSignalLike | undefined): Promise<Lease[]> {
+  waitForRoom(request: RoomRequest, signal: AbortSignalLike | undefined): Promise<L[]> {
     return this.#enter(this.#queue, new RoomWaiter(request, signal));
   }
 
@@ -122,7 +122,7 @@ export class WaitQueue {
   serve(): void {
     for (const waiter of this.#queue) {
       // Its own listener may not have been called yet, if several wait with one signal.
-      let leases: Lease[] | null;
+      let leases: L[] | null;
       try {
         if (waiter.signal?.aborted) throw waiter.signal.reason;
         leases = this.#room.take(waiter.request);
@@ -173,7 +173,7 @@ export class WaitQueue {
     }
   }
 
-  #resolve(waiter: RoomWaiter, leases: Lease[]): void {
+  #resolve(waiter: RoomWaiter<L>, leases: L[]): void {
     this.#queue.delete(waiter);
     this.waiters--;
     const waitedMs = performance.now() - waiter.since;

@@ -44,7 +44,7 @@ export class ByteFiller {
   #written = 0;
 
   /** @internal */
-  constructor(source: LeaseSource, byteLength: number) {
+  constructor(source: Pick<LeaseSource, "acquireUnzeroed">, byteLength: number) {
     this.#lease = source.acquireUnzeroed(byteLength);
     this.#bytes = this.#lease.bytes;
     this.byteLength = this.#lease.byteLength;

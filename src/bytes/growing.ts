@@ -22,7 +22,7 @@ import { lengthOf, setBytes, subarrayOf } from "../builtins.js";
 import { MAX_BYTE_LENGTH } from "../checks.js";
 import { ArenaError } from "../errors.js";
 import { detachedSource } from "../lease/filled.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease, Lease } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
 
 /** The shortest block worth growing to. */
@@ -32,16 +32,16 @@ const GRAIN = 16;
 
 const NO_BYTES = new Uint8Array(0);
 
-export class GrowingBlock {
-  readonly #source: LeaseSource;
-  #lease: Lease | null;
+export class GrowingBlock<L extends AnyLease = Lease> {
+  readonly #source: LeaseSource<L>;
+  #lease: L | null;
   #view: DataView | null = null;
   /** W3. Another object after growing. */
-  bytes: Uint8Array<ArrayBuffer>;
+  bytes: Uint8Array<ArrayBufferLike>;
   /** Bytes written. */
   length = 0;
 
-  constructor(source: LeaseSource, byteLength: number) {
+  constructor(source: LeaseSource<L>, byteLength: number) {
     this.#source = source;
     this.#lease = source.acquireUnzeroed(byteLength);
     this.bytes = this.#lease.bytes;
@@ -60,7 +60,7 @@ export class GrowingBlock {
   }
 
   /** The lease, attached and ours. Otherwise its own error says what became of it. */
-  require(action: string): Lease {
+  require(action: string): L {
     const lease = this.#lease;
     if (lease === null) throw writerEnded(action);
     // Of no bytes and detached, it is another object now.
@@ -101,7 +101,7 @@ export class GrowingBlock {
   }
 
   /** A lease of exactly what was written; nothing is left here. */
-  take(): Lease {
+  take(): L {
     const lease = this.require("take what was written");
     // Resizing may move the block, and acquires for that. The lease must not be ours then: W4
     this.#end();
@@ -145,7 +145,7 @@ export class GrowingBlock {
       return false;
     }
     const end = source === null ? length : length + byteLength;
-    let bytes: Uint8Array<ArrayBuffer>;
+    let bytes: L["bytes"];
     try {
       bytes = lease.bytes;
       setBytes(bytes, subarrayOf(old.bytes, 0, length));
@@ -203,9 +203,9 @@ export function smallerSteps(needed: number, blockBytes: number): number[] {
 }
 
 /** Twice as much if there is room for it. Near the cap less, and exactly `needed` bytes only as the last resort. */
-function acquireLonger(source: LeaseSource, needed: number, blockBytes: number): Lease {
+function acquireLonger<L extends AnyLease>(source: LeaseSource<L>, needed: number, blockBytes: number): L {
   const doubled = Math.min(Math.max(2 * blockBytes, LEAST_BYTE_LENGTH), MAX_BYTE_LENGTH);
-  let lease = doubled > needed ? acquireIfRoom(source, doubled) : undefined;
+  let lease: L | null | undefined = doubled > needed ? acquireIfRoom(source, doubled) : undefined;
   if (lease === null) {
     for (const byteLength of smallerSteps(needed, blockBytes)) {
       lease = acquireIfRoom(source, byteLength);
@@ -215,7 +215,7 @@ function acquireLonger(source: LeaseSource, needed: number, blockBytes: number):
   return lease ?? source.acquireUnzeroed(needed);
 }
 
-function acquireIfRoom(source: LeaseSource, byteLength: number): Lease | null {
+function acquireIfRoom<L extends AnyLease>(source: LeaseSource<L>, byteLength: number): L | null {
   try {
     return source.acquireUnzeroed(byteLength);
   } catch (error) {
@@ -228,7 +228,7 @@ function isExhausted(error: unknown): boolean {
   return error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED";
 }
 
-function attachedBytes(lease: Lease): Uint8Array<ArrayBuffer> {
+function attachedBytes(lease: AnyLease): Uint8Array<ArrayBufferLike> {
   try {
     return lease.bytes;
   } catch {

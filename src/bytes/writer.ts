@@ -12,11 +12,11 @@
  * have no `Big` in their names, since they take numbers and bigints.
  */
 
-import { fillBytes, lengthOf, subarrayOf } from "../builtins.js";
+import { lengthOf, subarrayOf } from "../builtins.js";
 import { MAX_BYTE_LENGTH } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import { bytesUnder } from "../lease/filled.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease, Lease } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
 import {
   encodeInto,
@@ -45,11 +45,13 @@ const DEFAULT_BYTE_LENGTH = 1024;
  * other code revoked its memory; and as `arena.acquire` does when it has to grow. What
  * was written before stays.
  */
-export class ByteWriter {
-  readonly #block: GrowingBlock;
+export class ByteWriter<L extends AnyLease = Lease> {
+  readonly #source: LeaseSource<L>;
+  readonly #block: GrowingBlock<L>;
 
   /** @internal */
-  constructor(source: LeaseSource, byteLength = DEFAULT_BYTE_LENGTH) {
+  constructor(source: LeaseSource<L>, byteLength = DEFAULT_BYTE_LENGTH) {
+    this.#source = source;
     this.#block = new GrowingBlock(source, byteLength);
   }
 
@@ -69,7 +71,7 @@ export class ByteWriter {
    *
    * @throws ArenaError `ERR_LEASE_RELEASED`, `ERR_ARENA_DISPOSED`, `ERR_LEASE_DETACHED`.
    */
-  get bytes(): Uint8Array<ArrayBuffer> {
+  get bytes(): L["bytes"] {
     return subarrayOf(this.#block.require("read what was written").bytes, 0, this.#block.length);
   }
 
@@ -212,7 +214,7 @@ export class ByteWriter {
     if (byteLength === 0) block.require("write");
     const at = block.room(byteLength);
     const end = at + byteLength;
-    fillBytes(block.bytes, 0, at, end);
+    this.#source.zero(block.bytes, at, end);
     block.length = end;
     return at;
   }
@@ -265,7 +267,7 @@ export class ByteWriter {
    *
    * @throws ArenaError `ERR_LEASE_RELEASED`, `ERR_ARENA_DISPOSED`, `ERR_LEASE_DETACHED`.
    */
-  take(): Lease {
+  take(): L {
     return this.#block.take();
   }
 

@@ -6,7 +6,7 @@
 import { isBytes, isView, lengthOf, plainBytes, setBytes } from "../builtins.js";
 import { isThenable, requireLeaseLength } from "../checks.js";
 import { type ArenaError, invalidArgument } from "../errors.js";
-import type { Lease } from "./lease.js";
+import type { AnyLease } from "./lease.js";
 import type { LeaseSource } from "./source.js";
 
 /** A source of bytes was detached before they were copied. */
@@ -30,7 +30,10 @@ export function bytesUnder(view: ArrayBufferView): Uint8Array {
 }
 
 /** A lease that holds a copy of `view`. */
-export function leaseCopy(source: LeaseSource, view: ArrayBufferView): Lease {
+export function leaseCopy<L extends AnyLease>(
+  source: Pick<LeaseSource<L>, "acquireUnzeroed">,
+  view: ArrayBufferView,
+): L {
   const bytes = bytesUnder(view);
   const lease = source.acquireUnzeroed(lengthOf(bytes));
   // Acquiring may have revoked what `view` is a view of: a released lease.
@@ -45,14 +48,14 @@ export function leaseCopy(source: LeaseSource, view: ArrayBufferView): Lease {
 }
 
 /** Writes into the bytes from the front, and answers how many it wrote. */
-export type FillFunction = (bytes: Uint8Array<ArrayBuffer>) => number;
-export type AsyncFillFunction = (bytes: Uint8Array<ArrayBuffer>) => PromiseLike<number>;
+export type FillFunction<B extends ArrayBufferLike = ArrayBuffer> = (bytes: Uint8Array<B>) => number;
+export type AsyncFillFunction<B extends ArrayBufferLike = ArrayBuffer> = (bytes: Uint8Array<B>) => PromiseLike<number>;
 
 /** A lease as long as `write` answers, of what it wrote. */
-export function leaseFilled(
-  lease: Lease,
-  write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
-): Lease | Promise<Lease> {
+export function leaseFilled<L extends AnyLease>(
+  lease: L,
+  write: (bytes: L["bytes"]) => number | PromiseLike<number>,
+): L | Promise<L> {
   let written: unknown;
   try {
     written = write(lease.bytes);
@@ -70,7 +73,7 @@ export function leaseFilled(
 }
 
 /** To the bytes that were written. */
-function cut(lease: Lease, written: unknown): Lease {
+function cut<L extends AnyLease>(lease: L, written: unknown): L {
   try {
     requireLeaseLength(written, "what write answered");
     if ((written as number) > lease.byteLength) {
@@ -83,7 +86,7 @@ function cut(lease: Lease, written: unknown): Lease {
   }
 }
 
-function fail(lease: Lease, error: unknown): never {
+function fail(lease: AnyLease, error: unknown): never {
   lease[Symbol.dispose]();
   throw error;
 }

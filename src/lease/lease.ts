@@ -7,7 +7,8 @@
  *   HELD ───────────────────────────▶ RETURNED    #bytes    #owner
  *    │                                    ▲        HELD      view     owner
  *    └── release(), pinned ──▶ ENDED ─────┘        ENDED     null     owner
- *                                 last pin         RETURNED  null     null
+ *    │                            last pin         RETURNED  null     null
+ *    └── surrender ───────▶ RETURNED: the block is on its way to another thread
  *
  * L1  A lease is marked as ended before its block is returned: a stack overflow,
  *     a `vm` timeout or a hook that throws in between loses the block until its
@@ -15,7 +16,7 @@
  * L2  A RETURNED lease holds nothing: no memory, no segment, no view.
  */
 
-import { Bytes, bufferByteLength, fillBytes, isView, lengthOf, setBytes, subarrayOf } from "../builtins.js";
+import { Bytes, isView, lengthOf, setBytes, subarrayOf } from "../builtins.js";
 import { isThenable, requireLeaseLength } from "../checks.js";
 import {
   type ArenaError,
@@ -29,8 +30,8 @@ import type { BlockOwner, LeaseOrigin, LeaseWatch, LinearMemory } from "./owner.
 import { Pin } from "./pin.js";
 
 /** A typed array or `DataView` constructor. */
-export interface ViewConstructor<V extends ArrayBufferView> {
-  new (buffer: ArrayBuffer, byteOffset: number, length: number): V;
+export interface ViewConstructor<V extends ArrayBufferView, B extends ArrayBufferLike = ArrayBuffer> {
+  new (buffer: B, byteOffset: number, length: number): V;
   readonly BYTES_PER_ELEMENT?: number;
 }
 
@@ -40,17 +41,24 @@ interface Attachments {
   readonly watches: LeaseWatch[];
 }
 
+/** A lease of private or of shared memory. */
+export type AnyLease = Lease<ArrayBufferLike>;
+
 /** Follows `lease`, which nobody else has seen, to its end. */
 export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
+/** What owns the lease's block. Throws if the lease has ended, or a pin holds the block in place. */
+export let movableBlock: <B extends ArrayBufferLike>(lease: Lease<B>, action: string) => BlockOwner<B>;
+/** Ends the lease without returning its block: whoever calls this has the block. */
+export let surrender: (lease: AnyLease) => void;
 
 /**
  * The right to a block of memory, until it is released. Made by `arena.acquire`
  * and its relatives. Release it once, on every path: `using`, `try … finally`
  * or `arena.use`.
  */
-export class Lease {
-  #bytes: Uint8Array<ArrayBuffer> | null;
-  #owner: BlockOwner | null;
+export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
+  #bytes: Uint8Array<B> | null;
+  #owner: BlockOwner<B> | null;
   #ptr: number;
   #byteLength: number;
   #attachments: Attachments | null = null;
@@ -59,10 +67,18 @@ export class Lease {
     watchLease = (lease, watch) => {
       if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
     };
+    movableBlock = (lease, action) => {
+      const owner = lease.#held(action);
+      if (lease.#isPinned) throw leasePinned(action);
+      return owner;
+    };
+    surrender = (lease) => {
+      lease.#bytes = lease.#owner = null;
+    };
   }
 
   /** @internal */
-  constructor(bytes: Uint8Array<ArrayBuffer>, owner: BlockOwner, ptr: number, byteLength: number) {
+  constructor(bytes: Uint8Array<B>, owner: BlockOwner<B>, ptr: number, byteLength: number) {
     this.#bytes = bytes;
     this.#owner = owner;
     this.#ptr = ptr;
@@ -79,7 +95,7 @@ export class Lease {
    *   after the arena was disposed, `ERR_LEASE_DETACHED` if other code revoked the
    *   memory under the lease.
    */
-  get bytes(): Uint8Array<ArrayBuffer> {
+  get bytes(): Uint8Array<B> {
     const bytes = this.#bytes;
     // An empty view looks the same when it is detached.
     if (bytes === null || bytes.length !== this.#byteLength || bytes.length === 0)
@@ -104,7 +120,7 @@ export class Lease {
    *
    * @throws ArenaError `ERR_LEASE_RELEASED` after release, `ERR_ARENA_DISPOSED`.
    */
-  get memory(): LinearMemory | undefined {
+  get memory(): LinearMemory<B> | undefined {
     const owner = this.#held("read memory");
     if (owner.closed) throw arenaDisposed("read memory");
     return owner.memory;
@@ -125,13 +141,22 @@ export class Lease {
   }
 
   /**
+   * What the sender sent with the lease through a channel of `SharedArena`; 0 for other leases.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED` after release.
+   */
+  get tag(): number {
+    return this.#held("read tag").tag ?? 0;
+  }
+
+  /**
    * Another view of the same bytes: `view(DataView)`, `view(Float64Array)`.
    * The block is aligned for all of them. Ends with the lease, like `bytes`.
    *
    * @throws ArenaError `ERR_INVALID_ARGUMENT` if `byteLength` is not a whole
    *   number of elements or `View` makes no views, and as `bytes` does.
    */
-  view<V extends ArrayBufferView>(View: ViewConstructor<V>): V {
+  view<V extends ArrayBufferView>(View: ViewConstructor<V, B>): V {
     const bytes = this.bytes;
     if (typeof View !== "function") {
       throw invalidArgument("View", View, "DataView or a typed array constructor");
@@ -187,7 +212,7 @@ export class Lease {
       if (this.#move(bytes, byteLength, isShorter)) return;
     }
     const resized = owner.view(this.#ptr, byteLength);
-    if (!isShorter) fillBytes(resized, 0, oldLength);
+    if (!isShorter) owner.source.zero(resized, oldLength, byteLength);
     // First: longer than its owner knows, bytes of it would not be zeroed for the next lease.
     owner.resized(this.#ptr, oldLength, byteLength);
     this.#bytes = resized;
@@ -213,6 +238,30 @@ export class Lease {
     this.#bytes = null;
     this.#owner = null;
     owner.ended(this.#ptr, this.#byteLength);
+  }
+
+  /**
+   * Of a lease from `SharedArena`: ends it here, and answers a token, a number that any
+   * `postMessage` carries. Whoever calls `arena.adopt(token)` first, in any thread, has the
+   * bytes as they are. If nobody will, adopt it back: until then its block stays out.
+   *
+   * @throws ArenaError `ERR_LEASE_RELEASED`, `ERR_LEASE_PINNED`, and `ERR_INVALID_ARGUMENT` for
+   *   a lease of memory that is not shared: the lease is as it was. `ERR_THREAD_ENDED` if
+   *   this thread was declared dead.
+   */
+  handOver(this: Lease<SharedArrayBuffer>): number {
+    const owner = movableBlock(this, "hand over");
+    if (owner.handOver === undefined) {
+      throw invalidArgument(
+        "this lease",
+        this,
+        "one of a SharedArena, of cleanslab/shared: other memory stays in its thread",
+      );
+    }
+    const byteLength = this.#byteLength;
+    // L1
+    surrender(this);
+    return owner.handOver(byteLength);
   }
 
   /** Releases unless already released. */
@@ -301,7 +350,7 @@ export class Lease {
   }
 
   /** To a block of another length. False if there is no room and the old block will do. */
-  #move(bytes: Uint8Array<ArrayBuffer>, byteLength: number, mayStay: boolean): boolean {
+  #move(bytes: Uint8Array<B>, byteLength: number, mayStay: boolean): boolean {
     const owner = this.#held("resize");
     let moved: object;
     try {
@@ -322,13 +371,14 @@ export class Lease {
     // Room for the new block may have been made by revoking memories: not this one, whose lease is live.
     // An empty view may be detached: it is not asked.
     if (kept > 0) setBytes(target, kept === this.#byteLength ? bytes : subarrayOf(bytes, 0, kept));
-    if (byteLength > kept) fillBytes(target, 0, kept);
+    if (byteLength > kept) owner.source.zero(target, kept, byteLength);
     const oldPtr = this.#ptr;
     const oldLength = this.#byteLength;
     this.#bytes = target;
     this.#owner = moved.#owner;
     this.#ptr = moved.#ptr;
     this.#byteLength = byteLength;
+    if (owner.tag !== undefined && moved.#owner !== null) moved.#owner.tag = owner.tag;
     moved.#bytes = moved.#owner = null;
     this.#tellWatches(this.#held("resize"));
     // The moved block's own trace ends: the traces of this lease follow it.
@@ -337,11 +387,11 @@ export class Lease {
     return true;
   }
 
-  #tellWatches(owner: BlockOwner): void {
+  #tellWatches(owner: BlockOwner<B>): void {
     for (const watch of this.#attachments?.watches ?? []) watch.resized(owner, this.#ptr, this.#byteLength);
   }
 
-  #held(action: string): BlockOwner {
+  #held(action: string): BlockOwner<B> {
     if (this.#bytes === null || this.#owner === null) throw this.#released(action);
     return this.#owner;
   }
@@ -351,15 +401,16 @@ export class Lease {
     return leaseReleased(action, this.#byteLength, history);
   }
 
-  #attachedBytes(action: string): Uint8Array<ArrayBuffer> {
+  #attachedBytes(action: string): Uint8Array<B> {
     const owner = this.#held(action);
     if (owner.closed) throw arenaDisposed(action);
-    const bytes = this.#bytes as Uint8Array<ArrayBuffer>;
+    const bytes = this.#bytes as Uint8Array<B>;
     if (lengthOf(bytes) !== this.#byteLength) throw leaseDetached(action, this.#byteLength);
-    if (this.#byteLength > 0 || owner.memory === undefined || bufferByteLength(bytes.buffer) > 0) return bytes;
+    if (this.#byteLength > 0 || owner.memory === undefined) return bytes;
     // An empty view has the same length when it is detached. A new one is as good.
-    this.#bytes = owner.view(this.#ptr, 0);
-    return this.#bytes;
+    const attached = owner.view(this.#ptr, 0);
+    if (attached.buffer !== bytes.buffer) this.#bytes = attached;
+    return this.#bytes as Uint8Array<B>;
   }
 }
 

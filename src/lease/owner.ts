@@ -14,19 +14,22 @@ export type LeaseOrigin = "arena" | "guard" | "heap";
  * A linear memory as callers see it: what another WebAssembly module imports.
  * Structurally a `WebAssembly.Memory`, without asking for the DOM's types.
  */
-export interface LinearMemory {
-  /** Replaced, and the old one detached, whenever the memory is revoked. */
-  readonly buffer: ArrayBuffer;
+export interface LinearMemory<B extends ArrayBufferLike = ArrayBuffer> {
+  /** Replaced, and the old one detached, whenever the memory is revoked. Shared memory is never. */
+  readonly buffer: B;
 }
 
 /** The segment, memory or buffer that a block lies in. */
-export interface BlockOwner {
+export interface BlockOwner<B extends ArrayBufferLike = ArrayBuffer> {
   readonly origin: LeaseOrigin;
-  readonly memory: LinearMemory | undefined;
+  readonly memory: LinearMemory<B> | undefined;
   /** The arena was disposed. */
   readonly closed: boolean;
   /** The arena: a lease that outgrows its block moves to that of another lease. */
-  readonly source: { acquireUnzeroed(byteLength: number): object };
+  readonly source: {
+    acquireUnzeroed(byteLength: number): object;
+    zero(bytes: Uint8Array<B>, start: number, end: number): void;
+  };
   /** The memory's identity, for traces. */
   readonly place: object;
   /** The lease of `byteLength` bytes at `ptr` has ended. Called once, after the lease itself was marked ended. */
@@ -34,9 +37,13 @@ export interface BlockOwner {
   /** Bytes of the block at `ptr`: how far its lease may grow without moving. */
   blockBytes(ptr: number): number;
   /** A new view. Works after other code revoked the memory, too. */
-  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer>;
+  view(ptr: number, byteLength: number): Uint8Array<B>;
   /** The lease at `ptr` has `to` bytes instead of `from`. */
   resized(ptr: number, from: number, to: number): void;
+  /** Of shared memory: what its sender sent with the lease through a channel. */
+  tag?: number;
+  /** Of shared memory: ends this thread's right to the block. Answers a token with which any thread can adopt it, once. */
+  handOver?(byteLength: number): number;
   /** Looks for a write below the first block; reports it, and clears it. */
   inspectTrap(): void;
 }
@@ -46,7 +53,7 @@ export interface LeaseWatch {
   /** Where the lease was acquired and released: lines for the end of a message. */
   readonly history: string;
   /** The lease has another length, and perhaps another block. */
-  resized(owner: BlockOwner, ptr: number, byteLength: number): void;
+  resized(owner: BlockOwner<ArrayBufferLike>, ptr: number, byteLength: number): void;
   /** The lease has ended; its block is returned next. */
-  ended(owner: BlockOwner): void;
+  ended(owner: BlockOwner<ArrayBufferLike>): void;
 }

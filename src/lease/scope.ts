@@ -3,23 +3,23 @@
  */
 
 import { ArenaError, throwAll } from "../errors.js";
-import type { Lease } from "./lease.js";
+import type { AnyLease, Lease } from "./lease.js";
 
 /** Where a scope's leases come from. */
-export interface ScopeSource {
-  acquire(byteLength: number): Lease;
-  acquireAsync(byteLengths: readonly number[], options?: object): Promise<Lease[]>;
+export interface ScopeSource<L> {
+  acquire(byteLength: number): L;
+  acquireAsync(byteLengths: readonly number[], options?: object): Promise<L[]>;
 }
 
 /** Leases released together, last acquired first. Made by `arena.scope()`. */
-export class Scope {
-  readonly #source: ScopeSource;
-  #leases: Lease[] | null = [];
+export class Scope<L extends AnyLease = Lease> {
+  readonly #source: ScopeSource<L>;
+  #leases: L[] | null = [];
   /** How many there may be before those released early are let go of. */
   #most = 64;
 
   /** @internal */
-  constructor(source: ScopeSource) {
+  constructor(source: ScopeSource<L>) {
     this.#source = source;
   }
 
@@ -29,7 +29,7 @@ export class Scope {
    * @param byteLength bytes, as for `arena.acquire`.
    * @throws ArenaError as `arena.acquire` does, and `ERR_LEASE_RELEASED` once the scope has ended.
    */
-  acquire(byteLength: number): Lease {
+  acquire(byteLength: number): L {
     if (this.#leases === null) throw scopeEnded();
     const lease = this.#source.acquire(byteLength);
     // With tracing on, acquiring ran the caller's `Error.prepareStackTrace`, which may have ended the scope.
@@ -47,7 +47,7 @@ export class Scope {
    * @returns a promise that rejects as `arena.acquireAsync`, and with `ERR_LEASE_RELEASED`
    *   if the scope has ended meanwhile: nothing is leased then.
    */
-  async acquireAsync(byteLengths: readonly number[], options?: object): Promise<Lease[]> {
+  async acquireAsync(byteLengths: readonly number[], options?: object): Promise<L[]> {
     if (this.#leases === null) throw scopeEnded();
     const leases = await this.#source.acquireAsync(byteLengths, options);
     if (this.#leases === null) {
@@ -63,7 +63,7 @@ export class Scope {
    *
    * @throws ArenaError as `acquire` does.
    */
-  bytes(byteLength: number): Uint8Array<ArrayBuffer> {
+  bytes(byteLength: number): L["bytes"] {
     return this.acquire(byteLength).bytes;
   }
 
@@ -94,7 +94,7 @@ export class Scope {
     if (this.#leases !== null) this.release();
   }
 
-  #add(lease: Lease): void {
+  #add(lease: L): void {
     if (this.#leases === null) return;
     this.#leases.push(lease);
     if (this.#leases.length < this.#most) return;

@@ -1,13 +1,15 @@
 /** Where leases come from, for what is built on leases: writers, copies, scopes. */
 
-import type { Lease } from "./lease.js";
+import type { AnyLease, Lease } from "./lease.js";
 
-export interface LeaseSource {
+export interface LeaseSource<L extends AnyLease = Lease> {
   /** A lease of exactly `byteLength` zero bytes. Throws as `arena.acquire` does. */
-  acquire(byteLength: number): Lease;
+  acquire(byteLength: number): L;
   /**
    * The same, with bytes of earlier leases in it. For code that overwrites or zeroes
    * every byte before anyone sees the lease.
    */
-  acquireUnzeroed(byteLength: number): Lease;
+  acquireUnzeroed(byteLength: number): L;
+  /** Zeroes bytes of such a lease, from `start` up to `end`. */
+  zero(bytes: L["bytes"], start: number, end: number): void;
 }

@@ -2,10 +2,10 @@
 
 import { isThenable } from "../checks.js";
 import { throwAll } from "../errors.js";
-import type { Lease } from "./lease.js";
+import type { AnyLease } from "./lease.js";
 
 /** Calls `fn`, and releases when it returns or throws, or when the promise it returned settles. */
-export function lend<T>(lease: Lease, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
+export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) => T): T {
   /** Releases, and throws that error, or `fn`'s, or both in one. */
   const end = (...errors: unknown[]): void => {
     try {

@@ -4,17 +4,17 @@
  * `null` when there is no room; what happens then is the arena's business.
  */
 
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease, Lease } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
 import type { Account } from "../memory/account.js";
 
-export interface Store {
+export interface Store<L extends AnyLease = Lease> {
   /** Longest lease that this store serves, in bytes. */
   readonly longest: number;
   /** A lease of zero bytes; `null` if there is no room. `byteLength` is at most `longest`. */
-  acquire(byteLength: number): Lease | null;
+  acquire(byteLength: number): L | null;
   /** The same without zeroing: for code that writes every byte before anyone sees it. */
-  acquireUnzeroed(byteLength: number): Lease | null;
+  acquireUnzeroed(byteLength: number): L | null;
   /** Bytes that the budget must have for all these leases together, at most. */
   bytesFor(byteLengths: readonly number[]): number;
   /**

@@ -117,6 +117,10 @@ export class FakeSource implements LeaseSource, Doors {
     return this.#acquire(byteLength, DIRT);
   }
 
+  zero(bytes: Uint8Array<ArrayBuffer>, start: number, end: number): void {
+    bytes.fill(0, start, end);
+  }
+
   writer(byteLength?: number): ByteWriter {
     return new ByteWriter(this, byteLength);
   }

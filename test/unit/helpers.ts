@@ -14,6 +14,8 @@ import { Budget } from "../../src/memory/budget.ts";
 import { type Store, type StoreHost, WipePolicy } from "../../src/stores/store.ts";
 import { SEGMENT_BYTES } from "../helpers.ts";
 
+const zero = (bytes: Uint8Array<ArrayBuffer>, start: number, end: number): void => void bytes.fill(0, start, end);
+
 /** The owner of blocks of 1024 bytes in one buffer. */
 export class FakeOwner implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
@@ -37,6 +39,7 @@ export class FakeOwner implements BlockOwner {
         if (this.target === undefined) throw new Error("no room");
         return this.target.lease(byteLength, 2048);
       },
+      zero,
     };
   }
 
@@ -92,6 +95,7 @@ export class FakeHost implements StoreHost {
     return {
       acquire: (byteLength) => present(this.store?.acquire(byteLength)),
       acquireUnzeroed: (byteLength) => present(this.store?.acquireUnzeroed(byteLength)),
+      zero,
     };
   }
 

@@ -236,8 +236,10 @@ describe("resize", () => {
     const lease = owner.lease(1000);
     lease.bytes.fill(7);
     let calls = 0;
+    const { zero } = owner.source;
     Object.defineProperty(owner, "source", {
       get: () => ({
+        zero,
         acquireUnzeroed: (byteLength: number) => {
           // As a hook for stack traces can, that acquiring runs.
           if (calls++ === 0) lease.resize(500);

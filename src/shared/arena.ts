@@ -1,0 +1,535 @@
+/**
+ * The shared arena: the doors, in each thread, to leases of memory that threads share.
+ * Owns the queue of those who wait here, the ports of this thread, and what is done when
+ * the bell rings: another thread came, died, or wants room.
+ */
+
+import { inMicrotask } from "../builtins.js";
+import { ByteWriter } from "../bytes/writer.js";
+import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "../checks.js";
+import {
+  type ArenaError,
+  arenaDisposed,
+  countOf,
+  invalidArgument,
+  leasesOutstanding,
+  neverFits,
+  nothingToWaitFor,
+  sharedExhausted,
+} from "../errors.js";
+import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "../lease/filled.js";
+import { Scope } from "../lease/scope.js";
+import type { LeaseSource } from "../lease/source.js";
+import { lend } from "../lease/use.js";
+import { type RoomRequest, type WaitCounts, WaitQueue } from "../waiting.js";
+import {
+  BELL,
+  checkHandle,
+  checkMaxBytes,
+  createHandle,
+  DEATHS,
+  IN_TRANSIT,
+  KEPT,
+  OWNED,
+  type SharedArenaHandle,
+  SharedBook,
+} from "./abi.js";
+import { add, holdingOpen, read, woken } from "./access.js";
+import { checkPortHandle, createChannel, type PortHost, SharedPort, type SharedPortHandle } from "./port.js";
+import { type SharedLease, SharedStore } from "./store.js";
+import { DeathWatch, identify, type Mourner } from "./threads.js";
+
+export interface SharedArenaOptions {
+  /**
+   * The hard cap on the memory that leases lie in, in bytes: 64 KiB to 1 GiB, default
+   * 64 MiB. It grows as it is needed, and never shrinks. The book comes on top: up to a
+   * sixteenth of it.
+   */
+  maxBytes?: number | undefined;
+}
+
+/** Counters of this thread's part of the arena, and of the whole. All lengths in bytes. */
+export interface SharedArenaStats {
+  /** Leases that this thread acquired, adopted or received, released, handed over or sent. */
+  acquired: number;
+  adopted: number;
+  released: number;
+  handedOver: number;
+  /** Leases out in this thread, and bytes in them. */
+  liveLeases: number;
+  liveBytes: number;
+  /** Calls of `acquireAsync` waiting for room in this thread now. */
+  waiting: number;
+  /** Calls of `acquireAsync` in this thread that had to wait and were served. */
+  waited: WaitCounts;
+  /** Blocks of all threads: leased, handed over and not adopted, kept by threads for their next leases. */
+  blocks: { leased: number; inTransit: number; kept: number };
+  /** Threads attached: those whose leases or tokens are still out included. */
+  threads: number;
+  /** Memory for leases now. */
+  reservedBytes: number;
+  maxBytes: number;
+  /** Memory for bookkeeping, outside the cap. */
+  bookBytes: number;
+}
+
+/** What an audit found. */
+export interface SharedAuditReport {
+  /** Whether every invariant holds. */
+  ok: boolean;
+  /** Slabs of 64 KiB that were walked. */
+  slabs: number;
+  /** One line for each broken invariant. */
+  problems: string[];
+}
+
+/**
+ * Memory under one cap that threads share, handed out as leases: an `Arena` for several
+ * threads. One thread creates it, and the others attach with its handle. A lease stays
+ * in its thread until it is released, or handed over: by a token, or through a channel.
+ *
+ * Nothing is revoked here: a view kept past the end of its lease reads and writes the
+ * next owner's bytes, in any thread. `lease.bytes.buffer` shows all of the memory.
+ *
+ * Worth it for many messages between threads, and for memory. Where a message is little
+ * work, one thread alone is faster.
+ */
+export class SharedArena {
+  readonly #handle: SharedArenaHandle;
+  readonly #store: SharedStore;
+  readonly #source: LeaseSource<SharedLease>;
+  readonly #queue: WaitQueue<SharedLease>;
+  readonly #deaths: DeathWatch;
+  /** Held here: the watch holds it weakly. */
+  readonly #mourner: Mourner;
+  #deathsSeen = 0;
+  readonly #engine: number;
+  readonly #ports = new Set<SharedPort>();
+  readonly #portHost: PortHost;
+  #isServing = false;
+
+  /**
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for an option out of range,
+   *   `ERR_SHARED_MEMORY_UNAVAILABLE` where there is no `SharedArrayBuffer`: the message says
+   *   what to set; `ERR_WASM_UNAVAILABLE`; `ERR_ARENA_EXHAUSTED` if the engine has no memory.
+   */
+  constructor(options?: SharedArenaOptions);
+  /** @internal */
+  constructor(options: SharedArenaOptions, handle: SharedArenaHandle);
+  constructor(options: SharedArenaOptions = {}, handle?: SharedArenaHandle) {
+    this.#handle = handle === undefined ? createHandle(checkMaxBytes(options)) : checkHandle(handle);
+    const book = new SharedBook(this.#handle, handle === undefined);
+    this.#source = {
+      acquire: (byteLength) => this.acquire(byteLength),
+      acquireUnzeroed: (byteLength) => this.#acquireUnzeroed(byteLength),
+      zero: (bytes, start, end) => book.wipe(bytes.byteOffset + start, end - start),
+    };
+    this.#queue = new WaitQueue<SharedLease>({
+      take: ({ byteLengths }) => this.#takeAll(byteLengths),
+      cannotServe: (request) => this.#cannotServe(request),
+      liveLeases: () => this.#store.live,
+      wake: () => this.#wake(),
+    });
+    const { engine, parent } = identify();
+    this.#engine = engine;
+    this.#store = new SharedStore(
+      book,
+      { source: this.#source, queue: this.#queue, roomMade: () => this.#wake() },
+      engine,
+      parent,
+    );
+    this.#portHost = {
+      store: this.#store,
+      engine,
+      isAlive: (other) => this.#store.hasThread(other),
+      lookUp: () => this.#lookUp(),
+    };
+    this.#mourner = { engineEnded: (ended) => this.#engineEnded(ended) };
+    this.#deaths = new DeathWatch(this.#mourner, book.id);
+    this.#deaths.hold(book.words, this.#store.entry, () => this.#store.ring());
+    SharedArena.#listen(new WeakRef(this), book.words, this.#store.heard);
+    this.#lookUp();
+  }
+
+  /**
+   * This thread's part of an arena that another thread made.
+   *
+   * @param handle as it came from `arena.handle`, by `postMessage` or `workerData`.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` if it is none, or of another version of
+   *   cleanslab; `ERR_LIMIT_EXCEEDED` if 1,023 threads are attached; `ERR_SHARED_MEMORY_UNAVAILABLE`.
+   */
+  static attach(handle: SharedArenaHandle): SharedArena {
+    return new SharedArena({}, checkHandle(handle));
+  }
+
+  /** What other threads need to attach. */
+  get handle(): SharedArenaHandle {
+    return this.#handle;
+  }
+
+  /**
+   * What `threadEnded` calls this thread: its `threadId` where there is
+   * `node:worker_threads`, elsewhere a random number.
+   */
+  get threadId(): number {
+    return this.#engine - 1;
+  }
+
+  /**
+   * A lease of exactly `byteLength` zeroed bytes. Release it once or hand it over, on every path.
+   *
+   * @param byteLength bytes: a whole number from 0. Longer than 32 KiB takes whole pages of 64 KiB.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`; `ERR_ARENA_EXHAUSTED` if there is no room;
+   *   `ERR_ARENA_DISPOSED`; `ERR_THREAD_ENDED` if this thread was declared dead.
+   */
+  acquire(byteLength: number): SharedLease {
+    if (typeof byteLength === "number" && byteLength >>> 0 === byteLength) {
+      const lease = this.#store.acquire(byteLength);
+      if (lease !== null) return lease;
+    }
+    return this.#refuse(byteLength);
+  }
+
+  /**
+   * Like `acquire`, but waits for room, which any thread may make. With several lengths:
+   * all of these leases at once or none. First come, first served in each thread; between
+   * threads, as it happens. Keeps the process alive while it waits.
+   *
+   * @param options `signal` gives up waiting: the promise rejects with its reason.
+   * @returns a promise that rejects with an ArenaError: `ERR_INVALID_ARGUMENT`;
+   *   `ERR_ARENA_EXHAUSTED` if so much can never fit; `ERR_ARENA_DISPOSED`.
+   */
+  acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<SharedLease>;
+  acquireAsync(
+    byteLengths: readonly number[],
+    options?: { signal?: AbortSignalLike | undefined },
+  ): Promise<SharedLease[]>;
+  async acquireAsync(
+    wanted: number | readonly number[],
+    options: { signal?: AbortSignalLike | undefined } = {},
+  ): Promise<SharedLease | SharedLease[]> {
+    const isList = Array.isArray(wanted);
+    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
+    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    this.#store.requireUse("acquire");
+    requireOptions(options);
+    const signal = checkSignal(options.signal);
+    if (signal?.aborted) throw signal.reason;
+    const leases =
+      (this.#queue.length === 0 ? this.#takeAll(byteLengths) : null) ?? (await this.#wait(byteLengths, signal));
+    return isList ? leases : (leases[0] as SharedLease);
+  }
+
+  /**
+   * A lease of what `write` writes. `write` gets `byteLength` bytes that are **not
+   * zeroed**, and answers how many it wrote from the front, or a promise of that; the
+   * lease is exactly that long.
+   *
+   * @returns the lease, or a promise of it if `write` returned one.
+   * @throws ArenaError as `acquire` does; `ERR_INVALID_ARGUMENT` if `write` answers anything but
+   *   a whole number from 0 to `byteLength`; what `write` throws. Nothing stays leased then.
+   */
+  acquireFilled(byteLength: number, write: FillFunction<SharedArrayBuffer>): SharedLease;
+  acquireFilled(byteLength: number, write: AsyncFillFunction<SharedArrayBuffer>): Promise<SharedLease>;
+  acquireFilled(
+    byteLength: number,
+    write: (bytes: Uint8Array<SharedArrayBuffer>) => number | PromiseLike<number>,
+  ): SharedLease | Promise<SharedLease> {
+    if (typeof write !== "function") throw invalidArgument("write", write, "a function that writes into the bytes");
+    return leaseFilled(this.#acquireUnzeroed(byteLength), write);
+  }
+
+  /**
+   * A lease that holds a copy of `bytes`, which stay the caller's. Nothing is zeroed first.
+   *
+   * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view.
+   */
+  copyOf(bytes: ArrayBufferView): SharedLease {
+    return leaseCopy(this.#source, bytes);
+  }
+
+  /**
+   * Lends `byteLength` zeroed bytes to `fn`, and takes them back when it returns or
+   * throws, or when the promise it returned settles.
+   *
+   * @returns what `fn` returns.
+   * @throws what `fn` throws, and as `acquire` does.
+   */
+  use<T>(byteLength: number, fn: (bytes: Uint8Array<SharedArrayBuffer>) => T): T {
+    if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
+    return lend(this.acquire(byteLength), fn);
+  }
+
+  /**
+   * Leases that are released together: `using scope = arena.scope()`.
+   *
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  scope(): Scope<SharedLease> {
+    this.#store.requireUse("open a scope");
+    return new Scope<SharedLease>(this);
+  }
+
+  /**
+   * A message that grows as it is written: bytes, text and numbers.
+   *
+   * @param byteLength bytes there is room for before it has to grow. Default 1024.
+   * @throws ArenaError as `acquire` does.
+   */
+  writer(byteLength?: number): ByteWriter<SharedLease> {
+    return new ByteWriter(this.#source, byteLength);
+  }
+
+  /**
+   * The lease that was handed over with `token`, with its bytes as they were; yours to
+   * release. Of several threads that try, one gets it.
+   *
+   * @throws ArenaError `ERR_TOKEN_USED` if it was adopted before, or came back;
+   *   `ERR_INVALID_ARGUMENT` for what is no token, and, as near to certain as 31 random
+   *   bits are, for a token of another arena; `ERR_ARENA_DISPOSED`.
+   */
+  adopt(token: number): SharedLease {
+    this.#store.requireUse("adopt");
+    return this.#store.adopt(token);
+  }
+
+  /**
+   * A channel to another thread: `port1` is this thread's, `port2` is for
+   * `arena.open(port2)` in the other. Leases go both ways.
+   *
+   * @param options `capacity`: messages that may be on their way in each direction, 1 to
+   *   65536. Default 64.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
+   */
+  channel(options: { capacity?: number | undefined } = {}): { port1: SharedPort; port2: SharedPortHandle } {
+    this.#store.requireUse("make a channel");
+    requireOptions(options);
+    const port2 = createChannel(this.#handle.id, options.capacity ?? 64);
+    return { port1: this.#port(port2, 0), port2 };
+  }
+
+  /**
+   * The other end of a channel, this thread's from now on.
+   *
+   * @param handle the `port2` of `arena.channel()`.
+   * @throws ArenaError `ERR_PORT_OPENED` if somebody has it already; `ERR_INVALID_ARGUMENT`
+   *   if it is none of this arena; `ERR_ARENA_DISPOSED`.
+   */
+  open(handle: SharedPortHandle): SharedPort {
+    this.#store.requireUse("open a port");
+    checkPortHandle(handle, this.#handle.id);
+    return this.#port(handle, 1);
+  }
+
+  /**
+   * The thread of that id runs no more, nor does any that it started: what they held is
+   * free. Only for threads whose end nobody can see: in Node, workers that were started
+   * before this thread had an arena, or by a thread without one; in browsers, workers
+   * that ended while they attached. **A thread that still runs must not be declared dead**:
+   * its leases would be given to others.
+   *
+   * @param threadId the worker's `threadId`, read while it ran, or its `arena.threadId`.
+   * @returns how many blocks came back.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for no id, or this thread's own; `ERR_ARENA_DISPOSED`.
+   */
+  threadEnded(threadId: number): number {
+    this.#store.requireUse("declare a thread dead");
+    if (!Number.isSafeInteger(threadId) || threadId < 0 || threadId >= 2 ** 31 - 1) {
+      const wanted = "a thread's id; that of a worker is -1 once it has ended, so read worker.threadId at its start";
+      throw invalidArgument("threadId", threadId, wanted);
+    }
+    if (threadId === this.threadId)
+      throw invalidArgument("threadId", threadId, "another thread's; this one has detach()");
+    return this.#engineEnded(threadId + 1);
+  }
+
+  /**
+   * A promise for the moment when no lease is out in this thread: for a graceful shutdown.
+   * What was handed over is not out here any more.
+   *
+   * @param options `signal` gives up waiting: the promise rejects with its reason.
+   */
+  async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
+    requireOptions(options);
+    await this.#queue.waitUntilDrained(options.signal);
+  }
+
+  /** Counters, as a plain object of the caller's own. Walks the whole book: some 5 µs for each MiB. */
+  stats(): SharedArenaStats {
+    const { exports, data, bookBytes, maxSlabs, words, entries } = this.#store.book;
+    const { acquired, adopted, released, handedOver, live, liveBytes } = this.#store;
+    return {
+      acquired,
+      adopted,
+      released,
+      handedOver,
+      liveLeases: live,
+      liveBytes,
+      waiting: this.#queue.length,
+      waited: { ...this.#queue.counts },
+      blocks: {
+        leased: exports.count(OWNED, 0),
+        inTransit: exports.count(IN_TRANSIT, 0),
+        kept: exports.count(KEPT, 0),
+      },
+      threads: entries.filter((entry) => read(words, entry) > 0).length,
+      reservedBytes: data.buffer.byteLength,
+      maxBytes: maxSlabs * 65536,
+      bookBytes,
+    };
+  }
+
+  /**
+   * Walks every word of the book, and compares it with what this thread holds. Exact
+   * while no other thread uses the arena; what others are just changing is not reported.
+   *
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  audit(): SharedAuditReport {
+    this.#store.requireUse("audit");
+    const problems: string[] = [];
+    const slabs = this.#store.audit(problems);
+    return { ok: problems.length === 0, slabs, problems };
+  }
+
+  /**
+   * Gives other threads what this one keeps of released blocks.
+   *
+   * @returns bytes in these blocks. The memory itself does not shrink.
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  trim(): number {
+    this.#store.requireUse("trim");
+    const { keptBytes } = this.#store;
+    this.#store.yieldMemory();
+    return keptBytes;
+  }
+
+  /**
+   * Ends this thread's part in the arena: closes its ports, and gives back what it keeps.
+   * What it has handed over can still be adopted.
+   *
+   * @throws ArenaError `ERR_LEASES_OUTSTANDING` if a lease is out: nothing has changed then.
+   */
+  detach(): void {
+    const { live, liveBytes } = this.#store;
+    if (live > 0) throw leasesOutstanding(live, liveBytes, [], true);
+    this[Symbol.dispose]();
+  }
+
+  /**
+   * As `detach`, but leases that are out stay good until they are released: nothing can
+   * revoke them. Those who wait are rejected. A second call does nothing.
+   */
+  [Symbol.dispose](): void {
+    if (this.#store.closed) return;
+    for (const port of this.#ports) port.close();
+    this.#ports.clear();
+    this.#queue.close(arenaDisposed("acquire"));
+    this.#store.dispose();
+    if (!this.#store.isAttached) this.#deaths.leave();
+  }
+
+  /** What Node prints. */
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    const { live, liveBytes, book } = this.#store;
+    const size = `${book.data.buffer.byteLength} of ${book.maxSlabs * 65536} bytes reserved`;
+    return `SharedArena { ${countOf(live)} of ${liveBytes} bytes in thread ${this.threadId}, ${size} }`;
+  }
+
+  #acquireUnzeroed(byteLength: number): SharedLease {
+    requireLeaseLength(byteLength);
+    return this.#store.acquireUnzeroed(byteLength) ?? this.#refuse(byteLength);
+  }
+
+  #refuse(byteLength: number): never {
+    requireLeaseLength(byteLength);
+    const { longest } = this.#store;
+    if (byteLength > longest) throw neverFits(byteLength, longest);
+    // For the next try: others give back what they keep.
+    this.#store.wantRoom();
+    throw sharedExhausted(byteLength, longest);
+  }
+
+  #port(handle: SharedPortHandle, side: 0 | 1): SharedPort {
+    const port = new SharedPort(this.#portHost, handle, side);
+    this.#ports.add(port);
+    return port;
+  }
+
+  /** All of these leases or none of them. */
+  #takeAll(byteLengths: readonly number[]): SharedLease[] | null {
+    const { longest } = this.#store;
+    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    if (total > longest) throw neverFits(total, longest);
+    return this.#store.acquireAll(byteLengths);
+  }
+
+  #wait(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<SharedLease[]> {
+    const error = this.#cannotServe({ byteLengths });
+    if (error !== undefined) throw error;
+    const waiting = this.#queue.waitForRoom({ byteLengths, isZeroed: true, callSite: undefined }, signal);
+    this.#wake();
+    return holdingOpen(waiting);
+  }
+
+  /** Why nobody can make room: no block is out, in any thread. */
+  #cannotServe({ byteLengths }: Pick<RoomRequest, "byteLengths">): ArenaError | undefined {
+    const { exports, data } = this.#store.book;
+    for (const kind of [OWNED, IN_TRANSIT, KEPT]) if (exports.count(kind, 0) > 0) return undefined;
+    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    return nothingToWaitFor(total, data.buffer.byteLength, this.#store.longest);
+  }
+
+  /** Serves those who wait, soon. */
+  #wake(): void {
+    if (this.#isServing) return;
+    this.#isServing = true;
+    inMicrotask(() => {
+      try {
+        this.#queue.serve();
+        if (this.#queue.length === 0) return;
+        // Then once more: what became free between the two, nobody has told us of.
+        this.#store.wantRoom();
+        this.#queue.serve();
+      } finally {
+        // Leases that serving takes and gives back must not schedule it again.
+        this.#isServing = false;
+      }
+    });
+  }
+
+  /** The bell rang. */
+  #lookUp(): void {
+    if (this.#store.closed) return;
+    const { words, entries } = this.#store.book;
+    this.#deaths.look(words, entries);
+    const deaths = read(words, DEATHS);
+    if (deaths !== this.#deathsSeen) for (const port of this.#ports) if (port.settle()) this.#ports.delete(port);
+    this.#deathsSeen = deaths;
+    if (this.#store.isRoomWanted) this.#store.yieldMemory();
+    if (this.#queue.length > 0) this.#wake();
+  }
+
+  #engineEnded(ended: number): number {
+    if (this.#store.closed) return 0;
+    const freed = this.#store.book.exports.threadEnded(ended);
+    add(this.#store.book.words, DEATHS, 1);
+    this.#store.ring();
+    this.#lookUp();
+    return freed;
+  }
+
+  /** Hears the bell as long as somebody has the arena. */
+  static async #listen(arena: WeakRef<SharedArena>, words: Int32Array, heard: number): Promise<void> {
+    for (let last = heard; ; ) {
+      await woken(words, BELL, last);
+      const here = arena.deref();
+      if (here === undefined || here.#store.closed) return;
+      last = read(words, BELL);
+      if (last === here.#store.heard) continue;
+      here.#store.heard = last;
+      here.#lookUp();
+    }
+  }
+}

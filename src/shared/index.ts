@@ -1,0 +1,18 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/// <reference lib="es2024.sharedmemory" preserve="true" />
+/** The public API of cleanslab/shared. */
+
+export type { ByteWriter } from "../bytes/writer.js";
+export type { AbortSignalLike } from "../checks.js";
+export { ArenaError, type ArenaErrorCode } from "../errors.js";
+export type { Lease } from "../lease/lease.js";
+export type { Scope } from "../lease/scope.js";
+export type { SharedArenaHandle } from "./abi.js";
+export {
+  SharedArena,
+  type SharedArenaOptions,
+  type SharedArenaStats,
+  type SharedAuditReport,
+} from "./arena.js";
+export type { SharedPort, SharedPortHandle } from "./port.js";
+export type { SharedLease } from "./store.js";

@@ -1,0 +1,479 @@
+/**
+ * One thread's part of a shared arena: `"never"` over shared memory. Released blocks stay
+ * with their views on a stack per size class, marked as kept in the book, so that a lease
+ * acquired and released in one thread costs no atomic operation. Owns the stacks, the
+ * zeroing, and how room is made. Must not know channels, or how deaths are noticed.
+ *
+ * H1  A block is leased, on one stack, handed over, or the book's; never two of these.
+ *     The book's word says which, and this thread's number is in it while it is ours.
+ * H2  While somebody wants room, no stack keeps a block that is released.
+ */
+
+import { Bytes, lengthOf } from "../builtins.js";
+import { arenaDisposed, invalidArgument, threadEnded, tokenUsed, tooManyThreads } from "../errors.js";
+import { Lease } from "../lease/lease.js";
+import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
+import type { LeaseSource } from "../lease/source.js";
+import type { Store } from "../stores/store.js";
+import {
+  BELL,
+  BLOCK_BYTES,
+  BYTE_LENGTH,
+  CLASS_BY_GRAIN,
+  IN_TRANSIT,
+  KEPT,
+  LONG,
+  LONGEST_SHORT,
+  OWNED,
+  type SharedBook,
+  SLAB_BYTES,
+  SLAB_WORDS,
+  Status,
+  THREAD_COUNT,
+  WANTED,
+} from "./abi.js";
+import { add, read, wake, write } from "./access.js";
+
+/** A lease of a `SharedArena`. Its views are of a `SharedArrayBuffer`, which some APIs refuse. */
+export type SharedLease = Lease<SharedArrayBuffer>;
+
+/** Bytes of released blocks that a stack keeps, within limits on their number. */
+const KEEP_BYTES = 128 * 1024;
+/** Slabs that the memory grows by for short blocks, at least. */
+const GROW_SLABS = 16;
+const LONG_CLASS = BLOCK_BYTES.length;
+/** A token is a generation of 31 bits above a block's number of 22. */
+const ID_RANGE = 2 ** 22;
+
+/** Blocks of one size class that this thread keeps. */
+class Stack {
+  readonly blocks: Block[] = [];
+  readonly keepAtMost: number;
+  /** Where the book looks first: a hint. */
+  cursor = 0;
+
+  constructor(blockBytes: number) {
+    this.keepAtMost = Math.max(2, Math.min(32, Math.floor(KEEP_BYTES / blockBytes)));
+  }
+}
+
+/** A block with its last view. */
+export class Block implements BlockOwner<SharedArrayBuffer> {
+  readonly origin: LeaseOrigin = "arena";
+  readonly store: SharedStore;
+  readonly id: number;
+  /** Index of its state in the book's words. */
+  readonly at: number;
+  readonly ptr: number;
+  readonly sizeClass: number;
+  readonly #blockBytes: number;
+  bytes: Uint8Array<SharedArrayBuffer>;
+  /** Of `bytes`. */
+  byteLength: number;
+  tag: number;
+
+  constructor(
+    store: SharedStore,
+    id: number,
+    sizeClass: number,
+    bytes: Uint8Array<SharedArrayBuffer>,
+    size: number,
+    tag: number,
+  ) {
+    this.store = store;
+    this.id = id;
+    this.at = store.book.recordOf(id);
+    this.ptr = bytes.byteOffset;
+    this.sizeClass = sizeClass;
+    this.bytes = bytes;
+    this.byteLength = lengthOf(bytes);
+    this.#blockBytes = size;
+    this.tag = tag;
+  }
+
+  get memory() {
+    return this.store.book.data;
+  }
+
+  /** Never: a lease stays good after its arena was disposed, as nothing revokes it. */
+  get closed(): boolean {
+    return false;
+  }
+
+  get source(): LeaseSource<SharedLease> {
+    return this.store.host.source;
+  }
+
+  get place(): object {
+    return this.store;
+  }
+
+  ended(_ptr: number, byteLength: number): void {
+    this.store.takeBack(this, byteLength);
+  }
+
+  handOver(byteLength: number): number {
+    return this.store.tokenOf(this.id, this.store.send(this, byteLength));
+  }
+
+  blockBytes(): number {
+    return this.#blockBytes;
+  }
+
+  view(ptr: number, byteLength: number): Uint8Array<SharedArrayBuffer> {
+    return new Bytes(this.bytes.buffer, ptr, byteLength);
+  }
+
+  resized(_ptr: number, from: number, to: number): void {
+    this.store.liveBytes += to - from;
+  }
+
+  inspectTrap(): void {}
+}
+
+/** What the store needs of the arena. Runs none of the caller's code. */
+export interface SharedHost {
+  readonly source: LeaseSource<SharedLease>;
+  readonly queue: { readonly waiters: number };
+  /** A lease has ended here, and somebody waits. */
+  roomMade(): void;
+}
+
+export class SharedStore
+  implements Pick<Store<SharedLease>, "longest" | "acquire" | "acquireUnzeroed" | "yieldMemory" | "audit" | "dispose">
+{
+  readonly longest: number;
+  readonly book: SharedBook;
+  readonly host: SharedHost;
+  acquired = 0;
+  released = 0;
+  adopted = 0;
+  handedOver = 0;
+  closed = false;
+  /** The bell as this thread has heard it. */
+  heard: number;
+  liveBytes = 0;
+  /** Index of this thread's entry in the book's words. */
+  readonly entry: number;
+  private readonly slot: number;
+  private readonly words: Int32Array;
+  private readonly wipe: SharedBook["wipe"];
+  private readonly owned: number;
+  private readonly kept: number;
+  private readonly stacks = [...BLOCK_BYTES, SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
+  private buffer: SharedArrayBuffer;
+  /** Room is taken and given back that was there before: nobody is told. */
+  private isTrying = false;
+
+  /**
+   * @param engine this thread's name, and `parent` that of the thread that started it, or 0.
+   * @throws ArenaError `ERR_LIMIT_EXCEEDED` if there are too many threads.
+   */
+  constructor(book: SharedBook, host: SharedHost, engine: number, parent: number) {
+    const { exports } = book;
+    this.book = book;
+    this.host = host;
+    this.longest = book.maxSlabs * SLAB_BYTES;
+    this.words = book.words;
+    this.wipe = book.wipe;
+    this.buffer = book.data.buffer;
+    let slot = exports.attach(engine, parent);
+    if (slot === Status.NO_ROOM) {
+      exports.forgetDead();
+      slot = exports.attach(engine, parent);
+      if (slot === Status.NO_ROOM) throw tooManyThreads(THREAD_COUNT - 1);
+    }
+    this.slot = slot;
+    this.entry = book.entries[slot] as number;
+    this.heard = read(book.words, BELL);
+    this.owned = OWNED | exports.serial();
+    this.kept = KEPT | exports.serial();
+  }
+
+  /** Leases out in this thread. */
+  get live(): number {
+    return this.acquired + this.adopted - this.released - this.handedOver;
+  }
+
+  acquire(byteLength: number): SharedLease | null {
+    const block = this.next(byteLength);
+    if (block === null) return null;
+    this.wipe(block.ptr, byteLength);
+    return this.lease(block, byteLength);
+  }
+
+  acquireUnzeroed(byteLength: number): SharedLease | null {
+    const block = this.next(byteLength);
+    return block === null ? null : this.lease(block, byteLength);
+  }
+
+  /** Leases of all these lengths, or none of them. */
+  acquireAll(byteLengths: readonly number[]): SharedLease[] | null {
+    const wanted = read(this.words, WANTED);
+    const leases: SharedLease[] = [];
+    this.isTrying = true;
+    try {
+      for (const byteLength of byteLengths) {
+        const lease = this.acquire(byteLength);
+        if (lease === null) break;
+        leases.push(lease);
+      }
+      if (leases.length === byteLengths.length) return leases;
+      for (const each of leases) each.release();
+      this.yieldMemory();
+    } finally {
+      this.isTrying = false;
+    }
+    // Somebody found no room meanwhile: perhaps what we had.
+    if (read(this.words, WANTED) !== wanted) this.announceRoom();
+    return null;
+  }
+
+  takeBack(block: Block, byteLength: number): void {
+    this.released++;
+    this.liveBytes -= byteLength;
+    const { words } = this;
+    const { blocks, keepAtMost } = this.stacks[block.sizeClass] as Stack;
+    if (words[block.at] !== this.owned) throw threadEnded("release");
+    if (block.sizeClass === LONG_CLASS || words[WANTED] !== 0 || this.closed) {
+      this.giveAtOnce(block);
+    } else {
+      if (blocks.length >= keepAtMost) this.spill(blocks, keepAtMost >> 1);
+      words[block.at] = this.kept;
+      block.tag = 0;
+      blocks.push(block);
+    }
+    if (this.host.queue.waiters > 0) this.host.roomMade();
+  }
+
+  send({ id }: Block, byteLength: number): number {
+    this.handedOver++;
+    this.liveBytes -= byteLength;
+    const generation = this.book.exports.handOver(id, byteLength);
+    if (generation < 0) throw threadEnded("hand over");
+    if (this.host.queue.waiters > 0) this.host.roomMade();
+    return generation;
+  }
+
+  /** `id` below, `generation` above, mixed with the arena's own number. */
+  tokenOf(id: number, generation: number): number {
+    return (generation ^ this.book.id) * ID_RANGE + id;
+  }
+
+  /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_TOKEN_USED`. */
+  adopt(token: number): SharedLease {
+    const value = Number.isSafeInteger(token) && token >= 0 ? token : 0;
+    const id = value % ID_RANGE;
+    const generation = ((value - id) / ID_RANGE) ^ this.book.id;
+    const status = value === token ? this.book.exports.adopt(id, generation) : Status.NO_TOKEN;
+    if (status === Status.USED_TOKEN) throw tokenUsed(token);
+    if (status !== Status.OK) throw invalidArgument("token", token, "one that handOver() of this arena answered");
+    return this.leaseOf(id, 0);
+  }
+
+  /** The lease that was sent with this generation; `null` if it cannot be adopted any more. */
+  receive(id: number, generation: number, tag: number): SharedLease | null {
+    return this.book.exports.adopt(id, generation) === Status.OK ? this.leaseOf(id, tag) : null;
+  }
+
+  /** A message of a dead thread is this thread's from now on: its new generation. */
+  inherit(id: number, generation: number): number {
+    const { exports } = this.book;
+    if (exports.adopt(id, generation) !== Status.OK) return generation;
+    return exports.handOver(id, this.words[this.book.recordOf(id) + BYTE_LENGTH] as number);
+  }
+
+  /** Gives other threads and other classes what this thread keeps. */
+  yieldMemory(): boolean {
+    let made = false;
+    for (const { blocks } of this.stacks) {
+      made ||= blocks.length > 0;
+      this.spill(blocks, 0);
+    }
+    while (this.book.exports.closeOne() !== 0) made = true;
+    if (made) this.announceRoom();
+    return made;
+  }
+
+  /** Bytes in the blocks that this thread keeps. */
+  get keptBytes(): number {
+    return this.stacks.reduce((sum, { blocks }) => sum + blocks.length * (blocks[0]?.blockBytes() ?? 0), 0);
+  }
+
+  /** Exact while no other thread works. So what does not stand still is not reported. */
+  audit(problems: string[]): number {
+    const { exports } = this.book;
+    let found = exports.audit();
+    for (let again = 0; found !== 0 && again < 3; again++) if (exports.audit() !== found) found = 0;
+    if (found !== 0) problems.push(`the shared book: invariant T${found >> 24} is broken at slab ${found & 0xffffff}`);
+    const serial = exports.serial();
+    const kept = this.stacks.reduce((sum, { blocks }) => sum + blocks.length, 0);
+    for (const [what, kind, wanted] of [
+      ["leases", OWNED, this.live],
+      ["kept blocks", KEPT, kept],
+    ] as const) {
+      const count = exports.count(kind, serial);
+      if (count < wanted) problems.push(`H1: this thread has ${wanted} ${what} in ${count} blocks`);
+    }
+    return exports.slabs();
+  }
+
+  /** Gives back what this thread keeps. */
+  dispose(): void {
+    this.closed = true;
+    this.yieldMemory();
+    this.leave();
+  }
+
+  /** Out of the table, unless a block still has this thread's number: leased, or handed over and not adopted. */
+  private leave(): void {
+    const { exports } = this.book;
+    const serial = exports.serial();
+    if (exports.count(OWNED, serial) + exports.count(IN_TRANSIT, serial) === 0) exports.leave(this.slot);
+  }
+
+  /** The other threads look up. */
+  ring(): void {
+    const before = add(this.words, BELL, 1);
+    if (before === this.heard) this.heard = (before + 1) | 0;
+    wake(this.words, BELL);
+  }
+
+  /** The other threads give back what they keep, and keep nothing until somebody has made room. */
+  wantRoom(): void {
+    if (add(this.words, WANTED, 1) === 0) this.ring();
+  }
+
+  /** Whether a thread of that name is attached, and lives. */
+  hasThread(engine: number): boolean {
+    return this.book.entries.some((entry) => read(this.words, entry) === engine);
+  }
+
+  /** Whether this thread is in the table. */
+  get isAttached(): boolean {
+    return read(this.words, this.entry) > 0 && read(this.words, this.entry + 1) === this.book.exports.serial();
+  }
+
+  get isRoomWanted(): boolean {
+    return read(this.words, WANTED) !== 0;
+  }
+
+  /** @throws ArenaError `ERR_ARENA_DISPOSED`, `ERR_THREAD_ENDED`. */
+  requireUse(action: string): void {
+    if (this.closed) throw arenaDisposed(action);
+    if (!this.isAttached) throw threadEnded(action);
+  }
+
+  private next(byteLength: number): Block | null {
+    const sizeClass = byteLength <= LONGEST_SHORT ? (CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number) : LONG_CLASS;
+    const stack = this.stacks[sizeClass] as Stack;
+    let block: Block | null | undefined = stack.blocks.pop();
+    if (block !== undefined) {
+      // H1
+      if (this.words[block.at] !== this.kept) throw threadEnded("acquire");
+      this.words[block.at] = this.owned;
+    } else {
+      block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass);
+      if (block === null) return null;
+    }
+    if (block.byteLength !== byteLength) {
+      block.bytes = block.view(block.ptr, byteLength);
+      block.byteLength = byteLength;
+    }
+    return block;
+  }
+
+  private lease(block: Block, byteLength: number): SharedLease {
+    const lease = new Lease(block.bytes, block, block.ptr, byteLength);
+    this.acquired++;
+    this.liveBytes += byteLength;
+    return lease;
+  }
+
+  private leaseOf(id: number, tag: number): SharedLease {
+    const byteLength = this.words[this.book.recordOf(id) + BYTE_LENGTH] as number;
+    const block = this.blockOf(id, byteLength, tag);
+    const lease = new Lease(block.bytes, block, block.ptr, byteLength);
+    this.adopted++;
+    this.liveBytes += byteLength;
+    return lease;
+  }
+
+  /** One block, and half a stack of others to keep. */
+  private fill(stack: Stack, sizeClass: number): Block | null {
+    this.requireUse("acquire");
+    const { exports } = this.book;
+    const blockBytes = BLOCK_BYTES[sizeClass] as number;
+    const id = this.attempt(1, () => exports.take(sizeClass, stack.cursor));
+    if (id < 0) return null;
+    stack.cursor = id;
+    if (this.words[WANTED] !== 0) return this.blockOf(id, blockBytes);
+    for (let more = stack.keepAtMost >> 1; more > 1; more--) {
+      const next = exports.take(sizeClass, stack.cursor);
+      if (next < 0) break;
+      stack.cursor = next;
+      const block = this.blockOf(next, blockBytes);
+      this.words[block.at] = this.kept;
+      stack.blocks.push(block);
+    }
+    return this.blockOf(id, blockBytes);
+  }
+
+  private takeLong(byteLength: number): Block | null {
+    this.requireUse("acquire");
+    const slabs = Math.ceil(byteLength / SLAB_BYTES);
+    if (slabs > this.book.maxSlabs) return null;
+    const id = this.attempt(slabs, () => this.book.exports.takeLong(slabs));
+    return id < 0 ? null : this.blockOf(id, byteLength);
+  }
+
+  /** Tries, and makes room, until there is none to make. */
+  private attempt(slabs: number, take: () => number): number {
+    let id = take();
+    while (id < 0 && this.makeRoom(slabs)) id = take();
+    return id;
+  }
+
+  /** More memory; then what this thread keeps and slabs that nobody uses; then what the dead had handed over. */
+  private makeRoom(slabs: number): boolean {
+    const { book } = this;
+    const total = book.exports.slabs();
+    // Long blocks come from the top. More than one needs would leave a gap below it.
+    const hasGrown = book.grow(slabs > 1 ? slabs : Math.max(total >> 2, GROW_SLABS)) || book.grow(slabs);
+    // Another thread may have grown it, and died before it said so.
+    book.exports.setSlabs(book.data.buffer.byteLength / SLAB_BYTES);
+    return hasGrown || book.exports.slabs() > total || this.yieldMemory() || book.exports.forgetDead() > 0;
+  }
+
+  /** A block that this thread owns, with a view of `byteLength` bytes. */
+  private blockOf(id: number, byteLength: number, tag = 0): Block {
+    const slab = id >> 8;
+    const word = this.words[SLAB_WORDS + slab] as number;
+    const isLong = word >>> 28 === LONG;
+    const sizeClass = isLong ? LONG_CLASS : (word >> 23) & 31;
+    const blockBytes = isLong ? (word & 0xfffffff) * SLAB_BYTES : (BLOCK_BYTES[sizeClass] as number);
+    const ptr = slab * SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
+    if (ptr + blockBytes > this.buffer.byteLength) this.buffer = this.book.data.buffer;
+    return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes, tag);
+  }
+
+  private spill(blocks: Block[], keep: number): void {
+    const { give } = this.book.exports;
+    while (blocks.length > keep) give((blocks.pop() as Block).id);
+  }
+
+  /** H2 */
+  private giveAtOnce({ id }: Block): void {
+    this.book.exports.give(id);
+    if (this.closed) this.leave();
+    if (this.isRoomWanted) this.yieldMemory();
+    this.announceRoom();
+  }
+
+  /** Those who wait for room look again, and say so again if it was not enough. */
+  private announceRoom(): void {
+    if (this.isTrying || !this.isRoomWanted) return;
+    write(this.words, WANTED, 0);
+    this.ring();
+  }
+}
