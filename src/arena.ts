@@ -6,7 +6,7 @@
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
-import { countOf, invalidArgument, leasesOutstanding } from "./errors.js";
+import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { Lease } from "./lease/lease.js";
 import { Scope } from "./lease/scope.js";
@@ -271,12 +271,10 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { liveLeases, liveBytes } = countLive(this.#lender.table);
+    const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
     if (liveLeases > 0) {
-      const sites = this.#lender.sites.map(
-        ({ leases, byteLength, stack }) => `${countOf(leases)} of ${byteLength} bytes, acquired\n${stack}`,
-      );
-      throw leasesOutstanding(liveLeases, liveBytes, sites, this.#lender.traceLevel === "all");
+      const sites = this.#lender.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
+      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
     }
   }
 

@@ -38,8 +38,18 @@ export interface ArenaOptions {
    * dropping what is idle: `stats().missedGuards` counts those leases.
    */
   guardEvery?: number | undefined;
-  /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. Can be changed: `arena.trace`. */
+  /**
+   * `"sampled"` keeps the stacks of a few leases, chosen by their bytes, and can stay on.
+   * `"all"` keeps those of every lease, for several microseconds each, and is for tests.
+   * Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`.
+   * Can be changed: `arena.trace`.
+   */
   trace?: TraceLevel | undefined;
+  /**
+   * With `trace: "sampled"`: one lease is traced for this many bytes leased, on average,
+   * and at most about a thousand a second. A whole number from 1. Default 512 KiB.
+   */
+  sampleBytes?: number | undefined;
   /**
    * A `WebAssembly.Module` compiled from `cleanslab/arena.wasm`, for places that forbid
    * compiling at run time. Default: the embedded module, compiled at first use.
@@ -56,6 +66,7 @@ export interface Settings {
   readonly onExhausted: ExhaustionPolicy;
   readonly guardEvery: number;
   readonly trace: TraceLevel;
+  readonly sampleBytes: number;
   readonly module: object | undefined;
 }
 
@@ -86,6 +97,10 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
   if (!Number.isSafeInteger(guardEvery) || guardEvery < 0) {
     throw invalidArgument("guardEvery", guardEvery, "0 for none, or N for one lease in N");
   }
+  const sampleBytes = options.sampleBytes ?? 512 * KiB;
+  if (!Number.isSafeInteger(sampleBytes) || sampleBytes < 1) {
+    throw invalidArgument("sampleBytes", sampleBytes, "a whole number of bytes, at least 1");
+  }
   const wipeOnRelease = options.wipeOnRelease ?? false;
   if (typeof wipeOnRelease !== "boolean") throw invalidArgument("wipeOnRelease", wipeOnRelease, "true or false");
   const { module } = options;
@@ -100,6 +115,7 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
     onExhausted: oneOf("onExhausted", options.onExhausted ?? "allocate", ["allocate", "throw"]),
     guardEvery,
     trace: options.trace === undefined ? traceFromEnvironment() : checkTrace(options.trace),
+    sampleBytes,
     module,
   };
 }

@@ -234,7 +234,9 @@ export class Lease {
     const attachments = this.#attach();
     attachments.pins++;
     return new Pin(() => {
-      if (--attachments.pins === 0 && this.#bytes === null) this.#return();
+      if (--attachments.pins > 0 || this.#bytes !== null) return;
+      this.#owner?.heldByPins(-1);
+      this.#return();
     });
   }
 
@@ -283,7 +285,12 @@ export class Lease {
       this.#owner = null;
       throw arenaDisposed("release");
     }
-    if (this.#attachments === null || this.#attachments.pins === 0) this.#return();
+    if (!this.#isPinned) {
+      this.#return();
+      return;
+    }
+    this.#owner?.heldByPins(1);
+    for (const watch of this.#attachments?.watches ?? []) watch.pinned();
   }
 
   /** The block of an ended lease goes back. */

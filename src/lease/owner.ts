@@ -37,6 +37,8 @@ export interface BlockOwner {
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer>;
   /** The lease at `ptr` has `to` bytes instead of `from`. */
   resized(ptr: number, from: number, to: number): void;
+  /** A lease was released while a pin holds its block (1), or the last pin of such a lease went (-1). */
+  heldByPins(change: 1 | -1): void;
   /** Looks for a write below the first block; reports it, and clears it. */
   inspectTrap(): void;
 }
@@ -47,6 +49,8 @@ export interface LeaseWatch {
   readonly history: string;
   /** The lease has another length, and perhaps another block. */
   resized(owner: BlockOwner, ptr: number, byteLength: number): void;
+  /** The lease was released, and a pin keeps its block. */
+  pinned(): void;
   /** The lease has ended; its block is returned next. */
   ended(owner: BlockOwner): void;
 }

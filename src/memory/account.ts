@@ -97,6 +97,8 @@ export class Account {
   live = 0;
   /** Bytes in these leases. */
   liveBytes = 0;
+  /** Leases of these that were released, and whose blocks pins keep. */
+  pinned = 0;
   handle: WeakRef<OwnerHandle> | undefined;
   /** Of a segment: where the book knows it. */
   entry: { readonly book: Book; readonly number: number } | undefined;
@@ -188,7 +190,7 @@ export class AccountTable {
     if (handle !== undefined) handle.owner = undefined;
     registry.unregister(account);
     leaveBook(account);
-    account.live = account.liveBytes = 0;
+    account.live = account.liveBytes = account.pinned = 0;
   }
 
   /** The arena was disposed: nothing here keeps it. */

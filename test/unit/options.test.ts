@@ -23,6 +23,7 @@ const DEFAULTS = {
   onExhausted: "allocate",
   guardEvery: 0,
   trace: "off",
+  sampleBytes: 512 * KiB,
   module: undefined,
 };
 
@@ -43,6 +44,7 @@ describe("options", () => {
       onExhausted: "throw",
       guardEvery: 1000,
       trace: "sampled",
+      sampleBytes: 1,
       module: {},
     };
     expect(resolveOptions(wrong({ ...options, colour: "green" }))).toEqual(options);
@@ -100,6 +102,8 @@ describe("options", () => {
       ["revoke", "always", '"before-reuse" or "on-release" or "never"'],
       ["wipeOnRelease", 1, "true or false"],
       ["onExhausted", "wait", '"allocate" or "throw"'],
+      ["sampleBytes", 0, "at least 1"],
+      ["sampleBytes", Number.NaN, "at least 1"],
       ["guardEvery", -1, "one lease in N"],
       ["guardEvery", 0.5, "one lease in N"],
       ["trace", "loud", '"off" or "sampled" or "all"'],
