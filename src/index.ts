@@ -23,5 +23,6 @@ export type {
   LeakEvent,
   StrayWriteEvent,
 } from "./watch/events.js";
+export type { HeapProfile, HeapProfileNode, ProfileMark } from "./watch/profile.js";
 export type { TraceSite } from "./watch/sites.js";
 export type { ArenaStats, AuditReport, WaitCounts } from "./watch/stats.js";

@@ -11,6 +11,7 @@ import {
   arenaDisposed,
   arenaExhausted,
   heapExhausted,
+  invalidArgument,
   neverFits,
   nothingToWaitFor,
 } from "./errors.js";
@@ -26,6 +27,7 @@ import { announce } from "./watch/announce.js";
 import { isAnnounced } from "./watch/channels.js";
 import type { ArenaEventTarget } from "./watch/events.js";
 import { Notices } from "./watch/notices.js";
+import { type HeapProfile, heapProfile, type ProfileMark } from "./watch/profile.js";
 import { type Due, Sampler } from "./watch/sampler.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
@@ -73,7 +75,7 @@ export class Lender implements LeaseSource {
     this.#notices = new Notices(
       arena,
       () => this.#queue.serve(),
-      (leaked) => this.#tracer.group(leaked),
+      (leaked) => this.#tracer.report(leaked),
     );
     this.table = new AccountTable(new Budget(settings.maxBytes), {
       collected: (account) => this.#collected(account),
@@ -157,6 +159,24 @@ export class Lender implements LeaseSource {
   /** The traced leases that are out, by call site. */
   get sites(): readonly TraceSite[] {
     return this.#tracer.sites;
+  }
+
+  /** Counts what is acquired from now on, for a profile. */
+  mark(): ProfileMark {
+    return this.#tracer.mark();
+  }
+
+  /** What is out, or what was acquired since `mark`, by call site. */
+  profile(mark: ProfileMark | undefined): HeapProfile {
+    if (mark !== undefined) {
+      if (!this.#tracer.knows(mark)) throw invalidArgument("since", mark, "what mark() of this arena returned");
+      return heapProfile(mark.sites(), [], 0);
+    }
+    const { sites, leakedSites, level } = this.#tracer;
+    const traced = sites.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    // Of samples the sum is an estimate already.
+    const untraced = level === "sampled" ? 0 : countLive(this.table).liveBytes - traced;
+    return heapProfile(sites, leakedSites, untraced);
   }
 
   stats(): ArenaStats {

@@ -67,14 +67,12 @@ function summaryOf(site: SiteShare): string {
   const about = site.isEstimate ? "about " : "";
   const where = site.stack.split("\n", 1)[0]?.replace(/^\s*(at )?/, "") || "an unknown place";
   const age = site.oldestMs < 1000 ? `${Math.round(site.oldestMs)} ms` : `${(site.oldestMs / 1000).toFixed(1)} s`;
-  return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}, acquired at ${where}: ${causeOf(site)}`;
+  return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}: ${causeOf(site)}; acquired at ${where}`;
 }
 
 /** What it usually is, when leases of such a site stay out. */
 function causeOf({ leases, pinned, released }: SiteShare): string {
-  if (pinned >= leases) return "released but pinned: a pin, or a promise given to releaseAfter, has not ended";
-  if (released > 0) {
-    return `${released} others from there were released: a branch that returns, throws or waits skips release()`;
-  }
-  return "none from there was released: is release(), using or arena.use() missing?";
+  if (pinned >= leases) return "released, but a pin, or the promise given to releaseAfter, has not ended";
+  if (released > 0) return `${released} others were released: a return, a throw or a wait skips release()`;
+  return "none was ever released: release(), using or arena.use() is missing";
 }

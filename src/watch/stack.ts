@@ -75,8 +75,16 @@ function setLimit(limit: number): void {
   }
 }
 
-/** What a line of a stack says, on any engine; lines and columns from 1. `undefined` if it is no frame. */
-export function frameOf(line: string): { name: string; url: string; line: number; column: number } | undefined {
+/** A line of a stack. Lines and columns count from 1. */
+export interface Frame {
+  readonly name: string;
+  readonly url: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** What a line of a stack says, on any engine; `undefined` if it is no frame. */
+export function frameOf(line: string): Frame | undefined {
   const found = V8_FRAME.exec(line) ?? OTHER_FRAME.exec(line);
   if (found === null) return undefined;
   const [, name = "", url = "", at, column] = found;

@@ -11,6 +11,7 @@
 import { type Lease, watchLease } from "../lease/lease.js";
 import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
 import type { TraceLevel } from "../options.js";
+import { ProfileMark } from "./profile.js";
 import type { SampleRates } from "./sampler.js";
 import { Sites, type TraceSite } from "./sites.js";
 import { type Stack, takeStack, textOf } from "./stack.js";
@@ -103,6 +104,9 @@ export class Tracer {
   /** Those that ended last, in a circle. */
   readonly #ended: Trace[] = [];
   #endedAt = 0;
+  /** Of leaks that were reported, by call site. */
+  readonly #leaked = new Sites();
+  readonly #marks = new Set<WeakRef<ProfileMark>>();
   /** Whether `read` will be called after the next collection. */
   #isArmed = false;
   #waiterCallSite: Stack | undefined;
@@ -126,9 +130,29 @@ export class Tracer {
     return this.group(this.#live);
   }
 
+  /** Those that leaked, as far as that was reported. */
+  get leakedSites(): readonly TraceSite[] {
+    return this.#leaked.list();
+  }
+
+  /** Whether `mark` is one of this arena's. */
+  knows(mark: ProfileMark): boolean {
+    return this.#heldMarks().includes(mark);
+  }
+
+  /** Counts from now on what is acquired, for as long as somebody holds the mark. */
+  mark(): ProfileMark {
+    const mark = new ProfileMark();
+    this.#marks.add(new WeakRef(mark));
+    return mark;
+  }
+
   /** Remembers where `lease` was acquired. It stands for `weight` leases like it. */
   watch(lease: Lease, weight: number): void {
     const acquired = this.level === "off" ? undefined : (this.#waiterCallSite ?? takeStack());
+    if (acquired !== undefined && this.#marks.size > 0) {
+      for (const mark of this.#heldMarks()) mark.add(acquired, weight * lease.byteLength);
+    }
     watchLease(lease, ({ place }) => {
       const { byteLength, byteOffset: ptr } = lease;
       const since = performance.now();
@@ -213,10 +237,16 @@ export class Tracer {
   read(): void {
     this.#isArmed = false;
     for (const trace of [...this.#live, ...this.#ended]) readStacks(trace);
+    for (const mark of this.#heldMarks()) mark.sites();
+  }
+
+  /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */
+  report(leaked: Iterable<Trace>): readonly TraceSite[] {
+    return this.group(leaked, this.#leaked);
   }
 
   /** By call site, most bytes first. Runs the caller's `Error.prepareStackTrace`. */
-  group(traces: Iterable<Trace>): readonly TraceSite[] {
+  group(traces: Iterable<Trace>, also?: Sites): readonly TraceSite[] {
     const now = performance.now();
     const sites = new Sites();
     const released = new Map<string, number>();
@@ -230,7 +260,7 @@ export class Tracer {
       readStacks(trace);
       const { byteLength, weight, since, acquired, isPinned } = trace;
       if (typeof acquired !== "string") continue;
-      sites.add({
+      const share = {
         stack: acquired,
         leases: weight,
         byteLength: weight * byteLength,
@@ -238,9 +268,21 @@ export class Tracer {
         isEstimate: weight !== 1,
         pinned: isPinned ? weight : 0,
         released: released.get(acquired) ?? 0,
-      });
+      };
+      sites.add(share);
+      also?.add(share);
     }
     return sites.list();
+  }
+
+  #heldMarks(): ProfileMark[] {
+    const held: ProfileMark[] = [];
+    for (const link of this.#marks) {
+      const mark = link.deref();
+      if (mark === undefined) this.#marks.delete(link);
+      else held.push(mark);
+    }
+    return held;
   }
 
   #liveIn(place: object): Trace[] {

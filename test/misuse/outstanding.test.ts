@@ -88,7 +88,7 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     const pins = [lease.pin(), lease.pin()];
     lease.release();
     const pinned = ["released but still pinned: 1 lease of 100 bytes", "releaseAfter"];
-    const site = trace === "all" ? ["outstanding.test", "released but pinned"] : [];
+    const site = trace === "all" ? ["outstanding.test", "released, but a pin"] : [];
     expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...pinned, ...site);
     expect(String(thrownBy(() => arena.assertDrained()))).not.toContain("not released");
     const other = arena.acquire(10);

@@ -201,9 +201,9 @@ describe("a tracer", () => {
   });
 
   test.each([
-    ["one that is only pinned", "released but pinned"],
-    ["one of a site whose others were released", "3 others from there were released"],
-    ["one of a site that releases none", "none from there was released"],
+    ["one that is only pinned", "released, but a pin"],
+    ["one of a site whose others were released", "3 others were released"],
+    ["one of a site that releases none", "none was ever released"],
   ])("says what is usually behind %s", (which, cause) => {
     const { tracer, watch } = open("all");
     const owner = new FakeOwner();
@@ -217,7 +217,7 @@ describe("a tracer", () => {
     }
     expect(tracer.sites).toHaveLength(1);
     const [site] = tracer.sites;
-    expect(site?.summary).toMatch(/^1 lease of 100 bytes, oldest \d+ ms, acquired at .*trace\.test/);
+    expect(site?.summary).toMatch(/^1 lease of 100 bytes, oldest \d+ ms: .*; acquired at .*trace\.test/);
     expect(site?.summary).toContain(cause);
     expect(site?.summary).not.toContain("\n");
   });
