@@ -71,16 +71,21 @@ export class Lender implements LeaseSource {
       cannotServe: (request) => this.#cannotServe(request.byteLengths),
       liveLeases: () => countLive(this.table).liveLeases,
       wake: () => this.#notices.wake(),
+      waited: ({ byteLengths }, since, isServed) => settings.timeline?.waited(sumOf(byteLengths), since, isServed),
     });
     this.#notices = new Notices(
       arena,
       () => this.#queue.serve(),
       (leaked) => this.#tracer.report(leaked),
     );
-    this.table = new AccountTable(new Budget(settings.maxBytes), {
-      collected: (account) => this.#collected(account),
-      revoked: ({ reservedBytes }) => this.#notices.tally("revoke", reservedBytes),
-    });
+    this.table = new AccountTable(
+      new Budget(settings.maxBytes),
+      {
+        collected: (account) => this.#collected(account),
+        revoked: ({ reservedBytes }) => this.#notices.tally("revoke", reservedBytes),
+      },
+      settings.timeline,
+    );
     const host = {
       source: this,
       policy: this.#policy,
@@ -281,7 +286,7 @@ export class Lender implements LeaseSource {
   acquireAll(wanted: Omit<RoomRequest, "callSite">, signal: AbortSignalLike | undefined): Promise<Lease[]> {
     const { byteLengths } = wanted;
     const { maxBytes } = this.table.budget;
-    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const total = sumOf(byteLengths);
     const longest = byteLengths.reduce((most, byteLength) => Math.max(most, byteLength), 0);
     if (total > maxBytes || this.#stores.long.bytesFor([longest]) > maxBytes) throw neverFits(total, maxBytes);
     if (this.#queue.length === 0) {
@@ -331,7 +336,7 @@ export class Lender implements LeaseSource {
   #cannotServe(byteLengths: readonly number[]): ArenaError | undefined {
     const { reservedBytes, maxBytes } = this.table.budget;
     if (countLive(this.table).liveLeases > 0) return undefined;
-    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const total = sumOf(byteLengths);
     return nothingToWaitFor(total, reservedBytes, maxBytes);
   }
 
@@ -352,4 +357,8 @@ export class Lender implements LeaseSource {
   requireUse(action: string): void {
     if (this.isDisposed) throw arenaDisposed(action);
   }
+}
+
+function sumOf(byteLengths: readonly number[]): number {
+  return byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
 }

@@ -1,10 +1,11 @@
-/** `writeProfile`: what is written, and that nothing is lost when it cannot be. */
+/** Profiles and recordings as files: what is written, and that nothing is lost when it cannot be. */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { writeProfile } from "cleanslab/node";
+import { Timeline } from "cleanslab";
+import { recordTimeline, writeProfile } from "cleanslab/node";
 import { afterAll, describe, expect, test } from "vitest";
 import { expectArenaError, rejectionOf, smallArena, wrong } from "../helpers.ts";
 
@@ -64,5 +65,57 @@ describe("writeProfile", () => {
     arena[Symbol.dispose]();
     expectArenaError(await rejectionOf(writeProfile(arena, path)), "ERR_ARENA_DISPOSED");
     expect(readdirSync(folder)).not.toContain("never");
+  });
+});
+
+describe("recordTimeline", () => {
+  const path = join(folder, "leases.trace.json");
+
+  test("writes what arenas show, until it is ended, as a trace of Chrome's, and no measure of others", async () => {
+    const timeline = new Timeline("uploads");
+    using arena = smallArena({ timeline });
+    const end = new AbortController();
+    const recorded = recordTimeline(timeline, path, { ms: 60_000, signal: end.signal });
+    performance.measure("another's", { start: 0, end: 1 });
+    arena.acquire(10).release();
+    arena.acquire(300_000).release();
+    end.abort();
+    await recorded;
+    const { traceEvents } = JSON.parse(readFileSync(path, "utf8"));
+    type TraceEvent = { ph: string; ts: number; id2: { local: string }; name: string; args: { detail: string } };
+    const begun: TraceEvent[] = traceEvents.filter(({ ph }: TraceEvent) => ph === "b");
+    expect(begun.map(({ name }) => name).sort()).toEqual([
+      "uploads: active",
+      "uploads: idle",
+      "uploads: leased",
+      "uploads: revoked",
+    ]);
+    for (const { id2, ts, args } of begun) {
+      expect(JSON.parse(args.detail).devtools.trackGroup).toBe("uploads");
+      const ended = traceEvents.filter((event: TraceEvent) => event.ph === "e" && event.id2.local === id2.local);
+      expect(ended).toHaveLength(1);
+      expect(ended[0].ts).toBeGreaterThanOrEqual(ts);
+    }
+    const task = traceEvents.find(({ ph }: TraceEvent) => ph === "X");
+    expect(task.ts).toBe(Math.min(...begun.map(({ ts }) => ts)));
+  });
+
+  test("writes a trace without entries where nothing happened", async () => {
+    await recordTimeline(new Timeline(), path, { ms: 0 });
+    const { traceEvents } = JSON.parse(readFileSync(path, "utf8"));
+    expect(traceEvents.some(({ ph }: { ph: string }) => ph === "b")).toBe(false);
+  });
+
+  test("rejects for what is no time line, no duration, no signal, and for a path that cannot be written", async () => {
+    const refusals: [Parameters<typeof recordTimeline>, string][] = [
+      [[wrong({}), path], "timeline is"],
+      [[new Timeline(), ""], "path is"],
+      [[new Timeline(), path, { ms: Number.NaN }], "ms is NaN"],
+      [[new Timeline(), path, wrong({ signal: 5 })], "signal is 5"],
+      [[new Timeline(), join(folder, "no", "such"), { ms: 0 }], "can be written"],
+    ];
+    for (const [args, words] of refusals) {
+      expectArenaError(await rejectionOf(recordTimeline(...args)), "ERR_INVALID_ARGUMENT", words);
+    }
   });
 });

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ArenaOptions, resolveOptions } from "../../src/options.ts";
+import { Timeline } from "../../src/watch/timeline.ts";
 import { expectThrow, wrong } from "../helpers.ts";
 
 const KiB = 1024;
@@ -24,6 +25,7 @@ const DEFAULTS = {
   guardEvery: 0,
   trace: "off",
   sampleBytes: 512 * KiB,
+  timeline: undefined,
   module: undefined,
 };
 
@@ -45,6 +47,7 @@ describe("options", () => {
       guardEvery: 1000,
       trace: "sampled",
       sampleBytes: 1,
+      timeline: new Timeline(),
       module: {},
     };
     expect(resolveOptions(wrong({ ...options, colour: "green" }))).toEqual(options);
@@ -104,6 +107,8 @@ describe("options", () => {
       ["onExhausted", "wait", '"allocate" or "throw"'],
       ["sampleBytes", 0, "at least 1"],
       ["sampleBytes", Number.NaN, "at least 1"],
+      ["timeline", {}, "new Timeline()"],
+      ["timeline", null, "new Timeline()"],
       ["guardEvery", -1, "one lease in N"],
       ["guardEvery", 0.5, "one lease in N"],
       ["trace", "loud", '"off" or "sampled" or "all"'],
