@@ -6,7 +6,7 @@
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
-import { countOf, invalidArgument, leasesOutstanding } from "./errors.js";
+import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { Lease } from "./lease/lease.js";
 import { Scope } from "./lease/scope.js";
@@ -15,6 +15,7 @@ import { Lender } from "./lender.js";
 import { memoriesAreFew, resolveModule } from "./memory/abi.js";
 import { type ArenaOptions, checkTrace, resolveOptions, type TraceLevel } from "./options.js";
 import { ArenaEventTarget } from "./watch/events.js";
+import type { HeapProfile, ProfileMark } from "./watch/profile.js";
 import { type ArenaStats, type AuditReport, countLive } from "./watch/stats.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
@@ -236,6 +237,34 @@ export class Arena extends ArenaEventTarget {
     this.#lender.traceLevel = checkTrace(level);
   }
 
+  /**
+   * Who holds the arena's memory: the traced leases that are out, by call site, weighted
+   * by bytes. Written to a file named `.heapprofile`, `JSON.stringify(arena.profile())`
+   * opens in Chrome DevTools, VS Code and speedscope; `writeProfile` of cleanslab/node
+   * writes it. Leaves say how old leases are and what usually causes a leak; leaks that
+   * were reported stand apart. With `trace: "sampled"` the bytes are unbiased estimates,
+   * as in the sampling heap profilers of V8 and tcmalloc.
+   *
+   * @param since instead: what was acquired since that mark, released or not.
+   * @returns a plain object of the caller's own.
+   * @throws ArenaError `ERR_ARENA_DISPOSED`, `ERR_INVALID_ARGUMENT` if `since` is no mark.
+   */
+  profile(since?: ProfileMark): HeapProfile {
+    this.#lender.requireUse("make a profile");
+    return this.#lender.profile(since);
+  }
+
+  /**
+   * From now on what is acquired is counted by call site, as far as it is traced, until
+   * nobody holds the mark: for `arena.profile(mark)`.
+   *
+   * @throws ArenaError `ERR_ARENA_DISPOSED`.
+   */
+  mark(): ProfileMark {
+    this.#lender.requireUse("set a mark");
+    return this.#lender.mark();
+  }
+
   /** Counters and states, as a plain object of the caller's own. */
   stats(): ArenaStats {
     return this.#lender.stats();
@@ -270,12 +299,10 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { liveLeases, liveBytes } = countLive(this.#lender.table);
+    const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
     if (liveLeases > 0) {
-      const sites = this.#lender.sites.map(
-        ({ leases, byteLength, stack }) => `${countOf(leases)} of ${byteLength} bytes, acquired\n${stack}`,
-      );
-      throw leasesOutstanding(liveLeases, liveBytes, sites, this.#lender.traceLevel === "all");
+      const sites = this.#lender.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
+      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
     }
   }
 

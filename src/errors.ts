@@ -104,17 +104,24 @@ export function neverFits(byteLength: number, maxBytes: number): ArenaError {
   );
 }
 
-/** @param sites one paragraph for each traced call site that holds leases. */
+/**
+ * @param pinned leases among them that were released, and whose blocks pins keep.
+ * @param sites one paragraph for each traced call site that holds leases.
+ */
 export function leasesOutstanding(
   leases: number,
   byteLength: number,
+  pinned: number,
   sites: readonly string[],
   isTraced: boolean,
 ): ArenaError {
-  const advice = isTraced ? "" : "; set trace: 'all' to see where they were acquired";
+  const what = pinned < leases ? "not released" : "released but still pinned";
+  const some = pinned > 0 && pinned < leases ? `, ${pinned} of them released but still pinned` : "";
+  const how = pinned < leases ? "" : "; release each pin, and await what releaseAfter returns";
+  const advice = isTraced ? "" : "\nset trace: 'all' to see where each was acquired";
   return new ArenaError(
     "ERR_LEASES_OUTSTANDING",
-    `not released: ${countOf(leases)} of ${byteLength} bytes in all${sites.map((site) => `\n${site}`).join("") || advice}`,
+    `${what}: ${countOf(leases)} of ${byteLength} bytes in all${some}${how}${sites.map((site) => `\n${site}`).join("")}${advice}`,
   );
 }
 

@@ -12,6 +12,7 @@ import {
   arenaDisposed,
   arenaExhausted,
   heapExhausted,
+  invalidArgument,
   neverFits,
   nothingToWaitFor,
 } from "./errors.js";
@@ -27,10 +28,11 @@ import { announce } from "./watch/announce.js";
 import { isAnnounced } from "./watch/channels.js";
 import type { ArenaEventTarget } from "./watch/events.js";
 import { Notices } from "./watch/notices.js";
-import { Sampler } from "./watch/sampler.js";
+import { type HeapProfile, heapProfile, type ProfileMark } from "./watch/profile.js";
+import { type Due, Sampler } from "./watch/sampler.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
-import { Tracer } from "./watch/trace.js";
+import { stacksOf, Tracer } from "./watch/trace.js";
 
 /** No length is so short: every acquire takes the slow path. */
 const NONE = -1;
@@ -56,25 +58,35 @@ export class Lender implements LeaseSource {
   constructor(settings: Settings, module: object, arena: ArenaEventTarget) {
     this.settings = settings;
     this.#policy = new WipePolicy(settings.wipeOnRelease);
-    this.#tracer = new Tracer(settings.trace, settings.revoke === "never", (place, byteLength, sites) => {
-      const account = place as Account;
+    this.#tracer = new Tracer(settings.trace, settings.sampleBytes, settings.revoke === "never", (trace) => {
+      const { byteLength } = trace;
+      const account = trace.place as Account;
       account.live--;
       account.liveBytes -= byteLength;
       this.table.leakedLeases++;
-      this.#notices.leak({ leases: 1, byteLength, sites });
+      this.#notices.leak(1, byteLength, [trace]);
     });
-    this.#sampler = new Sampler(settings.guardEvery, this.#tracer.every);
+    this.#sampler = new Sampler(settings.guardEvery, this.#tracer.rates);
     this.#queue = new WaitQueue({
       take: (request) => this.#takeAll(request),
       cannotServe: (request) => this.#cannotServe(request.byteLengths),
       liveLeases: () => countLive(this.table).liveLeases,
       wake: () => this.#notices.wake(),
+      waited: ({ byteLengths }, since, isServed) => settings.timeline?.waited(sumOf(byteLengths), since, isServed),
     });
-    this.#notices = new Notices(arena, () => this.#queue.serve());
-    this.table = new AccountTable(new Budget(settings.maxBytes), {
-      collected: (account) => this.#collected(account),
-      revoked: ({ reservedBytes }) => this.#notices.tally("revoke", reservedBytes),
-    });
+    this.#notices = new Notices(
+      arena,
+      () => this.#queue.serve(),
+      (leaked) => this.#tracer.report(leaked),
+    );
+    this.table = new AccountTable(
+      new Budget(settings.maxBytes),
+      {
+        collected: (account) => this.#collected(account),
+        revoked: ({ reservedBytes }) => this.#notices.tally("revoke", reservedBytes),
+      },
+      settings.timeline,
+    );
     const host = {
       source: this,
       policy: this.#policy,
@@ -83,11 +95,13 @@ export class Lender implements LeaseSource {
       },
       dirty: (account: Account, byteOffset: number) => {
         this.#dirtyBlocks++;
-        this.#notices.counted("dirty", { byteOffset, ...this.#tracer.lastAt(account, byteOffset) });
+        const last = this.#tracer.lastAt(account, byteOffset);
+        this.#notices.counted("dirty", () => ({ byteOffset, ...stacksOf(last) }));
       },
       strayWrite: (account: Account, byteOffset: number) => {
         this.#strayWrites++;
-        this.#notices.counted("stray-write", { byteOffset, sites: this.#tracer.sitesIn(account) });
+        const traces = this.#tracer.tracesIn(account);
+        this.#notices.counted("stray-write", () => ({ byteOffset, sites: this.#tracer.group(traces) }));
       },
     };
     this.#stores = chooseStores(settings, this.table, host, module);
@@ -103,10 +117,12 @@ export class Lender implements LeaseSource {
       byteLength >>> 0 === byteLength &&
       --this.#sampler.left > 0 &&
       byteLength <= this.#longest &&
-      !isAnnounced()
+      !isAnnounced() &&
+      this.#sampler.passes(byteLength)
     ) {
       const lease = this.#short.acquire(byteLength);
       if (lease !== null) return lease;
+      this.#sampler.bytesLeft += byteLength;
     }
     return this.#acquireSlow(byteLength, true);
   }
@@ -119,10 +135,12 @@ export class Lender implements LeaseSource {
       --this.#sampler.left > 0 &&
       byteLength <= this.#longest &&
       !isAnnounced() &&
-      !this.#policy.wipes
+      !this.#policy.wipes &&
+      this.#sampler.passes(byteLength)
     ) {
       const lease = this.#short.acquireUnzeroed(byteLength);
       if (lease !== null) return lease;
+      this.#sampler.bytesLeft += byteLength;
     }
     return this.#acquireSlow(byteLength, this.#policy.wipes);
   }
@@ -144,13 +162,31 @@ export class Lender implements LeaseSource {
 
   set traceLevel(level: TraceLevel) {
     this.#tracer.level = level;
-    this.#sampler.trace(this.#tracer.every);
+    this.#sampler.set(this.#tracer.rates);
     this.#applyTrace();
   }
 
   /** The traced leases that are out, by call site. */
   get sites(): readonly TraceSite[] {
     return this.#tracer.sites;
+  }
+
+  /** Counts what is acquired from now on, for a profile. */
+  mark(): ProfileMark {
+    return this.#tracer.mark();
+  }
+
+  /** What is out, or what was acquired since `mark`, by call site. */
+  profile(mark: ProfileMark | undefined): HeapProfile {
+    if (mark !== undefined) {
+      if (!this.#tracer.knows(mark)) throw invalidArgument("since", mark, "what mark() of this arena returned");
+      return heapProfile(mark.sites(), [], 0);
+    }
+    const { sites, leakedSites, level } = this.#tracer;
+    const traced = sites.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    // Of samples the sum is an estimate already.
+    const untraced = level === "sampled" ? 0 : countLive(this.table).liveBytes - traced;
+    return heapProfile(sites, leakedSites, untraced);
   }
 
   stats(): ArenaStats {
@@ -199,24 +235,23 @@ export class Lender implements LeaseSource {
     this.requireUse("acquire");
     const { maxBytes } = this.table.budget;
     if (byteLength > maxBytes) throw neverFits(byteLength, maxBytes);
-    return this.#attempt(byteLength, isZeroed) ?? this.#overflow(byteLength);
+    const due = this.#sampler.due(byteLength);
+    return this.#attempt(byteLength, isZeroed, due) ?? this.#overflow(byteLength, due);
   }
 
   /** A lease, guarded and traced as is due; `null` if there is no room. */
-  #attempt(byteLength: number, isZeroed: boolean): Lease | null {
+  #attempt(byteLength: number, isZeroed: boolean, due: Due | undefined): Lease | null {
     this.requireUse("acquire");
-    const due = this.#sampler.left <= 0 ? this.#sampler.next() : undefined;
     const guard = due?.guard ? (this.#stores.guards?.acquire(byteLength) ?? null) : null;
     if (due?.guard && guard === null && this.#stores.guards !== null) this.#missedGuards++;
     const lease = guard ?? this.#fromStores(byteLength, isZeroed);
-    if (lease !== null) this.#observe(lease, due?.trace === true);
+    if (lease !== null) this.#observe(lease, due);
     return lease;
   }
 
-  /** Last of all: a trace runs the caller's `Error.prepareStackTrace`. */
-  #observe(lease: Lease, isTraced: boolean): void {
+  #observe(lease: Lease, due: Due | undefined): void {
     if (isAnnounced()) announce(lease, this.#notices);
-    if (isTraced) this.#tracer.watch(lease);
+    if (due !== undefined && due.weight > 0) this.#tracer.watch(lease, due.weight);
   }
 
   /** From the store for the length, which makes room if it can. */
@@ -239,7 +274,7 @@ export class Lender implements LeaseSource {
   }
 
   /** The cap leaves no room. */
-  #overflow(byteLength: number): Lease {
+  #overflow(byteLength: number, due: Due | undefined): Lease {
     const { reservedBytes, maxBytes } = this.table.budget;
     if (this.settings.onExhausted === "throw") throw arenaExhausted(byteLength, reservedBytes, maxBytes);
     let lease: Lease;
@@ -248,25 +283,24 @@ export class Lender implements LeaseSource {
     } catch (cause) {
       throw heapExhausted(byteLength, maxBytes, cause);
     }
-    this.#notices.counted("exhausted", { byteLength, reservedBytes });
-    this.#observe(lease, this.#tracer.level === "all");
+    this.#notices.counted("exhausted", () => ({ byteLength, reservedBytes }));
+    this.#observe(lease, due);
     return lease;
   }
 
   acquireAll(wanted: Omit<RoomRequest, "callSite">, signal: AbortSignalLike | undefined): Promise<Lease[]> {
     const { byteLengths } = wanted;
     const { maxBytes } = this.table.budget;
-    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const total = sumOf(byteLengths);
     const longest = byteLengths.reduce((most, byteLength) => Math.max(most, byteLength), 0);
     if (total > maxBytes || this.#stores.long.bytesFor([longest]) > maxBytes) throw neverFits(total, maxBytes);
-    const request = { ...wanted, callSite: this.#tracer.callSite() };
     if (this.#queue.length === 0) {
-      const leases = this.#takeAll(request);
+      const leases = this.#takeAll({ ...wanted, callSite: undefined });
       if (leases !== null) return Promise.resolve(leases);
       const error = this.#cannotServe(byteLengths);
       if (error !== undefined) throw error;
     }
-    return this.#queue.waitForRoom(request, signal);
+    return this.#queue.waitForRoom({ ...wanted, callSite: this.#tracer.callSite() }, signal);
   }
 
   /** All of these leases or, if they do not fit together, none of them. */
@@ -281,7 +315,7 @@ export class Lender implements LeaseSource {
       const leases: Lease[] = [];
       for (const byteLength of byteLengths) {
         this.#sampler.left--;
-        const lease = this.#attempt(byteLength, isZeroed || this.#policy.wipes);
+        const lease = this.#attempt(byteLength, isZeroed || this.#policy.wipes, this.#sampler.due(byteLength));
         if (lease === null) {
           for (const each of leases) each.release();
           if (leases.length === 0 || !mayTrim) return null;
@@ -307,15 +341,14 @@ export class Lender implements LeaseSource {
   #cannotServe(byteLengths: readonly number[]): ArenaError | undefined {
     const { reservedBytes, maxBytes } = this.table.budget;
     if (countLive(this.table).liveLeases > 0) return undefined;
-    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const total = sumOf(byteLengths);
     return nothingToWaitFor(total, reservedBytes, maxBytes);
   }
 
   /** The garbage collector took a memory that the arena did not hold. */
   #collected(account: Account): void {
     if (account.live > 0) {
-      const sites = this.#tracer.writeOff(account);
-      this.#notices.leak({ leases: account.live, byteLength: account.liveBytes, sites });
+      this.#notices.leak(account.live, account.liveBytes, this.#tracer.writeOff(account));
     }
     if (this.#queue.waiters > 0) this.#notices.wake();
   }
@@ -329,4 +362,8 @@ export class Lender implements LeaseSource {
   requireUse(action: string): void {
     if (this.isDisposed) throw arenaDisposed(action);
   }
+}
+
+function sumOf(byteLengths: readonly number[]): number {
+  return byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
 }

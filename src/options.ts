@@ -12,6 +12,23 @@ export type ExhaustionPolicy = "allocate" | "throw";
 /** How many leases are watched: who acquired them, and whether anyone writes to them after release. */
 export type TraceLevel = "off" | "sampled" | "all";
 
+/** A memory that goes from one state of its life to another; lengths in bytes. */
+export interface MemoryMove {
+  readonly kind: "segment" | "one-lease" | "heap";
+  readonly to: "active" | "retired" | "drained" | "dropped" | "collected";
+  readonly reservedBytes: number;
+  readonly liveLeases: number;
+  readonly liveBytes: number;
+}
+
+/** What an arena tells its time line. Must run none of the caller's code. */
+export interface ArenaTimeline {
+  moved(memory: object, move: MemoryMove): void;
+  revoked(memory: object): void;
+  /** A call that asked for room at `since`, by `performance.now()`, waits no longer. */
+  waited(byteLength: number, since: number, isServed: boolean): void;
+}
+
 export interface ArenaOptions {
   /**
    * The hard cap on the memory that leases lie in, in bytes. Default 64 MiB. At least
@@ -38,8 +55,20 @@ export interface ArenaOptions {
    * dropping what is idle: `stats().missedGuards` counts those leases.
    */
   guardEvery?: number | undefined;
-  /** Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`. Can be changed: `arena.trace`. */
+  /**
+   * `"sampled"` keeps the stacks of a few leases, chosen by their bytes, and can stay on.
+   * `"all"` keeps those of every lease, for several microseconds each, and is for tests.
+   * Default: the environment variable `CLEANSLAB_TRACE` where there is one, else `"off"`.
+   * Can be changed: `arena.trace`.
+   */
   trace?: TraceLevel | undefined;
+  /**
+   * With `trace: "sampled"`: one lease is traced for this many bytes leased, on average,
+   * and at most about a thousand a second. A whole number from 1. Default 512 KiB.
+   */
+  sampleBytes?: number | undefined;
+  /** `new Timeline()`: the lives of memories, waits and revocations on tracks of their own in DevTools. Default: none. */
+  timeline?: ArenaTimeline | undefined;
   /**
    * A `WebAssembly.Module` compiled from `cleanslab/arena.wasm`, for places that forbid
    * compiling at run time. Default: the embedded module, compiled at first use.
@@ -56,6 +85,8 @@ export interface Settings {
   readonly onExhausted: ExhaustionPolicy;
   readonly guardEvery: number;
   readonly trace: TraceLevel;
+  readonly sampleBytes: number;
+  readonly timeline: ArenaTimeline | undefined;
   readonly module: object | undefined;
 }
 
@@ -87,9 +118,17 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
   if (!Number.isSafeInteger(guardEvery) || guardEvery < 0) {
     throw invalidArgument("guardEvery", guardEvery, "0 for none, or N for one lease in N");
   }
+  const sampleBytes = options.sampleBytes ?? 512 * KiB;
+  if (!Number.isSafeInteger(sampleBytes) || sampleBytes < 1) {
+    throw invalidArgument("sampleBytes", sampleBytes, "a whole number of bytes, at least 1");
+  }
   const wipeOnRelease = options.wipeOnRelease ?? false;
   if (typeof wipeOnRelease !== "boolean") throw invalidArgument("wipeOnRelease", wipeOnRelease, "true or false");
-  const { module } = options;
+  const { module, timeline } = options;
+  const { moved } = Object(timeline) as { moved?: unknown };
+  if (timeline !== undefined && typeof moved !== "function") {
+    throw invalidArgument("timeline", timeline, "new Timeline(), or nothing");
+  }
   if (module !== undefined && (typeof module !== "object" || module === null)) {
     throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
   }
@@ -101,6 +140,8 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
     onExhausted: oneOf("onExhausted", options.onExhausted ?? "allocate", ["allocate", "throw"]),
     guardEvery,
     trace: options.trace === undefined ? traceFromEnvironment() : checkTrace(options.trace),
+    sampleBytes,
+    timeline,
     module,
   };
 }

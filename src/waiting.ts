@@ -20,6 +20,8 @@ export interface Room<L> {
   cannotServe(request: RoomRequest): ArenaError | undefined;
   /** Leases out. */
   liveLeases(): number;
+  /** A call that asked at `since`, by `performance.now()`, waits no longer. */
+  waited(request: RoomRequest, since: number, isServed: boolean): void;
   /** The queue should be served soon. */
   wake(): void;
 }
@@ -180,6 +182,7 @@ export class WaitQueue<L extends AnyLease = Lease> {
     this.counts.count++;
     this.counts.totalMs += waitedMs;
     this.counts.longestMs = Math.max(this.counts.longestMs, waitedMs);
+    this.#room.waited(waiter.request, waiter.since, true);
     if (this.#leave(waiter)) waiter.resolve(leases);
     else for (const lease of leases) lease[Symbol.dispose]();
   }
@@ -187,6 +190,7 @@ export class WaitQueue<L extends AnyLease = Lease> {
   #reject<W extends { leave(): void; reject(reason: unknown): void }>(queue: Set<W>, waiter: W, reason: unknown): void {
     if (!queue.delete(waiter)) return;
     this.waiters--;
+    if (waiter instanceof RoomWaiter) this.#room.waited(waiter.request, waiter.since, false);
     if (this.#leave(waiter)) waiter.reject(reason);
   }
 

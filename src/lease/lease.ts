@@ -283,7 +283,9 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     const attachments = this.#attach();
     attachments.pins++;
     return new Pin(() => {
-      if (--attachments.pins === 0 && this.#bytes === null) this.#return();
+      if (--attachments.pins > 0 || this.#bytes !== null) return;
+      this.#owner?.heldByPins(-1);
+      this.#return();
     });
   }
 
@@ -332,7 +334,12 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
       this.#owner = null;
       throw arenaDisposed("release");
     }
-    if (this.#attachments === null || this.#attachments.pins === 0) this.#return();
+    if (!this.#isPinned) {
+      this.#return();
+      return;
+    }
+    this.#owner?.heldByPins(1);
+    for (const watch of this.#attachments?.watches ?? []) watch.pinned();
   }
 
   /** The block of an ended lease goes back. */

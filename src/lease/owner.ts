@@ -44,6 +44,8 @@ export interface BlockOwner<B extends ArrayBufferLike = ArrayBuffer> {
   tag?: number;
   /** Of shared memory: ends this thread's right to the block. Answers a token with which any thread can adopt it, once. */
   handOver?(byteLength: number): number;
+  /** A lease was released while a pin holds its block (1), or the last pin of such a lease went (-1). */
+  heldByPins(change: 1 | -1): void;
   /** Looks for a write below the first block; reports it, and clears it. */
   inspectTrap(): void;
 }
@@ -54,6 +56,8 @@ export interface LeaseWatch {
   readonly history: string;
   /** The lease has another length, and perhaps another block. */
   resized(owner: BlockOwner<ArrayBufferLike>, ptr: number, byteLength: number): void;
+  /** The lease was released, and a pin keeps its block. */
+  pinned(): void;
   /** The lease has ended; its block is returned next. */
   ended(owner: BlockOwner<ArrayBufferLike>): void;
 }

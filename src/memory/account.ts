@@ -21,6 +21,7 @@
  *     leaks reported, only when its leases and all views of it are unreachable.
  */
 
+import type { ArenaTimeline } from "../options.js";
 import type { Book } from "./abi.js";
 import type { Budget } from "./budget.js";
 
@@ -42,6 +43,7 @@ export function transition(account: Account, to: MemoryState): void {
     throw new Error(`cleanslab: a ${account.kind} cannot go from ${account.state} to ${to}; please report this`);
   }
   account.state = to;
+  account.tell();
 }
 
 /** The arena's view of a memory's owner. */
@@ -97,7 +99,10 @@ export class Account {
   live = 0;
   /** Bytes in these leases. */
   liveBytes = 0;
+  /** Leases of these that were released, and whose blocks pins keep. */
+  pinned = 0;
   handle: WeakRef<OwnerHandle> | undefined;
+  timeline: ArenaTimeline | undefined;
   /** Of a segment: where the book knows it. */
   entry: { readonly book: Book; readonly number: number } | undefined;
 
@@ -105,6 +110,13 @@ export class Account {
     this.kind = kind;
     this.reservedBytes = reservedBytes;
     this.state = state;
+  }
+
+  /** Its state, to the time line if there is one. */
+  tell(): void {
+    if (this.timeline === undefined) return;
+    const { kind, state: to, reservedBytes, live: liveLeases, liveBytes } = this;
+    this.timeline.moved(this, { kind, to, reservedBytes, liveLeases, liveBytes });
   }
 
   /** The memory's owner, while anyone can reach it. */
@@ -144,13 +156,15 @@ export class AccountTable {
   revocations = 0;
   leakedLeases = 0;
   readonly #listener: MemoryListener;
+  readonly #timeline: ArenaTimeline | undefined;
   readonly #link = new TableLink(this);
   readonly #weakLink = new WeakRef(this.#link);
   readonly #handles = new WeakMap<MemoryOwner, OwnerHandle>();
 
-  constructor(budget: Budget, listener: MemoryListener) {
+  constructor(budget: Budget, listener: MemoryListener, timeline?: ArenaTimeline) {
     this.budget = budget;
     this.#listener = listener;
+    this.#timeline = timeline;
   }
 
   /** Remembers `owner` without holding it. */
@@ -165,6 +179,8 @@ export class AccountTable {
     this.accounts.add(account);
     this.budget.reservedBytes += account.reservedBytes;
     this.budget.noticePeak();
+    account.timeline = this.#timeline;
+    account.tell();
   }
 
   /** The memory was lengthened by `byteLength` bytes. */
@@ -177,6 +193,7 @@ export class AccountTable {
   revoked(account: Account): void {
     this.revocations++;
     this.#listener.revoked(account);
+    this.#timeline?.revoked(account);
   }
 
   /** The arena itself let go of the memory; leases still in it have ended. */
@@ -188,7 +205,7 @@ export class AccountTable {
     if (handle !== undefined) handle.owner = undefined;
     registry.unregister(account);
     leaveBook(account);
-    account.live = account.liveBytes = 0;
+    account.live = account.liveBytes = account.pinned = 0;
   }
 
   /** The arena was disposed: nothing here keeps it. */

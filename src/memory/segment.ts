@@ -17,8 +17,8 @@ import { type Book, PAGE_BYTES, SLAB_COUNT } from "./abi.js";
 import type { AccountTable } from "./account.js";
 import { ArenaMemory, firstDirty, nextStagger, provideMemory } from "./arena-memory.js";
 
-/** How much of the trap is looked at when a segment is recycled: strays begin at 0. In bytes. */
-const TRAP_LOOK_BYTES = 1024;
+/** How much of the trap is looked at at a traced release, and when a segment is recycled: strays begin at 0. In bytes. */
+export const TRAP_LOOK_BYTES = 1024;
 
 export class Segment extends ArenaMemory {
   readonly slabBytes: number;

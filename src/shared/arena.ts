@@ -128,6 +128,7 @@ export class SharedArena {
       take: ({ byteLengths }) => this.#takeAll(byteLengths),
       cannotServe: (request) => this.#cannotServe(request),
       liveLeases: () => this.#store.live,
+      waited() {},
       wake: () => this.#wake(),
     });
     const { engine, parent } = identify();
@@ -412,8 +413,8 @@ export class SharedArena {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING` if a lease is out: nothing has changed then.
    */
   detach(): void {
-    const { live, liveBytes } = this.#store;
-    if (live > 0) throw leasesOutstanding(live, liveBytes, [], true);
+    const { live, liveBytes, pinned } = this.#store;
+    if (live > 0) throw leasesOutstanding(live, liveBytes, pinned, [], true);
     this[Symbol.dispose]();
   }
 

@@ -128,6 +128,10 @@ export class Block implements BlockOwner<SharedArrayBuffer> {
     this.store.liveBytes += to - from;
   }
 
+  heldByPins(change: 1 | -1): void {
+    this.store.pinned += change;
+  }
+
   inspectTrap(): void {}
 }
 
@@ -153,6 +157,8 @@ export class SharedStore
   /** The bell as this thread has heard it. */
   heard: number;
   liveBytes = 0;
+  /** Leases among those that are out that were released, and whose blocks pins keep. */
+  pinned = 0;
   /** Index of this thread's entry in the book's words. */
   readonly entry: number;
   private readonly slot: number;

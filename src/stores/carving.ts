@@ -110,7 +110,7 @@ class CarvedSegment extends Segment implements BlockOwner {
   }
 
   inspectTrap(): void {
-    this.store.lookAtTrap(this, this.slabBytes);
+    this.store.lookAtTrap(this);
   }
 
   private wipe(ptr: number): void {

@@ -55,6 +55,10 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     this.account.liveBytes += to - from;
   }
 
+  heldByPins(change: 1 | -1): void {
+    this.account.pinned += change;
+  }
+
   inspectTrap(): void {}
 
   close(): void {

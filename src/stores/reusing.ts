@@ -25,7 +25,7 @@ import {
   sizeClassesOf,
 } from "../memory/abi.js";
 import { type Account, type AccountTable, transition } from "../memory/account.js";
-import { createSegment, Segment } from "../memory/segment.js";
+import { createSegment, Segment, TRAP_LOOK_BYTES } from "../memory/segment.js";
 import type { CountRow, Store, StoreHost } from "./store.js";
 
 /** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
@@ -113,8 +113,12 @@ class Block implements BlockOwner {
     this.account.liveBytes += to - from;
   }
 
+  heldByPins(change: 1 | -1): void {
+    this.account.pinned += change;
+  }
+
   inspectTrap(): void {
-    this.#store.lookAtTrap(this.segment);
+    this.#store.lookAtTrap(this.segment, TRAP_LOOK_BYTES);
   }
 }
 
@@ -220,8 +224,8 @@ export class ReusingStore implements Store {
     this.book.drop();
   }
 
-  lookAtTrap(segment: Segment): void {
-    const at = segment.closed ? -1 : segment.takeStrayWrite(segment.slabBytes);
+  lookAtTrap(segment: Segment, lookBytes = segment.slabBytes): void {
+    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
     if (at >= 0) this.host.strayWrite(segment.account, at);
   }
 

@@ -18,6 +18,8 @@ class Announcement implements LeaseWatch {
     this.#byteLength = byteLength;
   }
 
+  pinned(): void {}
+
   ended(): void {
     this.#notices.tally("release", this.#byteLength);
   }

@@ -9,7 +9,7 @@ import type { TraceSite } from "./sites.js";
 /**
  * Leases that were never released, found when their memory was collected. Its
  * bytes are back under the cap. In `"never"` mode, where the arena keeps its
- * segments: a lease that was collected, one in so many being watched for it. Its
+ * segments: a traced lease that was collected, or one of every 1024 with tracing off. Its
  * block stays out, because a view of it may still be in use.
  */
 export interface LeakEvent {
@@ -18,7 +18,7 @@ export interface LeakEvent {
   readonly leases: number;
   /** Bytes in those leases. */
   readonly byteLength: number;
-  /** Where the traced ones among them were acquired, most bytes first. */
+  /** Where the traced ones among them were acquired, most bytes first; with `trace: "sampled"` estimates for all. */
   readonly sites: readonly TraceSite[];
 }
 
@@ -29,7 +29,7 @@ export interface DirtyEvent {
   readonly count: number;
   /** Bytes from the start of the memory to the first byte found changed. */
   readonly byteOffset: number;
-  /** The stack of the `acquire` of the lease that had this byte last … */
+  /** The stack of the `acquire` of the lease that had this byte last, of the 4096 traced leases that ended last … */
   readonly acquired: string | undefined;
   /** … and of its release. */
   readonly released: string | undefined;

@@ -9,9 +9,11 @@
 import { inMicrotask } from "../builtins.js";
 import { channels } from "./channels.js";
 import type { ArenaEvents, ArenaEventTarget } from "./events.js";
-import { Sites } from "./sites.js";
+import type { TraceSite } from "./sites.js";
+import type { Trace } from "./trace.js";
 
 type Details<K extends keyof ArenaEvents> = Omit<ArenaEvents[K], "type">;
+type Counted = "dirty" | "stray-write" | "exhausted";
 
 /** Of the channels that have no event: leases or memories since the last message, and bytes in them together. */
 interface Tally {
@@ -23,16 +25,19 @@ export class Notices {
   readonly #arena: ArenaEventTarget;
   /** Serves those who wait. */
   readonly #serve: () => void;
-  readonly #events = new Map<keyof ArenaEvents, object>();
+  readonly #events = new Map<Counted, { count: number; details: () => object }>();
   readonly #tallies = new Map<"acquire" | "release" | "revoke", Tally>();
-  /** Leaks that are not sent yet, added up by call site. */
-  #leaks: { leases: number; byteLength: number; readonly sites: Sites } | undefined;
+  /** What became of traced leases that leaked, by call site: asked when the event is sent. */
+  readonly #sitesOf: (leaked: readonly Trace[]) => readonly TraceSite[];
+  /** Leaks that are not sent yet. */
+  #leaks: { leases: number; byteLength: number; readonly traces: Trace[] } | undefined;
   #isScheduled = false;
   #isClosed = false;
 
-  constructor(arena: ArenaEventTarget, serve: () => void) {
+  constructor(arena: ArenaEventTarget, serve: () => void, sitesOf: (leaked: readonly Trace[]) => readonly TraceSite[]) {
     this.#arena = arena;
     this.#serve = serve;
+    this.#sitesOf = sitesOf;
   }
 
   /** Those who wait are served soon. */
@@ -43,18 +48,21 @@ export class Notices {
     this.#isScheduled = true;
   }
 
-  leak({ leases, byteLength, sites }: Details<"leak">): void {
+  /** @param traces of those leases among them that are traced. */
+  leak(leases: number, byteLength: number, traces: readonly Trace[]): void {
     if (this.#isClosed) return;
-    this.#leaks ??= { leases: 0, byteLength: 0, sites: new Sites() };
+    this.#leaks ??= { leases: 0, byteLength: 0, traces: [] };
     this.#leaks.leases += leases;
     this.#leaks.byteLength += byteLength;
-    for (const site of sites) this.#leaks.sites.add(site.stack, site.leases, site.byteLength);
+    for (const trace of traces) this.#leaks.traces.push(trace);
     this.wake();
   }
 
-  counted<K extends "dirty" | "stray-write" | "exhausted">(type: K, details: Omit<Details<K>, "count">): void {
-    const pending = this.#events.get(type) as { count: number } | undefined;
-    this.#put(type, { count: (pending?.count ?? 0) + 1, ...details });
+  /** @param details asked for when the event is sent: reading stacks runs the caller's code. */
+  counted<K extends Counted>(type: K, details: () => Omit<Details<K>, "count">): void {
+    if (this.#isClosed) return;
+    this.#events.set(type, { count: (this.#events.get(type)?.count ?? 0) + 1, details });
+    this.wake();
   }
 
   tally(name: "acquire" | "release" | "revoke", byteLength: number): void {
@@ -75,12 +83,6 @@ export class Notices {
     this.#leaks = undefined;
   }
 
-  #put(type: keyof ArenaEvents, details: object): void {
-    if (this.#isClosed) return;
-    this.#events.set(type, details);
-    this.wake();
-  }
-
   #drain(): void {
     // Leases that serving takes and gives back must not schedule it again.
     try {
@@ -89,18 +91,22 @@ export class Notices {
       this.#isScheduled = false;
     }
     const leaks = this.#leaks;
-    if (leaks !== undefined) this.#events.set("leak", { ...leaks, sites: leaks.sites.list() });
     this.#leaks = undefined;
     const tallies = [...this.#tallies];
     const events = [...this.#events];
     this.#tallies.clear();
     this.#events.clear();
     for (const [name, tally] of tallies) channels[name].publish({ arena: this.#arena, ...tally });
-    for (const [type, details] of events) {
-      if (this.#isClosed) return;
-      // A listener that throws is reported by the platform, and does not stop the rest.
-      (this.#arena as unknown as EventTarget).dispatchEvent(Object.assign(new Event(type), details));
-      if (channels[type].hasSubscribers) channels[type].publish({ arena: this.#arena, ...details });
-    }
+    for (const [type, { count, details }] of events) this.#send(type, { count, ...details() });
+    if (leaks === undefined) return;
+    const { leases, byteLength, traces } = leaks;
+    this.#send("leak", { leases, byteLength, sites: this.#sitesOf(traces) });
+  }
+
+  #send(type: keyof ArenaEvents, details: object): void {
+    if (this.#isClosed) return;
+    // A listener that throws is reported by the platform, and does not stop the rest.
+    (this.#arena as unknown as EventTarget).dispatchEvent(Object.assign(new Event(type), details));
+    if (channels[type].hasSubscribers) channels[type].publish({ arena: this.#arena, ...details });
   }
 }

@@ -1,27 +1,78 @@
-/** Leases added up by the call site that acquired them. */
+/** Leases added up by the call site that acquired them, and what is said of each site. */
 
-/** Leases of one call site. */
+import { countOf } from "../errors.js";
+
+/** Leases of one call site. With `trace: "sampled"`, `leases` and `byteLength` are estimates from the sampled ones. */
 export interface TraceSite {
   /** How many. */
   readonly leases: number;
   /** Bytes in them together. */
   readonly byteLength: number;
+  /** How long the oldest of the traced ones has been out, in milliseconds. */
+  readonly oldestMs: number;
+  /** One line for people: how many, how long, where, and what usually causes it. */
+  readonly summary: string;
   /** The stack of their `acquire`, from the caller's frame on. */
   readonly stack: string;
 }
 
-export class Sites {
-  readonly #byStack = new Map<string, { leases: number; byteLength: number; stack: string }>();
+/** What is added to a site. */
+export interface SiteShare {
+  readonly stack: string;
+  readonly leases: number;
+  readonly byteLength: number;
+  readonly oldestMs: number;
+  /** Whether `leases` and `byteLength` are estimates. */
+  readonly isEstimate: boolean;
+  /** Leases among them that were released, but are pinned. */
+  readonly pinned: number;
+  /** Leases of the same site that were released, of those traced of late. */
+  readonly released: number;
+}
 
-  add(stack: string, leases: number, byteLength: number): void {
-    const site = this.#byStack.get(stack) ?? { leases: 0, byteLength: 0, stack };
-    site.leases += leases;
-    site.byteLength += byteLength;
-    this.#byStack.set(stack, site);
+export class Sites {
+  readonly #byStack = new Map<string, SiteShare>();
+
+  add(share: SiteShare): void {
+    const site = this.#byStack.get(share.stack);
+    if (site === undefined) {
+      this.#byStack.set(share.stack, share);
+      return;
+    }
+    this.#byStack.set(share.stack, {
+      stack: site.stack,
+      leases: site.leases + share.leases,
+      byteLength: site.byteLength + share.byteLength,
+      oldestMs: Math.max(site.oldestMs, share.oldestMs),
+      isEstimate: site.isEstimate || share.isEstimate,
+      pinned: site.pinned + share.pinned,
+      released: Math.max(site.released, share.released),
+    });
   }
 
   /** Most bytes first. */
   list(): TraceSite[] {
-    return [...this.#byStack.values()].sort((a, b) => b.byteLength - a.byteLength || b.leases - a.leases);
+    return [...this.#byStack.values()]
+      .sort((a, b) => b.byteLength - a.byteLength || b.leases - a.leases)
+      .map((site) => {
+        const { stack, oldestMs } = site;
+        const leases = Math.round(site.leases);
+        const byteLength = Math.round(site.byteLength);
+        return { leases, byteLength, oldestMs, summary: summaryOf({ ...site, leases, byteLength }), stack };
+      });
   }
+}
+
+function summaryOf(site: SiteShare): string {
+  const about = site.isEstimate ? "about " : "";
+  const where = site.stack.split("\n", 1)[0]?.replace(/^\s*(at )?/, "") || "an unknown place";
+  const age = site.oldestMs < 1000 ? `${Math.round(site.oldestMs)} ms` : `${(site.oldestMs / 1000).toFixed(1)} s`;
+  return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}: ${causeOf(site)}; acquired at ${where}`;
+}
+
+/** What it usually is, when leases of such a site stay out. */
+function causeOf({ leases, pinned, released }: SiteShare): string {
+  if (pinned >= leases) return "released, but a pin, or the promise given to releaseAfter, has not ended";
+  if (released > 0) return `${released} others were released: a return, a throw or a wait skips release()`;
+  return "none was ever released: release(), using or arena.use() is missing";
 }

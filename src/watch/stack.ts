@@ -1,34 +1,63 @@
 /**
  * The stack of the code that called into the library, on every engine. Must not know
  * what it is kept for.
+ *
+ * Taking a stack and reading it are two steps: V8 takes the frames in about a microsecond,
+ * and spends several on their text. A stack that was not read keeps its callers' objects
+ * alive, perhaps the lease itself: whoever keeps stacks reads them in the end.
  */
 
-/** Frames that the library itself may add to a stack. */
-const OWN_FRAMES = 12;
+/** A stack that was taken, or its text. */
+export type Stack = Error | string;
 
-/** Where a frame of any engine says that it lies: everything before `:line:column`. */
-const FRAME_LOCATION = /^\s*at (?:.*? \((.*):\d+:\d+\)|(?:async )?(.*):\d+:\d+)$|@(.*):\d+:\d+$/;
+/** Few, for their cost: some eight are the library's own, the others the caller's. */
+const FRAMES = 16;
+
+/** A line of a stack: function, location, line and column, as V8 writes it, or as the others do. */
+const V8_FRAME = /^\s*at (?:async )?(?:(.*?) \((?=.*\)$))?(.*?):(\d+):(\d+)\)?$/;
+const OTHER_FRAME = /^(.*?)@(.*):(\d+):(\d+)$/;
 
 // Compiled now: V8 ends the process if it has to compile one near the end of the stack.
-for (let each = 0; each < 3; each++) FRAME_LOCATION.exec("    at name (file:1:2)");
+for (let each = 0; each < 3; each++) frameOf("    at name (file:1:2)");
 
-/** Stacks seen, each kept once: one call site may be watched in thousands of leases. */
+/** Stacks read, each kept once: one call site may be watched in thousands of leases. */
 const known = new Map<string, string>();
 const KNOWN_AT_MOST = 1000;
 
+const limits = Error as { stackTraceLimit?: number };
+
+/** The stack of the caller, not read yet. Runs none of the caller's code. */
+export function takeStack(): Stack {
+  let before: number | undefined;
+  try {
+    before = limits.stackTraceLimit;
+    if (before !== undefined) setLimit(FRAMES);
+    return new Error();
+  } catch {
+    return "";
+  } finally {
+    if (before !== undefined) setLimit(before);
+  }
+}
+
 /**
- * The stack without the library's own frames, wherever in it they are. Read at once,
- * because an unread stack keeps its callers' objects, and so the lease, alive. Own
+ * The text of a stack, without the library's own frames, wherever in it they are. Own
  * frames are those from the library's folder; bundled into the caller's file they
- * cannot be told apart, and stay. `Error.prepareStackTrace` is the caller's code: what
- * it throws makes an empty stack.
+ * cannot be told apart, and stay. Runs the caller's `Error.prepareStackTrace`: what it
+ * throws makes an empty stack.
  */
-export function callerFrames(): string {
-  const stack: unknown = readStack(); // Error.prepareStackTrace may make it anything
+export function textOf(taken: Stack): string {
+  if (typeof taken === "string") return taken;
+  let stack: unknown; // Error.prepareStackTrace may make it anything
+  try {
+    stack = taken.stack;
+  } catch {
+    // Said above.
+  }
   if (typeof stack !== "string") return "";
   const kept = known.get(stack);
   if (kept !== undefined) return kept;
-  const frames = stack.split("\n").filter((line) => FRAME_LOCATION.test(line));
+  const frames = stack.split("\n").filter((line) => frameOf(line) !== undefined);
   const own = folderOf(frames[0] ?? "").replace(/watch[/\\]$/, "");
   const foreign = frames.filter((frame) => !folderOf(frame).startsWith(own));
   const callers = (foreign.length > 0 ? foreign : frames).join("\n");
@@ -37,23 +66,8 @@ export function callerFrames(): string {
   return callers;
 }
 
-function readStack(): string {
-  const limits = Error as { stackTraceLimit?: number };
-  let stackTraceLimit: number | undefined;
-  try {
-    stackTraceLimit = limits.stackTraceLimit;
-    if (stackTraceLimit !== undefined) setLimit(limits, stackTraceLimit + OWN_FRAMES);
-    return new Error().stack ?? "";
-  } catch {
-    return "";
-  } finally {
-    if (stackTraceLimit !== undefined) setLimit(limits, stackTraceLimit);
-  }
-}
-
 /** Not under `--frozen-intrinsics`: then stacks are as deep as they are. */
-function setLimit(limits: { stackTraceLimit?: number }, limit: number): void {
-  if (limits.stackTraceLimit === limit) return;
+function setLimit(limit: number): void {
   try {
     limits.stackTraceLimit = limit;
   } catch {
@@ -61,7 +75,22 @@ function setLimit(limits: { stackTraceLimit?: number }, limit: number): void {
   }
 }
 
+/** A line of a stack. Lines and columns count from 1. */
+export interface Frame {
+  readonly name: string;
+  readonly url: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** What a line of a stack says, on any engine; `undefined` if it is no frame. */
+export function frameOf(line: string): Frame | undefined {
+  const found = V8_FRAME.exec(line) ?? OTHER_FRAME.exec(line);
+  if (found === null) return undefined;
+  const [, name = "", url = "", at, column] = found;
+  return { name, url, line: Number(at), column: Number(column) };
+}
+
 function folderOf(frame: string): string {
-  const [, inParentheses, bare, behindAt] = FRAME_LOCATION.exec(frame) ?? [];
-  return (inParentheses ?? bare ?? behindAt ?? "").replace(/[^/\\]*$/, "");
+  return frameOf(frame)?.url.replace(/[^/\\]*$/, "") ?? "";
 }

@@ -21,6 +21,8 @@ export interface ArenaStats {
   liveLeases: number;
   /** Bytes in those leases. */
   liveBytes: number;
+  /** Leases of these that were released, and whose blocks pins keep. */
+  pinnedLeases: number;
   /** Memory for leases held now, memory that only a forgotten view keeps included; never above `maxBytes`. */
   reservedBytes: number;
   peakReservedBytes: number;
@@ -92,7 +94,7 @@ export function collectStats(table: AccountTable, stores: readonly CountedStore[
   const { budget } = table;
   const segments = { active: 0, retired: 0, drained: 0, retiredBytes: 0, retiredLiveBytes: 0 };
   const oneLease = { leased: 0, idle: 0 };
-  const { liveLeases, liveBytes } = countLive(table);
+  const { liveLeases, liveBytes, pinnedLeases } = countLive(table);
   for (const { kind, state, reservedBytes, liveBytes: bytes } of table.accounts) {
     if (kind === "one-lease") oneLease[state === "drained" ? "idle" : "leased"]++;
     if (kind !== "segment" || state === "dropped" || state === "collected") continue;
@@ -114,6 +116,7 @@ export function collectStats(table: AccountTable, stores: readonly CountedStore[
   return {
     liveLeases,
     liveBytes,
+    pinnedLeases,
     reservedBytes: budget.reservedBytes,
     peakReservedBytes: budget.peakReservedBytes,
     maxBytes: budget.maxBytes,
@@ -136,14 +139,16 @@ export function collectStats(table: AccountTable, stores: readonly CountedStore[
   };
 }
 
-export function countLive(table: AccountTable): { liveLeases: number; liveBytes: number } {
+export function countLive(table: AccountTable): { liveLeases: number; liveBytes: number; pinnedLeases: number } {
   let liveLeases = 0;
   let liveBytes = 0;
+  let pinnedLeases = 0;
   for (const account of table.accounts) {
     liveLeases += account.live;
     liveBytes += account.liveBytes;
+    pinnedLeases += account.pinned;
   }
-  return { liveLeases, liveBytes };
+  return { liveLeases, liveBytes, pinnedLeases };
 }
 
 /** Walks every memory that can be reached. */

@@ -1,34 +1,47 @@
 /**
  * Traced leases: where those still out were acquired, and which lease had a byte
- * last. Owns the list of traced leases, and the word from the garbage collector on
- * single leases where their memory stays. An untraced lease costs nothing here.
+ * last. Owns the traces, and the word from the garbage collector on single leases
+ * where their memory stays. An untraced lease costs nothing here.
+ *
+ * T1  A stack is read when somebody asks for it, or after a collection of garbage: one
+ *     that is not read may keep its lease, or any other, from being collected. A trace
+ *     that only its released lease still knows has no stack that was not read.
  */
 
 import { type Lease, watchLease } from "../lease/lease.js";
 import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
 import type { TraceLevel } from "../options.js";
+import { ProfileMark } from "./profile.js";
+import type { SampleRates } from "./sampler.js";
 import { Sites, type TraceSite } from "./sites.js";
-import { callerFrames } from "./stack.js";
-
-/** Of `"sampled"`: one lease in this many. */
-const SAMPLE_EVERY = 128;
+import { type Stack, takeStack, textOf } from "./stack.js";
 
 /** Where memories are never collected, one lease in this many is registered with the collector even with tracing off. */
 const REGISTER_EVERY = 1024;
 
-/** A traced lease. Does not hold it. */
-interface Trace {
+/** Traced leases that ended last: who had a byte, and who does release. */
+const ENDED_AT_MOST = 4096;
+
+/** A traced lease. Does not hold it, once its stacks are read. */
+export interface Trace {
   /** The memory it lies in. */
   place: object;
   ptr: number;
   byteLength: number;
+  /** How many leases it stands for. */
+  readonly weight: number;
+  /** When it was acquired, by `performance.now()`. */
+  readonly since: number;
   /** `undefined` for a lease that is registered without being traced. */
-  readonly acquired: string | undefined;
-  released?: string;
+  acquired: Stack | undefined;
+  /** Where it was released. */
+  released: Stack | undefined;
+  /** Released, and still out. */
+  isPinned: boolean;
 }
 
 /** Told of a lease that was collected without a release, where its memory is not. */
-export type LostListener = (place: object, byteLength: number, sites: readonly TraceSite[]) => void;
+export type LostListener = (trace: Trace) => void;
 
 class LeaseTrace implements LeaseWatch {
   readonly #trace: Trace;
@@ -40,12 +53,17 @@ class LeaseTrace implements LeaseWatch {
   }
 
   get history(): string {
-    const { acquired, released } = this.#trace;
+    const { acquired, released } = stacksOf(this.#trace);
     return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
   }
 
   resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
-    this.#tracer.move(this.#trace, place, ptr, byteLength);
+    Object.assign(this.#trace, { place, ptr, byteLength });
+  }
+
+  pinned(): void {
+    this.#trace.released = takeStack();
+    this.#trace.isPinned = true;
   }
 
   ended(owner: BlockOwner): void {
@@ -55,9 +73,14 @@ class LeaseTrace implements LeaseWatch {
   }
 }
 
-/** One for all arenas, and never collected: see memory/account.ts. */
-const registry = new FinalizationRegistry<{ trace: Trace; link: WeakRef<TracerLink> }>(({ trace, link }) => {
-  link.deref()?.tracer?.lost(trace);
+/**
+ * One for all arenas, and never collected: see memory/account.ts. Without a trace: some
+ * garbage was collected.
+ */
+const registry = new FinalizationRegistry<{ trace?: Trace; link: WeakRef<TracerLink> }>(({ trace, link }) => {
+  const tracer = link.deref()?.tracer;
+  if (trace === undefined) tracer?.read();
+  else tracer?.lost(trace);
 });
 
 /** Stands for a tracer in a `WeakRef`, which keeps its target until the current job ends. */
@@ -71,49 +94,79 @@ class TracerLink {
 
 export class Tracer {
   level: TraceLevel;
+  readonly #sampleBytes: number;
   readonly #registers: boolean;
   readonly #onLost: LostListener;
   readonly #link = new TracerLink(this);
   readonly #weakLink = new WeakRef(this.#link);
-  /** Traced leases that are out, by the memory they lie in. */
-  readonly #traces = new Map<object, Set<Trace>>();
-  /** Of each memory, the last traced lease that ended at an address; the latest last. */
-  readonly #ended = new WeakMap<object, Map<number, Trace>>();
-  #waiterCallSite: string | undefined;
+  /** Traced leases that are out. */
+  readonly #live = new Set<Trace>();
+  /** Those that ended last, in a circle. */
+  readonly #ended: Trace[] = [];
+  #endedAt = 0;
+  /** Of leaks that were reported, by call site. */
+  readonly #leaked = new Sites();
+  readonly #marks = new Set<WeakRef<ProfileMark>>();
+  /** Whether `read` will be called after the next collection. */
+  #isArmed = false;
+  #waiterCallSite: Stack | undefined;
 
   /** @param registers whether the arena holds its memory strongly, so that the collector must look for single leases. */
-  constructor(level: TraceLevel, registers: boolean, onLost: LostListener) {
+  constructor(level: TraceLevel, sampleBytes: number, registers: boolean, onLost: LostListener) {
     this.level = level;
+    this.#sampleBytes = sampleBytes;
     this.#registers = registers;
     this.#onLost = onLost;
   }
 
-  /** One lease in this many is traced; 0 for none. */
-  get every(): number {
-    if (this.level === "off") return this.#registers ? REGISTER_EVERY : 0;
-    return this.level === "all" ? 1 : SAMPLE_EVERY;
+  get rates(): SampleRates {
+    if (this.level === "sampled") return { traceEvery: 0, sampleBytes: this.#sampleBytes };
+    const rarely = this.#registers ? REGISTER_EVERY : 0;
+    return { traceEvery: this.level === "all" ? 1 : rarely, sampleBytes: 0 };
   }
 
   /** The traced leases that are still out, by call site, most bytes first. */
   get sites(): readonly TraceSite[] {
-    return group([...this.#traces.values()].flatMap((traces) => [...traces]));
+    return this.group(this.#live);
   }
 
-  /** Remembers where `lease` was acquired. Runs the caller's `Error.prepareStackTrace`: last of all. */
-  watch(lease: Lease): void {
-    const acquired = this.#waiterCallSite ?? this.callSite();
-    watchLease(lease, (owner) => {
+  /** Those that leaked, as far as that was reported. */
+  get leakedSites(): readonly TraceSite[] {
+    return this.#leaked.list();
+  }
+
+  /** Whether `mark` is one of this arena's. */
+  knows(mark: ProfileMark): boolean {
+    return this.#heldMarks().includes(mark);
+  }
+
+  /** Counts from now on what is acquired, for as long as somebody holds the mark. */
+  mark(): ProfileMark {
+    const mark = new ProfileMark();
+    this.#marks.add(new WeakRef(mark));
+    return mark;
+  }
+
+  /** Remembers where `lease` was acquired. It stands for `weight` leases like it. */
+  watch(lease: Lease, weight: number): void {
+    const acquired = this.level === "off" ? undefined : (this.#waiterCallSite ?? takeStack());
+    if (acquired !== undefined && this.#marks.size > 0) {
+      for (const mark of this.#heldMarks()) mark.add(acquired, weight * lease.byteLength);
+    }
+    watchLease(lease, ({ place }) => {
       const { byteLength, byteOffset: ptr } = lease;
-      const trace: Trace = { place: owner.place, ptr, byteLength, acquired };
-      this.#add(trace);
+      const since = performance.now();
+      const trace: Trace = { place, ptr, byteLength, weight, since, acquired, released: undefined, isPinned: false };
+      this.#live.add(trace);
+      this.#arm();
       if (this.#registers) registry.register(lease, { trace, link: this.#weakLink }, trace);
       return new LeaseTrace(trace, this);
     });
   }
 
-  /** The caller's stack; `undefined` with tracing off. */
+  /** The caller's stack, for a lease that has to be waited for; `undefined` with tracing off. */
   callSite(): string | undefined {
-    return this.level === "off" ? undefined : callerFrames();
+    return this.level === "off" ? undefined : textOf(takeStack());
   }
 
   /** Runs `acquire` for a call that was made earlier, at `callSite`. */
@@ -127,71 +180,130 @@ export class Tracer {
   }
 
   /** Which traced lease had the byte at `byteOffset` last. */
-  lastAt(place: object, byteOffset: number): { acquired: string | undefined; released: string | undefined } {
-    let last: Trace | undefined;
-    for (const trace of this.#ended.get(place)?.values() ?? []) {
-      if (trace.ptr <= byteOffset && byteOffset < trace.ptr + trace.byteLength) last = trace;
+  lastAt(place: object, byteOffset: number): Trace | undefined {
+    for (let back = 1; back <= this.#ended.length; back++) {
+      const trace = this.#ended[(this.#endedAt - back + ENDED_AT_MOST) % ENDED_AT_MOST];
+      if (trace?.place === place && trace.ptr <= byteOffset && byteOffset < trace.ptr + trace.byteLength) return trace;
     }
-    return { acquired: last?.acquired, released: last?.released };
+    return undefined;
   }
 
-  /** Where the traced leases of a memory were acquired: those still out, and the last at each address. */
-  sitesIn(place: object): readonly TraceSite[] {
-    return group([...(this.#traces.get(place) ?? []), ...(this.#ended.get(place)?.values() ?? [])]);
+  /** The traced leases of a memory: those still out, and the last at each address. */
+  tracesIn(place: object): readonly Trace[] {
+    const last = new Map<number, Trace>();
+    for (let each = 0; each < this.#ended.length; each++) {
+      const trace = this.#ended[(this.#endedAt + each) % this.#ended.length] as Trace;
+      if (trace.place === place) last.set(trace.ptr, trace);
+    }
+    return [...this.#liveIn(place), ...last.values()];
   }
 
-  /** The traced leases of a memory that was collected, by call site; they are no longer out. */
-  writeOff(place: object): readonly TraceSite[] {
-    const lost = this.#traces.get(place) ?? [];
-    this.#traces.delete(place);
-    return group(lost);
+  /** The traced leases of a memory that was collected; they are no longer out. */
+  writeOff(place: object): readonly Trace[] {
+    const lost = this.#liveIn(place);
+    for (const trace of lost) this.#live.delete(trace);
+    return lost;
   }
 
   /** The lease was released. */
   end(trace: Trace): void {
-    this.#remove(trace);
+    this.#live.delete(trace);
     if (this.#registers) registry.unregister(trace);
     if (trace.acquired === undefined) return;
-    trace.released = callerFrames();
-    const ended = this.#ended.get(trace.place) ?? new Map<number, Trace>();
-    this.#ended.set(trace.place, ended);
-    ended.delete(trace.ptr);
-    ended.set(trace.ptr, trace);
-  }
-
-  /** The lease lies elsewhere now, or has another length. */
-  move(trace: Trace, place: object, ptr: number, byteLength: number): void {
-    this.#remove(trace);
-    Object.assign(trace, { place, ptr, byteLength });
-    this.#add(trace);
+    trace.released ??= takeStack();
+    trace.isPinned = false;
+    const forgotten = this.#ended[this.#endedAt];
+    this.#ended[this.#endedAt] = trace;
+    this.#endedAt = (this.#endedAt + 1) % ENDED_AT_MOST;
+    this.#arm();
+    // T1
+    if (typeof forgotten?.acquired === "object") forgotten.acquired = undefined;
+    if (typeof forgotten?.released === "object") forgotten.released = undefined;
   }
 
   /** The lease was collected without a release, and its memory was not. */
   lost(trace: Trace): void {
-    if (this.#remove(trace)) this.#onLost(trace.place, trace.byteLength, group([trace]));
+    if (this.#live.delete(trace)) this.#onLost(trace);
   }
 
   /** The arena was disposed: nothing here keeps it. */
   close(): void {
-    this.#traces.clear();
+    this.#live.clear();
+    this.#ended.length = 0;
     this.#link.tracer = undefined;
   }
 
-  #add(trace: Trace): void {
-    const traces = this.#traces.get(trace.place) ?? new Set();
-    this.#traces.set(trace.place, traces.add(trace));
+  /** T1. Runs the caller's `Error.prepareStackTrace`. */
+  read(): void {
+    this.#isArmed = false;
+    for (const trace of [...this.#live, ...this.#ended]) readStacks(trace);
+    for (const mark of this.#heldMarks()) mark.sites();
   }
 
-  #remove(trace: Trace): boolean {
-    const traces = this.#traces.get(trace.place);
-    if (traces === undefined || !traces.delete(trace)) return false;
-    if (traces.size === 0) this.#traces.delete(trace.place);
-    return true;
+  /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */
+  report(leaked: Iterable<Trace>): readonly TraceSite[] {
+    return this.group(leaked, this.#leaked);
+  }
+
+  /** By call site, most bytes first. Runs the caller's `Error.prepareStackTrace`. */
+  group(traces: Iterable<Trace>, also?: Sites): readonly TraceSite[] {
+    const now = performance.now();
+    const sites = new Sites();
+    const released = new Map<string, number>();
+    // Copies: the caller's code may acquire and release.
+    for (const trace of [...this.#ended]) {
+      readStacks(trace);
+      const stack = trace.acquired as string;
+      released.set(stack, (released.get(stack) ?? 0) + 1);
+    }
+    for (const trace of [...traces]) {
+      readStacks(trace);
+      const { byteLength, weight, since, acquired, isPinned } = trace;
+      if (typeof acquired !== "string") continue;
+      const share = {
+        stack: acquired,
+        leases: weight,
+        byteLength: weight * byteLength,
+        oldestMs: now - since,
+        isEstimate: weight !== 1,
+        pinned: isPinned ? weight : 0,
+        released: released.get(acquired) ?? 0,
+      };
+      sites.add(share);
+      also?.add(share);
+    }
+    return sites.list();
+  }
+
+  #heldMarks(): ProfileMark[] {
+    const held: ProfileMark[] = [];
+    for (const link of this.#marks) {
+      const mark = link.deref();
+      if (mark === undefined) this.#marks.delete(link);
+      else held.push(mark);
+    }
+    return held;
+  }
+
+  #liveIn(place: object): Trace[] {
+    return [...this.#live].filter((trace) => trace.place === place);
+  }
+
+  /** The collector takes something that nobody holds when it takes anything. */
+  #arm(): void {
+    if (this.#isArmed) return;
+    this.#isArmed = true;
+    registry.register({}, { link: this.#weakLink });
   }
 }
 
-function group(traces: Iterable<Trace>): TraceSite[] {
-  const sites = new Sites();
-  for (const { acquired, byteLength } of traces) if (acquired !== undefined) sites.add(acquired, 1, byteLength);
-  return sites.list();
+/** Where a lease was acquired and released. Runs the caller's `Error.prepareStackTrace`. */
+export function stacksOf(trace: Trace | undefined): { acquired: string | undefined; released: string | undefined } {
+  if (trace !== undefined) readStacks(trace);
+  return { acquired: trace?.acquired as string | undefined, released: trace?.released as string | undefined };
+}
+
+function readStacks(trace: Trace): void {
+  if (typeof trace.acquired === "object") trace.acquired = textOf(trace.acquired);
+  if (typeof trace.released === "object") trace.released = textOf(trace.released);
 }

@@ -63,6 +63,21 @@ export function refusal(): string {
   return "none";
 }
 
+/** A profile of three leases of a million bytes. */
+export function profile(): string {
+  const arena = new library.Arena({ trace: "all" });
+  function forgets(byteLength: number): library.Lease {
+    return arena.acquire(byteLength);
+  }
+  function handles(): library.Lease[] {
+    return [300_000, 100_000].map(forgets).concat(arena.acquire(600_000));
+  }
+  const leases = handles();
+  const made = JSON.stringify(arena.profile());
+  for (const lease of leases) lease.release();
+  return made;
+}
+
 if (typeof document === "undefined" && self.name === "contract") {
   runHere().then((results) => self.postMessage(results));
 }

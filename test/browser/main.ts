@@ -1,7 +1,7 @@
 /**
  * npm run test:browser: the contract against the packed tarball in real Chromium
  * and real Firefox, in pages with and without cross-origin isolation and in
- * workers; the recipe for WebCodecs; a page that forbids WebAssembly; and the pages
+ * workers; the recipe for WebCodecs; a profile in speedscope; a page that forbids WebAssembly; and the pages
  * of the examples, clicked through.
  * Ends non-zero if a case fails or a browser does not run.
  */
@@ -16,6 +16,7 @@ import { installInto, inTemporaryFolder, packInto, run } from "../package/tarbal
 import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
 import { runFrames } from "./frames.ts";
 import { clickThrough } from "./playground.ts";
+import { openProfile } from "./profiles.ts";
 import { serve } from "./server.ts";
 
 type InPage = typeof import("./in-page.ts");
@@ -37,6 +38,7 @@ async function main(): Promise<boolean> {
     const server = await serve({
       "/package/": join(home, "node_modules/cleanslab"),
       "/tests/": home,
+      "/speedscope/": "node_modules/speedscope/dist/release",
       ...Object.fromEntries(PAGES.map((page) => [`/${page}/`, join(folder, page)])),
     });
     try {
@@ -107,6 +109,7 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["page without wasm", "/no-wasm", forbidden],
   ["playground", "/playground/", clickThrough],
   ["frames", "/frames/", runFrames],
+  ["profiles", "/plain", openProfile],
 ];
 
 async function contractIn(

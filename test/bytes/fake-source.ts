@@ -86,6 +86,8 @@ class FakeBlock implements BlockOwner {
 
   resized(): void {}
 
+  heldByPins(): void {}
+
   inspectTrap(): void {}
 }
 

@@ -82,13 +82,22 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
     arena.assertDrained();
   });
 
-  test("counts a released lease as out for as long as it is pinned", () => {
-    using arena = smallArena({ revoke, trace: "all" });
+  test.each(["all", "off"] as const)("says of a released lease that it is pinned, with trace: %s", (trace) => {
+    using arena = smallArena({ revoke, trace });
     const lease = arena.acquire(100);
-    const pin = lease.pin();
+    const pins = [lease.pin(), lease.pin()];
     lease.release();
-    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", "1 lease of 100 bytes", "outstanding.test");
-    pin.release();
+    const pinned = ["released but still pinned: 1 lease of 100 bytes", "releaseAfter"];
+    const site = trace === "all" ? ["outstanding.test", "released, but a pin"] : [];
+    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...pinned, ...site);
+    expect(String(thrownBy(() => arena.assertDrained()))).not.toContain("not released");
+    const other = arena.acquire(10);
+    const both = ["not released: 2 leases of 110 bytes", "1 of them released but still pinned"];
+    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...both);
+    expect(arena.stats().pinnedLeases).toBe(1);
+    other.release();
+    for (const pin of pins) pin.release();
+    expect(arena.stats().pinnedLeases).toBe(0);
     arena.assertDrained();
   });
 
@@ -162,10 +171,10 @@ describe.each(MODES)("revoke: %s, assertDrained", (revoke) => {
   });
 });
 
-/** The line under `… bytes, acquired` in the message of `assertDrained`. */
+/** The line under that of a site in the message of `assertDrained`. */
 function firstFrame(message: string, byteLength: number): string {
   const lines = message.split("\n");
-  return lines[lines.indexOf(`1 lease of ${byteLength} bytes, acquired`) + 1] ?? "";
+  return lines[lines.findIndex((line) => line.startsWith(`1 lease of ${byteLength} bytes, oldest`)) + 1] ?? "";
 }
 
 describe("the stacks of assertDrained in plain Node, where no test runner rewrites them", () => {
@@ -190,7 +199,7 @@ describe("the stacks of assertDrained in plain Node, where no test runner rewrit
       for (const [name, door] of Object.entries(doors)) {
         const forgetful = { forgets: () => door() };
         const lease = forgetful.forgets();
-        try { arena.assertDrained(); } catch (error) { sites[name] = error.message.split("\\n1 lease of 64 bytes, acquired\\n").at(-1); }
+        try { arena.assertDrained(); } catch (error) { sites[name] = error.message.split(/\\n1 lease of 64 bytes, oldest.*\\n/).at(-1); }
       }
       console.log(JSON.stringify(sites));
     `;

@@ -28,6 +28,7 @@ export class FakeOwner implements BlockOwner {
   /** Leases that changed their length in place, as `[ptr, from, to]`. */
   readonly resizes: [number, number, number][] = [];
   trapLooks = 0;
+  heldLeases = 0;
   /** What `ended` throws. */
   error: Error | undefined;
   /** Where a lease that moves goes. */
@@ -58,6 +59,10 @@ export class FakeOwner implements BlockOwner {
 
   resized(ptr: number, from: number, to: number): void {
     this.resizes.push([ptr, from, to]);
+  }
+
+  heldByPins(change: 1 | -1): void {
+    this.heldLeases += change;
   }
 
   inspectTrap(): void {

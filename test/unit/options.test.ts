@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ArenaOptions, resolveOptions } from "../../src/options.ts";
+import { Timeline } from "../../src/watch/timeline.ts";
 import { expectThrow, wrong } from "../helpers.ts";
 
 const KiB = 1024;
@@ -23,6 +24,8 @@ const DEFAULTS = {
   onExhausted: "allocate",
   guardEvery: 0,
   trace: "off",
+  sampleBytes: 512 * KiB,
+  timeline: undefined,
   module: undefined,
 };
 
@@ -43,6 +46,8 @@ describe("options", () => {
       onExhausted: "throw",
       guardEvery: 1000,
       trace: "sampled",
+      sampleBytes: 1,
+      timeline: new Timeline(),
       module: {},
     };
     expect(resolveOptions(wrong({ ...options, colour: "green" }))).toEqual(options);
@@ -100,6 +105,10 @@ describe("options", () => {
       ["revoke", "always", '"before-reuse" or "on-release" or "never"'],
       ["wipeOnRelease", 1, "true or false"],
       ["onExhausted", "wait", '"allocate" or "throw"'],
+      ["sampleBytes", 0, "at least 1"],
+      ["sampleBytes", Number.NaN, "at least 1"],
+      ["timeline", {}, "new Timeline()"],
+      ["timeline", null, "new Timeline()"],
       ["guardEvery", -1, "one lease in N"],
       ["guardEvery", 0.5, "one lease in N"],
       ["trace", "loud", '"off" or "sampled" or "all"'],

@@ -13,6 +13,7 @@ describe("who waits", () => {
   let live = 1;
   let asked: (readonly number[])[] = [];
   let wakes = 0;
+  let ends: unknown[];
   let error: ArenaError | undefined;
   let queue: WaitQueue;
 
@@ -21,6 +22,7 @@ describe("who waits", () => {
     live = 1;
     asked = [];
     wakes = 0;
+    ends = [];
     error = undefined;
     queue = new WaitQueue({
       take: ({ byteLengths }) => {
@@ -32,6 +34,7 @@ describe("who waits", () => {
       },
       cannotServe: () => error,
       liveLeases: () => live,
+      waited: ({ byteLengths }, _since, isServed) => void ends.push([byteLengths, isServed]),
       wake: () => void wakes++,
     });
   });
@@ -160,6 +163,7 @@ describe("who waits", () => {
       take: () => takes.shift()?.() ?? null,
       cannotServe: () => undefined,
       liveLeases: () => 1,
+      waited() {},
       wake() {},
     });
     const waiting = [
@@ -185,6 +189,10 @@ describe("who waits", () => {
     const reason = new ArenaError("ERR_ARENA_DISPOSED", "closed");
     queue.close(reason);
     expect(await Promise.all(waiting.map(rejectionOf))).toEqual([reason, reason]);
+    expect(ends).toEqual([
+      [[10], false],
+      [[20], false],
+    ]);
     await promptly(drained);
     expect(queue.waiters).toBe(0);
   });
@@ -192,7 +200,13 @@ describe("who waits", () => {
 
 describe("who waits until no lease is out", () => {
   let live = 1;
-  const queue = new WaitQueue({ take: () => null, cannotServe: () => undefined, liveLeases: () => live, wake() {} });
+  const queue = new WaitQueue({
+    take: () => null,
+    cannotServe: () => undefined,
+    liveLeases: () => live,
+    waited() {},
+    wake() {},
+  });
 
   test("is served once there is none, at once if there was none", async () => {
     live = 1;

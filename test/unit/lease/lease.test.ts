@@ -76,7 +76,7 @@ describe("release", () => {
         lease.release();
         pin.release();
       } else if (how === "watched") {
-        watchLease(lease, () => ({ history: "", ended() {}, resized() {} }));
+        watchLease(lease, () => ({ history: "", ended() {}, pinned() {}, resized() {} }));
         lease.release();
       } else if (how === "disposed") lease[Symbol.dispose]();
       else lease.release();
@@ -286,10 +286,11 @@ describe("resize", () => {
 describe("a watch", () => {
   test("hears once that its lease has ended, before its block is back, and tells its history", () => {
     const owner = new FakeOwner();
-    const heard: number[] = [];
+    const heard: (number | string)[] = [];
     const watch = (history: string): LeaseWatch => ({
       history,
       ended: () => void heard.push(owner.ends.length),
+      pinned: () => void heard.push("pinned"),
       resized() {},
     });
     const lease = owner.lease(10);
@@ -297,16 +298,16 @@ describe("a watch", () => {
     watchLease(lease, () => watch("\nsecond"));
     const pin = lease.pin();
     lease.release();
-    expect(heard).toEqual([]);
+    expect([heard, owner.heldLeases]).toEqual([["pinned", "pinned"], 1]);
     expectThrow(() => lease.bytes, "ERR_LEASE_RELEASED", "\nfirst\nsecond");
     pin.release();
-    expect([...heard, owner.ends.length]).toEqual([0, 0, 1]);
+    expect([...heard, owner.ends.length, owner.heldLeases]).toEqual(["pinned", "pinned", 0, 0, 1, 0]);
   });
 
   test("that is stopped half way does not keep the block", () => {
     const owner = new FakeOwner();
     const lease = owner.lease(10);
-    watchLease(lease, () => ({ history: "", ended: stop, resized() {} }));
+    watchLease(lease, () => ({ history: "", ended: stop, pinned() {}, resized() {} }));
     expectStopped(() => lease.release());
     expect([lease.released, owner.ends.length]).toEqual([true, 1]);
   });
@@ -316,7 +317,7 @@ describe("a watch", () => {
     owner.error = new Error("in the middle");
     let heard = 0;
     const lease = owner.lease(10);
-    watchLease(lease, () => ({ history: "", ended: () => void heard++, resized() {} }));
+    watchLease(lease, () => ({ history: "", ended: () => void heard++, pinned() {}, resized() {} }));
     expect(thrownBy(() => lease.release())).toBe(owner.error);
     expect(heard).toBe(1);
   });
@@ -329,6 +330,7 @@ describe("a watch", () => {
     const watch = (name: string): LeaseWatch => ({
       history: "",
       ended: (of) => void heard.push([name, "ended", of === target]),
+      pinned() {},
       resized: (of, ptr, byteLength) => void heard.push([name, of === target, ptr, byteLength]),
     });
     const { lease: make } = target;

@@ -4,6 +4,7 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { describe, expect, test } from "vitest";
 import { ArenaEventTarget } from "../../../src/watch/events.ts";
 import { Notices } from "../../../src/watch/notices.ts";
+import type { Trace } from "../../../src/watch/trace.ts";
 import { settle } from "../../helpers.ts";
 
 function open() {
@@ -16,16 +17,30 @@ function open() {
       events.push({ ...event, type: event.type });
     });
   }
-  const notices = new Notices(target, () => order.push("serve"));
+  const notices = new Notices(
+    target,
+    () => order.push("serve"),
+    (leaked) => leaked.map(({ byteLength }) => site(byteLength)),
+  );
   return { target, notices, order, events };
 }
 
-const site = (byteLength: number) => ({ leases: 1, byteLength, stack: `at ${byteLength}` });
+const site = (byteLength: number) => ({ leases: 1, byteLength, oldestMs: 0, summary: "", stack: "" });
+const trace = (byteLength: number): Trace => ({
+  place: {},
+  ptr: 0,
+  byteLength,
+  weight: 1,
+  since: 0,
+  acquired: "",
+  released: undefined,
+  isPinned: false,
+});
 
 describe("a notice", () => {
   test("comes in a microtask, and not before", async () => {
     const { notices, order } = open();
-    notices.counted("exhausted", { byteLength: 10, reservedBytes: 20 });
+    notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 20 }));
     expect(order).toEqual([]);
     await Promise.resolve();
     expect(order).toEqual(["serve", "exhausted"]);
@@ -33,11 +48,11 @@ describe("a notice", () => {
 
   test("is merged with those of its kind: a count, and the rest of the last one", async () => {
     const { notices, events, order } = open();
-    notices.counted("exhausted", { byteLength: 10, reservedBytes: 1 });
-    notices.counted("dirty", { byteOffset: 5, acquired: "a", released: "b" });
-    notices.counted("exhausted", { byteLength: 20, reservedBytes: 2 });
-    notices.counted("exhausted", { byteLength: 30, reservedBytes: 3 });
-    notices.counted("stray-write", { byteOffset: 7, sites: [] });
+    notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 1 }));
+    notices.counted("dirty", () => ({ byteOffset: 5, acquired: "a", released: "b" }));
+    notices.counted("exhausted", () => ({ byteLength: 20, reservedBytes: 2 }));
+    notices.counted("exhausted", () => ({ byteLength: 30, reservedBytes: 3 }));
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [] }));
     await settle();
     expect(order).toEqual(["serve", "exhausted", "dirty", "stray-write"]);
     expect(events).toMatchObject([
@@ -45,26 +60,37 @@ describe("a notice", () => {
       { type: "dirty", count: 1, byteOffset: 5, acquired: "a", released: "b" },
       { type: "stray-write", count: 1, byteOffset: 7 },
     ]);
-    notices.counted("exhausted", { byteLength: 40, reservedBytes: 4 });
+    notices.counted("exhausted", () => ({ byteLength: 40, reservedBytes: 4 }));
     await settle();
     expect(events.at(-1)).toMatchObject({ count: 1, byteLength: 40 });
   });
 
-  test("of leaks adds up leases, bytes and sites, most bytes first", async () => {
+  test("of leaks adds up leases and bytes, and asks for the sites of all of them", async () => {
     const { notices, events } = open();
-    notices.leak({ leases: 2, byteLength: 30, sites: [site(10), site(20)] });
-    notices.leak({ leases: 1, byteLength: 15, sites: [site(15)] });
+    notices.leak(2, 30, [trace(10), trace(20)]);
+    notices.leak(1, 15, [trace(15)]);
     await settle();
-    expect(events).toMatchObject([{ leases: 3, byteLength: 45, sites: [site(20), site(15), site(10)] }]);
+    expect(events).toMatchObject([{ leases: 3, byteLength: 45, sites: [site(10), site(20), site(15)] }]);
+  });
+
+  test("asks for its details when it is sent: that may run the caller's code", async () => {
+    const { notices, order } = open();
+    notices.counted("dirty", () => {
+      order.push("details");
+      return { byteOffset: 0, acquired: undefined, released: undefined };
+    });
+    expect(order).toEqual([]);
+    await settle();
+    expect(order).toEqual(["serve", "details", "dirty"]);
   });
 
   test("that its own listener causes comes later, as one of its own", async () => {
     const { target, notices, events } = open();
     let more = 3;
     target.addEventListener("exhausted", () => {
-      if (more-- > 0) notices.counted("exhausted", { byteLength: 1, reservedBytes: 0 });
+      if (more-- > 0) notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
     });
-    notices.counted("exhausted", { byteLength: 1, reservedBytes: 0 });
+    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
     expect(events).toHaveLength(0);
     await settle();
     expect(events.map(({ count }) => count)).toEqual([1, 1, 1, 1]);
@@ -74,7 +100,7 @@ describe("a notice", () => {
     const { notices, order } = open();
     notices.wake();
     notices.wake();
-    notices.counted("dirty", { byteOffset: 0, acquired: undefined, released: undefined });
+    notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
     await settle();
     expect(order).toEqual(["serve", "dirty"]);
     notices.wake();
@@ -92,7 +118,7 @@ describe("a notice", () => {
       throw new Error("replaced");
     };
     try {
-      notices.counted("exhausted", { byteLength: 10, reservedBytes: 20 });
+      notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 20 }));
     } finally {
       // biome-ignore lint/suspicious/noThenProperty: as above.
       Promise.prototype.then = then;
@@ -109,9 +135,13 @@ describe("a notice", () => {
     target.addEventListener("dirty", () => heard.push("once"), { once: true });
     target.addEventListener("dirty", { handleEvent: () => heard.push("object") });
     target.removeEventListener("dirty", removed);
-    const notices = new Notices(target, () => {});
+    const notices = new Notices(
+      target,
+      () => {},
+      () => [],
+    );
     for (let each = 0; each < 2; each++) {
-      notices.counted("dirty", { byteOffset: 0, acquired: undefined, released: undefined });
+      notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
       await settle();
     }
     expect(heard).toEqual(["once", "object", "object"]);
@@ -121,10 +151,10 @@ describe("a notice", () => {
 describe("once closed", () => {
   test("nothing is told, of what was pending and of what comes", async () => {
     const { notices, events } = open();
-    notices.leak({ leases: 1, byteLength: 1, sites: [] });
+    notices.leak(1, 1, []);
     notices.close();
-    notices.leak({ leases: 1, byteLength: 1, sites: [] });
-    notices.counted("exhausted", { byteLength: 1, reservedBytes: 0 });
+    notices.leak(1, 1, []);
+    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
     notices.wake();
     await settle();
     expect(events).toEqual([]);
@@ -133,8 +163,8 @@ describe("once closed", () => {
   test("in a listener, the notices behind it are not told", async () => {
     const { target, notices, events } = open();
     target.addEventListener("dirty", () => notices.close());
-    notices.counted("dirty", { byteOffset: 0, acquired: undefined, released: undefined });
-    notices.counted("exhausted", { byteLength: 1, reservedBytes: 0 });
+    notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
+    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
     await settle();
     expect(events.map(({ type }) => type)).toEqual(["dirty"]);
   });

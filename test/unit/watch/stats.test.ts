@@ -22,6 +22,7 @@ import { openTable } from "../helpers.ts";
 const NO_COUNTS = {
   liveLeases: 0,
   liveBytes: 0,
+  pinnedLeases: 0,
   reservedBytes: 0,
   peakReservedBytes: 0,
   acquired: 0,
