@@ -5,8 +5,8 @@
 
 import { type ArenaError, SharedArena, type SharedLease } from "cleanslab/shared";
 import { describe, expect, test } from "vitest";
-import { expectThrow, isAll, isZero, rejectionOf } from "../helpers.ts";
-import { expectSound } from "./helpers.ts";
+import { collectGarbageUntil, expectThrow, isAll, isZero, rejectionOf } from "../helpers.ts";
+import { expectAllBack, expectSound } from "./helpers.ts";
 
 const MiB = 1024 * 1024;
 
@@ -243,9 +243,10 @@ test("leases that are out when their arena is disposed stay good, and come back"
   expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 2 } });
   expectThrow(() => lease.resize(90_000), "ERR_ARENA_DISPOSED");
   lease.release();
-  there.adopt(long.handOver()).release();
-  expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 0, inTransit: 0 } });
-  expectSound(there);
+  expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 1, kept: 0 } });
+  long.release();
+  expect(there.stats().threads).toBe(1);
+  expectAllBack(there);
 });
 
 test("attaching and detaching leaves no trace, however often", () => {
@@ -274,6 +275,19 @@ test("drained waits for the leases of this thread, not for tokens or other threa
   expect(order).toEqual(["one left", "drained"]);
   there.adopt(token).release();
   theirs.release();
+});
+
+test("an arena that nobody has any more is collected, without detach", async () => {
+  const arenas = Array.from({ length: 5 }, () => {
+    const arena = new SharedArena();
+    arena.acquire(10).release();
+    arena.channel().port1.close();
+    return new WeakRef(arena);
+  });
+  // One may still lie on the stack.
+  const collected = (): boolean => arenas.filter((arena) => arena.deref() !== undefined).length <= 1;
+  await collectGarbageUntil(collected);
+  expect(collected()).toBe(true);
 });
 
 test("memory grows as it is needed, up to the cap", () => {
