@@ -278,16 +278,17 @@ test("drained waits for the leases of this thread, not for tokens or other threa
 });
 
 test("an arena that nobody has any more is collected, without detach", async () => {
-  const arenas = Array.from({ length: 5 }, () => {
+  let collected = 0;
+  const registry = new FinalizationRegistry(() => collected++);
+  for (let each = 0; each < 5; each++) {
     const arena = new SharedArena();
     arena.acquire(10).release();
     arena.channel().port1.close();
-    return new WeakRef(arena);
-  });
+    registry.register(arena, undefined);
+  }
   // One may still lie on the stack.
-  const collected = (): boolean => arenas.filter((arena) => arena.deref() !== undefined).length <= 1;
-  await collectGarbageUntil(collected);
-  expect(collected()).toBe(true);
+  await collectGarbageUntil(() => collected >= 4);
+  expect(collected).toBeGreaterThanOrEqual(4);
 });
 
 test("memory grows as it is needed, up to the cap", () => {
