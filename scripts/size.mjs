@@ -5,17 +5,18 @@ import { statSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-const wanted = { "release module": 4 * 1024, "core, minified and gzipped": 9 * 1024 };
+const wanted = { "release module": 4 * 1024, "shared module": 3.5 * 1024, "core, minified and gzipped": 9 * 1024 };
 // The core is not there yet. It must not get further away.
 const ceilings = {
   "release module": 4 * 1024,
+  "shared module": 3.5 * 1024,
   "core, minified and gzipped": 19 * 1024,
   "library, minified and gzipped": 28 * 1024,
 };
 
-async function bundle(external) {
+async function bundle(external, entry = "dist/index.js") {
   const { outputFiles } = await build({
-    entryPoints: ["dist/index.js"],
+    entryPoints: [entry],
     bundle: true,
     minify: true,
     format: "esm",
@@ -40,6 +41,8 @@ const lengths = {
   "core, minified and gzipped": gzipped(await bundle(outside)),
   "library, minified": library.length,
   "library, minified and gzipped": gzipped(library),
+  "shared module": statSync("build/shared.wasm").size,
+  "cleanslab/shared alone, minified and gzipped": gzipped(await bundle([], "dist/shared/index.js")),
 };
 for (const [what, length] of Object.entries(lengths)) {
   const aim = wanted[what] === undefined ? "" : ` (wanted: under ${wanted[what]})`;

@@ -38,7 +38,7 @@ function write(page, source) {
       sourceMap: false,
       inlineSources: false,
       types: page === "node" ? ["node"] : [],
-      lib: ["es2023", "esnext.disposable", ...(page === "node" ? ["dom"] : [])],
+      lib: ["es2023", "es2024.sharedmemory", "esnext.disposable", ...(page === "node" ? ["dom"] : [])],
       typeRoots: [join(root, "node_modules/@types")],
     },
     // The core declares the few globals it needs by itself; with Node's types they would clash.

@@ -108,6 +108,11 @@ export class WaitQueue<L extends AnyLease = Lease> {
   /** Callers waiting for anything, room or drain. A plain field: asked at each release that may have made room. */
   waiters = 0;
 
+  /** As the room's own. */
+  wake(): void {
+    this.#room.wake();
+  }
+
   waitForRoom(request: RoomRequest, signal: AbortSignalLike | undefined): Promise<L[]> {
     return this.#enter(this.#queue, new RoomWaiter(request, signal));
   }

@@ -4,7 +4,7 @@
  */
 
 export { audit } from "./audit";
-export { bookBytes, create, setSlabs, slabs } from "./layout";
+export { create, setSlabs, slabs } from "./layout";
 export { adopt, closeOne, give, handOver, take, takeLong } from "./slabs";
 export { attach, count, forgetDead, leave, threadEnded } from "./threads";
 

@@ -1,6 +1,7 @@
 /**
  * The boundary to WebAssembly: the book's exports typed, its tables read, memories
- * made, grown and revoked. The only file that touches `WebAssembly`.
+ * made, grown and revoked. The only file that touches `WebAssembly`, but for
+ * src/shared/abi.ts.
  *
  * Status codes mirror assembly/status.ts; test/unit/memory/abi.test.ts holds the
  * two sides together. Size classes are not mirrored: their tables are read from

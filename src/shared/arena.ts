@@ -21,23 +21,12 @@ import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } fro
 import { Scope } from "../lease/scope.js";
 import type { LeaseSource } from "../lease/source.js";
 import { lend } from "../lease/use.js";
-import { type RoomRequest, type WaitCounts, WaitQueue } from "../waiting.js";
-import {
-  BELL,
-  checkHandle,
-  checkMaxBytes,
-  createHandle,
-  DEATHS,
-  IN_TRANSIT,
-  KEPT,
-  OWNED,
-  type SharedArenaHandle,
-  SharedBook,
-} from "./abi.js";
+import { type WaitCounts, WaitQueue } from "../waiting.js";
+import * as abi from "./abi.js";
 import { add, holdingOpen, read, woken } from "./access.js";
-import { checkPortHandle, createChannel, type PortHost, SharedPort, type SharedPortHandle } from "./port.js";
+import { checkPortHandle, createChannel, SharedPort, type SharedPortHandle } from "./port.js";
 import { type SharedLease, SharedStore } from "./store.js";
-import { DeathWatch, identify, type Mourner } from "./threads.js";
+import { DeathWatch } from "./threads.js";
 
 export interface SharedArenaOptions {
   /**
@@ -95,17 +84,12 @@ export interface SharedAuditReport {
  * work, one thread alone is faster.
  */
 export class SharedArena {
-  readonly #handle: SharedArenaHandle;
+  readonly #handle: abi.SharedArenaHandle;
   readonly #store: SharedStore;
-  readonly #source: LeaseSource<SharedLease>;
   readonly #queue: WaitQueue<SharedLease>;
   readonly #deaths: DeathWatch;
-  /** Held here: the watch holds it weakly. */
-  readonly #mourner: Mourner;
   #deathsSeen = 0;
-  readonly #engine: number;
   readonly #ports = new Set<SharedPort>();
-  readonly #portHost: PortHost;
   #isServing = false;
 
   /**
@@ -115,38 +99,23 @@ export class SharedArena {
    */
   constructor(options?: SharedArenaOptions);
   /** @internal */
-  constructor(options: SharedArenaOptions, handle: SharedArenaHandle);
-  constructor(options: SharedArenaOptions = {}, handle?: SharedArenaHandle) {
-    this.#handle = handle === undefined ? createHandle(checkMaxBytes(options)) : checkHandle(handle);
-    const book = new SharedBook(this.#handle, handle === undefined);
-    this.#source = {
+  constructor(options: SharedArenaOptions, handle: abi.SharedArenaHandle);
+  constructor(options: SharedArenaOptions = {}, handle?: abi.SharedArenaHandle) {
+    this.#handle = handle === undefined ? abi.createHandle(abi.checkMaxBytes(options)) : abi.checkHandle(handle);
+    const book = new abi.SharedBook(this.#handle, handle === undefined);
+    this.#queue = new WaitQueue<SharedLease>({
+      take: ({ byteLengths }) => this.#takeAll(byteLengths),
+      cannotServe: ({ byteLengths }) => this.#cannotServe(byteLengths),
+      liveLeases: () => this.#store.live,
+      wake: () => this.#wake(),
+    });
+    const source: LeaseSource<SharedLease> = {
       acquire: (byteLength) => this.acquire(byteLength),
       acquireUnzeroed: (byteLength) => this.#acquireUnzeroed(byteLength),
       zero: (bytes, start, end) => book.wipe(bytes.byteOffset + start, end - start),
     };
-    this.#queue = new WaitQueue<SharedLease>({
-      take: ({ byteLengths }) => this.#takeAll(byteLengths),
-      cannotServe: (request) => this.#cannotServe(request),
-      liveLeases: () => this.#store.live,
-      waited() {},
-      wake: () => this.#wake(),
-    });
-    const { engine, parent } = identify();
-    this.#engine = engine;
-    this.#store = new SharedStore(
-      book,
-      { source: this.#source, queue: this.#queue, roomMade: () => this.#wake() },
-      engine,
-      parent,
-    );
-    this.#portHost = {
-      store: this.#store,
-      engine,
-      isAlive: (other) => this.#store.hasThread(other),
-      lookUp: () => this.#lookUp(),
-    };
-    this.#mourner = { engineEnded: (ended) => this.#engineEnded(ended) };
-    this.#deaths = new DeathWatch(this.#mourner, book.id);
+    this.#store = new SharedStore(book, source, this.#queue);
+    this.#deaths = new DeathWatch(book.id, (engine) => this.#ended(engine));
     this.#deaths.hold(book.words, this.#store.entry, () => this.#store.ring());
     SharedArena.#listen(new WeakRef(this), book.words, this.#store.heard);
     this.#lookUp();
@@ -159,12 +128,12 @@ export class SharedArena {
    * @throws ArenaError `ERR_INVALID_ARGUMENT` if it is none, or of another version of
    *   cleanslab; `ERR_LIMIT_EXCEEDED` if 1,023 threads are attached; `ERR_SHARED_MEMORY_UNAVAILABLE`.
    */
-  static attach(handle: SharedArenaHandle): SharedArena {
-    return new SharedArena({}, checkHandle(handle));
+  static attach(handle: abi.SharedArenaHandle): SharedArena {
+    return new SharedArena({}, abi.checkHandle(handle));
   }
 
   /** What other threads need to attach. */
-  get handle(): SharedArenaHandle {
+  get handle(): abi.SharedArenaHandle {
     return this.#handle;
   }
 
@@ -173,7 +142,7 @@ export class SharedArena {
    * `node:worker_threads`, elsewhere a random number.
    */
   get threadId(): number {
-    return this.#engine - 1;
+    return this.#store.engine - 1;
   }
 
   /**
@@ -246,7 +215,7 @@ export class SharedArena {
    * @throws ArenaError as `acquire` does, and `ERR_INVALID_ARGUMENT` if `bytes` is no view.
    */
   copyOf(bytes: ArrayBufferView): SharedLease {
-    return leaseCopy(this.#source, bytes);
+    return leaseCopy(this.#store.source, bytes);
   }
 
   /**
@@ -278,7 +247,7 @@ export class SharedArena {
    * @throws ArenaError as `acquire` does.
    */
   writer(byteLength?: number): ByteWriter<SharedLease> {
-    return new ByteWriter(this.#source, byteLength);
+    return new ByteWriter(this.#store.source, byteLength);
   }
 
   /**
@@ -341,7 +310,7 @@ export class SharedArena {
     }
     if (threadId === this.threadId)
       throw invalidArgument("threadId", threadId, "another thread's; this one has detach()");
-    return this.#engineEnded(threadId + 1);
+    return this.#ended(threadId + 1);
   }
 
   /**
@@ -369,9 +338,9 @@ export class SharedArena {
       waiting: this.#queue.length,
       waited: { ...this.#queue.counts },
       blocks: {
-        leased: exports.count(OWNED, 0),
-        inTransit: exports.count(IN_TRANSIT, 0),
-        kept: exports.count(KEPT, 0),
+        leased: exports.count(abi.OWNED, 0),
+        inTransit: exports.count(abi.IN_TRANSIT, 0),
+        kept: exports.count(abi.KEPT, 0),
       },
       threads: entries.filter((entry) => read(words, entry) > 0).length,
       reservedBytes: data.buffer.byteLength,
@@ -453,7 +422,8 @@ export class SharedArena {
   }
 
   #port(handle: SharedPortHandle, side: 0 | 1): SharedPort {
-    const port = new SharedPort(this.#portHost, handle, side);
+    const port = new SharedPort(this.#store, handle, side, () => this.#lookUp());
+    for (const each of this.#ports) if (each.closed && each.settle()) this.#ports.delete(each);
     this.#ports.add(port);
     return port;
   }
@@ -467,7 +437,7 @@ export class SharedArena {
   }
 
   #wait(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<SharedLease[]> {
-    const error = this.#cannotServe({ byteLengths });
+    const error = this.#cannotServe(byteLengths);
     if (error !== undefined) throw error;
     const waiting = this.#queue.waitForRoom({ byteLengths, isZeroed: true, callSite: undefined }, signal);
     this.#wake();
@@ -475,9 +445,9 @@ export class SharedArena {
   }
 
   /** Why nobody can make room: no block is out, in any thread. */
-  #cannotServe({ byteLengths }: Pick<RoomRequest, "byteLengths">): ArenaError | undefined {
+  #cannotServe(byteLengths: readonly number[]): ArenaError | undefined {
     const { exports, data } = this.#store.book;
-    for (const kind of [OWNED, IN_TRANSIT, KEPT]) if (exports.count(kind, 0) > 0) return undefined;
+    for (const kind of [abi.OWNED, abi.IN_TRANSIT, abi.KEPT]) if (exports.count(kind, 0) > 0) return undefined;
     const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
     return nothingToWaitFor(total, data.buffer.byteLength, this.#store.longest);
   }
@@ -505,17 +475,17 @@ export class SharedArena {
     if (this.#store.closed) return;
     const { words, entries } = this.#store.book;
     this.#deaths.look(words, entries);
-    const deaths = read(words, DEATHS);
+    const deaths = read(words, abi.DEATHS);
     if (deaths !== this.#deathsSeen) for (const port of this.#ports) if (port.settle()) this.#ports.delete(port);
     this.#deathsSeen = deaths;
     if (this.#store.isRoomWanted) this.#store.yieldMemory();
     if (this.#queue.length > 0) this.#wake();
   }
 
-  #engineEnded(ended: number): number {
+  #ended(ended: number): number {
     if (this.#store.closed) return 0;
     const freed = this.#store.book.exports.threadEnded(ended);
-    add(this.#store.book.words, DEATHS, 1);
+    add(this.#store.book.words, abi.DEATHS, 1);
     this.#store.ring();
     this.#lookUp();
     return freed;
@@ -524,10 +494,10 @@ export class SharedArena {
   /** Hears the bell as long as somebody has the arena. */
   static async #listen(arena: WeakRef<SharedArena>, words: Int32Array, heard: number): Promise<void> {
     for (let last = heard; ; ) {
-      await woken(words, BELL, last);
+      await woken(words, abi.BELL, last);
       const here = arena.deref();
       if (here === undefined || here.#store.closed) return;
-      last = read(words, BELL);
+      last = read(words, abi.BELL);
       if (last === here.#store.heard) continue;
       here.#store.heard = last;
       here.#lookUp();

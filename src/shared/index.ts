@@ -1,5 +1,4 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/// <reference lib="es2024.sharedmemory" preserve="true" />
 /** The public API of cleanslab/shared. */
 
 export type { ByteWriter } from "../bytes/writer.js";

@@ -32,15 +32,6 @@ export interface SharedPortHandle {
   readonly words: Int32Array<SharedArrayBuffer>;
 }
 
-/** What a port needs of the arena. */
-export interface PortHost {
-  readonly store: SharedStore;
-  readonly engine: number;
-  isAlive(engine: number): boolean;
-  /** Looks at what other threads want of this one. */
-  lookUp(): void;
-}
-
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `capacity` is out of range. */
 export function createChannel(arenaId: number, capacity: number): SharedPortHandle {
   if (!Number.isSafeInteger(capacity) || capacity < 1 || capacity > MOST) {
@@ -75,12 +66,13 @@ export function checkPortHandle(handle: SharedPortHandle, arenaId: number): void
  * `arena.open()`.
  */
 export class SharedPort {
-  readonly #host: PortHost;
   readonly #store: SharedStore;
   readonly #claims: Int32Array;
   readonly #side: number;
   readonly #out: Outbox;
   readonly #in: Inbox;
+  /** Looks at what other threads want of this one. */
+  readonly #lookUp: () => void;
   #isClosed = false;
   #hasPeerDied = false;
   /** Sends that wait, and the end of the last of them. */
@@ -93,10 +85,10 @@ export class SharedPort {
    * @internal
    * @throws ArenaError `ERR_PORT_OPENED`.
    */
-  constructor(host: PortHost, { words, capacity }: SharedPortHandle, side: 0 | 1) {
-    if (!swap(words, side, 0, host.engine)) throw portOpened();
-    this.#host = host;
-    this.#store = host.store;
+  constructor(store: SharedStore, { words, capacity }: SharedPortHandle, side: 0 | 1, lookUp: () => void) {
+    if (!swap(words, side, 0, store.engine)) throw portOpened();
+    this.#store = store;
+    this.#lookUp = lookUp;
     this.#claims = words;
     this.#side = side;
     this.#out = new Outbox(ringOf(words, capacity, side), capacity);
@@ -188,7 +180,7 @@ export class SharedPort {
       } catch (cause) {
         throw cannotBlock(cause);
       }
-      this.#host.lookUp();
+      this.#lookUp();
     }
   }
 
@@ -241,7 +233,7 @@ export class SharedPort {
    */
   settle(): boolean {
     const peer = read(this.#claims, 1 - this.#side);
-    if (peer !== 0 && !this.#host.isAlive(peer)) this.#endPeer();
+    if (peer !== 0 && !this.#store.hasThread(peer)) this.#endPeer();
     if (!this.#isClosed) return false;
     if (this.#out.isRefused) for (const lease of this.peerEnded()) lease.release();
     return this.#out.unreceived === 0;

@@ -15,24 +15,9 @@ import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import type { Store } from "../stores/store.js";
-import {
-  BELL,
-  BLOCK_BYTES,
-  BYTE_LENGTH,
-  CLASS_BY_GRAIN,
-  IN_TRANSIT,
-  KEPT,
-  LONG,
-  LONGEST_SHORT,
-  OWNED,
-  type SharedBook,
-  SLAB_BYTES,
-  SLAB_WORDS,
-  Status,
-  THREAD_COUNT,
-  WANTED,
-} from "./abi.js";
+import * as abi from "./abi.js";
 import { add, read, wake, write } from "./access.js";
+import { identify } from "./threads.js";
 
 /** A lease of a `SharedArena`. Its views are of a `SharedArrayBuffer`, which some APIs refuse. */
 export type SharedLease = Lease<SharedArrayBuffer>;
@@ -41,7 +26,7 @@ export type SharedLease = Lease<SharedArrayBuffer>;
 const KEEP_BYTES = 128 * 1024;
 /** Slabs that the memory grows by for short blocks, at least. */
 const GROW_SLABS = 16;
-const LONG_CLASS = BLOCK_BYTES.length;
+const LONG_CLASS = abi.BLOCK_BYTES.length;
 /** A token is a generation of 31 bits above a block's number of 22. */
 const ID_RANGE = 2 ** 22;
 
@@ -101,7 +86,7 @@ export class Block implements BlockOwner<SharedArrayBuffer> {
   }
 
   get source(): LeaseSource<SharedLease> {
-    return this.store.host.source;
+    return this.store.source;
   }
 
   get place(): object {
@@ -135,20 +120,15 @@ export class Block implements BlockOwner<SharedArrayBuffer> {
   inspectTrap(): void {}
 }
 
-/** What the store needs of the arena. Runs none of the caller's code. */
-export interface SharedHost {
-  readonly source: LeaseSource<SharedLease>;
-  readonly queue: { readonly waiters: number };
-  /** A lease has ended here, and somebody waits. */
-  roomMade(): void;
-}
-
 export class SharedStore
   implements Pick<Store<SharedLease>, "longest" | "acquire" | "acquireUnzeroed" | "yieldMemory" | "audit" | "dispose">
 {
   readonly longest: number;
-  readonly book: SharedBook;
-  readonly host: SharedHost;
+  readonly book: abi.SharedBook;
+  /** Where a lease that outgrows its block gets another. */
+  readonly source: LeaseSource<SharedLease>;
+  /** This thread's name. */
+  readonly engine: number;
   acquired = 0;
   released = 0;
   adopted = 0;
@@ -162,38 +142,42 @@ export class SharedStore
   /** Index of this thread's entry in the book's words. */
   readonly entry: number;
   private readonly slot: number;
+  private readonly waiting: { readonly waiters: number; wake(): void };
   private readonly words: Int32Array;
-  private readonly wipe: SharedBook["wipe"];
+  private readonly wipe: abi.SharedBook["wipe"];
   private readonly owned: number;
   private readonly kept: number;
-  private readonly stacks = [...BLOCK_BYTES, SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
+  private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
   private buffer: SharedArrayBuffer;
   /** Room is taken and given back that was there before: nobody is told. */
   private isTrying = false;
 
   /**
-   * @param engine this thread's name, and `parent` that of the thread that started it, or 0.
+   * @param waiting those who wait in this thread.
    * @throws ArenaError `ERR_LIMIT_EXCEEDED` if there are too many threads.
    */
-  constructor(book: SharedBook, host: SharedHost, engine: number, parent: number) {
+  constructor(book: abi.SharedBook, source: LeaseSource<SharedLease>, waiting: SharedStore["waiting"]) {
     const { exports } = book;
+    const { engine, parent } = identify();
     this.book = book;
-    this.host = host;
-    this.longest = book.maxSlabs * SLAB_BYTES;
+    this.source = source;
+    this.engine = engine;
+    this.waiting = waiting;
+    this.longest = book.maxSlabs * abi.SLAB_BYTES;
     this.words = book.words;
     this.wipe = book.wipe;
     this.buffer = book.data.buffer;
     let slot = exports.attach(engine, parent);
-    if (slot === Status.NO_ROOM) {
+    if (slot === abi.Status.NO_ROOM) {
       exports.forgetDead();
       slot = exports.attach(engine, parent);
-      if (slot === Status.NO_ROOM) throw tooManyThreads(THREAD_COUNT - 1);
+      if (slot === abi.Status.NO_ROOM) throw tooManyThreads(abi.THREAD_COUNT - 1);
     }
     this.slot = slot;
     this.entry = book.entries[slot] as number;
-    this.heard = read(book.words, BELL);
-    this.owned = OWNED | exports.serial();
-    this.kept = KEPT | exports.serial();
+    this.heard = read(book.words, abi.BELL);
+    this.owned = abi.OWNED | exports.serial();
+    this.kept = abi.KEPT | exports.serial();
   }
 
   /** Leases out in this thread. */
@@ -215,7 +199,9 @@ export class SharedStore
 
   /** Leases of all these lengths, or none of them. */
   acquireAll(byteLengths: readonly number[]): SharedLease[] | null {
-    const wanted = read(this.words, WANTED);
+    // What this thread keeps is news to others, once.
+    if (this.isRoomWanted) this.yieldMemory();
+    const wanted = read(this.words, abi.WANTED);
     const leases: SharedLease[] = [];
     this.isTrying = true;
     try {
@@ -231,7 +217,7 @@ export class SharedStore
       this.isTrying = false;
     }
     // Somebody found no room meanwhile: perhaps what we had.
-    if (read(this.words, WANTED) !== wanted) this.announceRoom();
+    if (read(this.words, abi.WANTED) !== wanted) this.announceRoom();
     return null;
   }
 
@@ -241,7 +227,7 @@ export class SharedStore
     const { words } = this;
     const { blocks, keepAtMost } = this.stacks[block.sizeClass] as Stack;
     if (words[block.at] !== this.owned) throw threadEnded("release");
-    if (block.sizeClass === LONG_CLASS || words[WANTED] !== 0 || this.closed) {
+    if (block.sizeClass === LONG_CLASS || words[abi.WANTED] !== 0 || this.closed) {
       this.giveAtOnce(block);
     } else {
       if (blocks.length >= keepAtMost) this.spill(blocks, keepAtMost >> 1);
@@ -249,7 +235,7 @@ export class SharedStore
       block.tag = 0;
       blocks.push(block);
     }
-    if (this.host.queue.waiters > 0) this.host.roomMade();
+    if (this.waiting.waiters > 0) this.waiting.wake();
   }
 
   send({ id }: Block, byteLength: number): number {
@@ -257,7 +243,7 @@ export class SharedStore
     this.liveBytes -= byteLength;
     const generation = this.book.exports.handOver(id, byteLength);
     if (generation < 0) throw threadEnded("hand over");
-    if (this.host.queue.waiters > 0) this.host.roomMade();
+    if (this.waiting.waiters > 0) this.waiting.wake();
     return generation;
   }
 
@@ -271,22 +257,22 @@ export class SharedStore
     const value = Number.isSafeInteger(token) && token >= 0 ? token : 0;
     const id = value % ID_RANGE;
     const generation = ((value - id) / ID_RANGE) ^ this.book.id;
-    const status = value === token ? this.book.exports.adopt(id, generation) : Status.NO_TOKEN;
-    if (status === Status.USED_TOKEN) throw tokenUsed(token);
-    if (status !== Status.OK) throw invalidArgument("token", token, "one that handOver() of this arena answered");
+    const status = value === token ? this.book.exports.adopt(id, generation) : abi.Status.NO_TOKEN;
+    if (status === abi.Status.USED_TOKEN) throw tokenUsed(token);
+    if (status !== abi.Status.OK) throw invalidArgument("token", token, "one that handOver() of this arena answered");
     return this.leaseOf(id, 0);
   }
 
   /** The lease that was sent with this generation; `null` if it cannot be adopted any more. */
   receive(id: number, generation: number, tag: number): SharedLease | null {
-    return this.book.exports.adopt(id, generation) === Status.OK ? this.leaseOf(id, tag) : null;
+    return this.book.exports.adopt(id, generation) === abi.Status.OK ? this.leaseOf(id, tag) : null;
   }
 
   /** A message of a dead thread is this thread's from now on: its new generation. */
   inherit(id: number, generation: number): number {
     const { exports } = this.book;
-    if (exports.adopt(id, generation) !== Status.OK) return generation;
-    return exports.handOver(id, this.words[this.book.recordOf(id) + BYTE_LENGTH] as number);
+    if (exports.adopt(id, generation) !== abi.Status.OK) return generation;
+    return exports.handOver(id, this.words[this.book.recordOf(id) + abi.BYTE_LENGTH] as number);
   }
 
   /** Gives other threads and other classes what this thread keeps. */
@@ -315,8 +301,8 @@ export class SharedStore
     const serial = exports.serial();
     const kept = this.stacks.reduce((sum, { blocks }) => sum + blocks.length, 0);
     for (const [what, kind, wanted] of [
-      ["leases", OWNED, this.live],
-      ["kept blocks", KEPT, kept],
+      ["leases", abi.OWNED, this.live],
+      ["kept blocks", abi.KEPT, kept],
     ] as const) {
       const count = exports.count(kind, serial);
       if (count < wanted) problems.push(`H1: this thread has ${wanted} ${what} in ${count} blocks`);
@@ -335,19 +321,19 @@ export class SharedStore
   private leave(): void {
     const { exports } = this.book;
     const serial = exports.serial();
-    if (exports.count(OWNED, serial) + exports.count(IN_TRANSIT, serial) === 0) exports.leave(this.slot);
+    if (exports.count(abi.OWNED, serial) + exports.count(abi.IN_TRANSIT, serial) === 0) exports.leave(this.slot);
   }
 
   /** The other threads look up. */
   ring(): void {
-    const before = add(this.words, BELL, 1);
+    const before = add(this.words, abi.BELL, 1);
     if (before === this.heard) this.heard = (before + 1) | 0;
-    wake(this.words, BELL);
+    wake(this.words, abi.BELL);
   }
 
   /** The other threads give back what they keep, and keep nothing until somebody has made room. */
   wantRoom(): void {
-    if (add(this.words, WANTED, 1) === 0) this.ring();
+    if (add(this.words, abi.WANTED, 1) === 0) this.ring();
   }
 
   /** Whether a thread of that name is attached, and lives. */
@@ -361,7 +347,7 @@ export class SharedStore
   }
 
   get isRoomWanted(): boolean {
-    return read(this.words, WANTED) !== 0;
+    return read(this.words, abi.WANTED) !== 0;
   }
 
   /** @throws ArenaError `ERR_ARENA_DISPOSED`, `ERR_THREAD_ENDED`. */
@@ -371,7 +357,8 @@ export class SharedStore
   }
 
   private next(byteLength: number): Block | null {
-    const sizeClass = byteLength <= LONGEST_SHORT ? (CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number) : LONG_CLASS;
+    const sizeClass =
+      byteLength <= abi.LONGEST_SHORT ? (abi.CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number) : LONG_CLASS;
     const stack = this.stacks[sizeClass] as Stack;
     let block: Block | null | undefined = stack.blocks.pop();
     if (block !== undefined) {
@@ -397,7 +384,7 @@ export class SharedStore
   }
 
   private leaseOf(id: number, tag: number): SharedLease {
-    const byteLength = this.words[this.book.recordOf(id) + BYTE_LENGTH] as number;
+    const byteLength = this.words[this.book.recordOf(id) + abi.BYTE_LENGTH] as number;
     const block = this.blockOf(id, byteLength, tag);
     const lease = new Lease(block.bytes, block, block.ptr, byteLength);
     this.adopted++;
@@ -409,11 +396,11 @@ export class SharedStore
   private fill(stack: Stack, sizeClass: number): Block | null {
     this.requireUse("acquire");
     const { exports } = this.book;
-    const blockBytes = BLOCK_BYTES[sizeClass] as number;
+    const blockBytes = abi.BLOCK_BYTES[sizeClass] as number;
     const id = this.attempt(1, () => exports.take(sizeClass, stack.cursor));
     if (id < 0) return null;
     stack.cursor = id;
-    if (this.words[WANTED] !== 0) return this.blockOf(id, blockBytes);
+    if (this.words[abi.WANTED] !== 0) return this.blockOf(id, blockBytes);
     for (let more = stack.keepAtMost >> 1; more > 1; more--) {
       const next = exports.take(sizeClass, stack.cursor);
       if (next < 0) break;
@@ -427,7 +414,7 @@ export class SharedStore
 
   private takeLong(byteLength: number): Block | null {
     this.requireUse("acquire");
-    const slabs = Math.ceil(byteLength / SLAB_BYTES);
+    const slabs = Math.ceil(byteLength / abi.SLAB_BYTES);
     if (slabs > this.book.maxSlabs) return null;
     const id = this.attempt(slabs, () => this.book.exports.takeLong(slabs));
     return id < 0 ? null : this.blockOf(id, byteLength);
@@ -447,18 +434,18 @@ export class SharedStore
     // Long blocks come from the top. More than one needs would leave a gap below it.
     const hasGrown = book.grow(slabs > 1 ? slabs : Math.max(total >> 2, GROW_SLABS)) || book.grow(slabs);
     // Another thread may have grown it, and died before it said so.
-    book.exports.setSlabs(book.data.buffer.byteLength / SLAB_BYTES);
+    book.exports.setSlabs(book.data.buffer.byteLength / abi.SLAB_BYTES);
     return hasGrown || book.exports.slabs() > total || this.yieldMemory() || book.exports.forgetDead() > 0;
   }
 
   /** A block that this thread owns, with a view of `byteLength` bytes. */
   private blockOf(id: number, byteLength: number, tag = 0): Block {
     const slab = id >> 8;
-    const word = this.words[SLAB_WORDS + slab] as number;
-    const isLong = word >>> 28 === LONG;
+    const word = this.words[abi.SLAB_WORDS + slab] as number;
+    const isLong = word >>> 28 === abi.LONG;
     const sizeClass = isLong ? LONG_CLASS : (word >> 23) & 31;
-    const blockBytes = isLong ? (word & 0xfffffff) * SLAB_BYTES : (BLOCK_BYTES[sizeClass] as number);
-    const ptr = slab * SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
+    const blockBytes = isLong ? (word & 0xfffffff) * abi.SLAB_BYTES : (abi.BLOCK_BYTES[sizeClass] as number);
+    const ptr = slab * abi.SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
     if (ptr + blockBytes > this.buffer.byteLength) this.buffer = this.book.data.buffer;
     return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes, tag);
   }
@@ -479,7 +466,7 @@ export class SharedStore
   /** Those who wait for room look again, and say so again if it was not enough. */
   private announceRoom(): void {
     if (this.isTrying || !this.isRoomWanted) return;
-    write(this.words, WANTED, 0);
+    write(this.words, abi.WANTED, 0);
     this.ring();
   }
 }

@@ -6,12 +6,6 @@
 
 import { read, write } from "./access.js";
 
-/** The part of an arena that hears of deaths. */
-export interface Mourner {
-  /** The thread of that name, and those that it started, run no more. */
-  engineEnded(engine: number): void;
-}
-
 interface WorkerLike {
   readonly threadId: number;
   once(event: "exit", listener: () => void): void;
@@ -57,22 +51,22 @@ export function identify(): { engine: number; parent: number } {
   return { engine, parent };
 }
 
-const mourners = new Set<WeakRef<Mourner>>();
+const watches = new Set<WeakRef<DeathWatch>>();
 let isListening = false;
 
-/** In Node: `mourner` hears of workers that this thread starts from now on, or has started since the first call. */
-function listenForExits(mourner: Mourner): void {
-  mourners.add(new WeakRef(mourner));
+/** In Node: `watch` hears of the workers that this thread has started since the first call, and will start. */
+function listenForExits(watch: DeathWatch): void {
+  watches.add(new WeakRef(watch));
   if (isListening) return;
   isListening = true;
   process?.on?.("worker", (worker) => {
     // It is -1 at its exit.
     const ended = worker.threadId + 1;
     worker.once("exit", () => {
-      for (const each of mourners) {
+      for (const each of watches) {
         const heard = each.deref();
-        if (heard === undefined) mourners.delete(each);
-        else heard.engineEnded(ended);
+        if (heard === undefined) watches.delete(each);
+        else heard.ended(ended);
       }
     });
   });
@@ -83,18 +77,19 @@ const HAS_LOCK = -1;
 
 /** Tells an arena of deaths. */
 export class DeathWatch {
-  readonly #mourner: WeakRef<Mourner>;
+  /** The thread of that name, and those that it started, run no more. */
+  readonly ended: (engine: number) => void;
   readonly #locks: LocksLike | undefined;
   readonly #prefix: string;
   readonly #watched = new Set<number>();
   #letGo: (() => void) | undefined;
   #hasLeft = false;
 
-  constructor(mourner: Mourner, arenaId: number) {
-    this.#mourner = new WeakRef(mourner);
+  constructor(arenaId: number, ended: (engine: number) => void) {
+    this.ended = ended;
     this.#prefix = `cleanslab/shared ${arenaId} `;
     this.#locks = workerThreads === undefined ? navigator?.locks : undefined;
-    if (workerThreads !== undefined) listenForExits(mourner);
+    if (workerThreads !== undefined) listenForExits(this);
   }
 
   /**
@@ -119,15 +114,15 @@ export class DeathWatch {
   /** Waits for the locks of the threads that have come since the last time. */
   look(words: Int32Array, entries: Iterable<number>): void {
     if (this.#locks === undefined) return;
+    const watch = new WeakRef(this);
     for (const entry of entries) {
       const serial = read(words, entry + 1);
       if (read(words, entry) <= 0 || read(words, entry + 2) !== HAS_LOCK || this.#watched.has(serial)) continue;
       this.#watched.add(serial);
       this.#locks.request(this.#prefix + serial, () => {
-        this.#watched.delete(serial);
         const other = read(words, entry);
         // Otherwise it has left.
-        if (read(words, entry + 1) === serial && other > 0) this.#mourner.deref()?.engineEnded(other);
+        if (read(words, entry + 1) === serial && other > 0) watch.deref()?.ended(other);
       });
     }
   }

@@ -5,8 +5,8 @@
 
 import { type ArenaError, SharedArena, type SharedLease } from "cleanslab/shared";
 import { describe, expect, test } from "vitest";
-import { expectThrow, isAll, isZero, rejectionOf } from "../helpers.ts";
-import { expectSound } from "./helpers.ts";
+import { collectGarbageUntil, expectThrow, isAll, isZero, rejectionOf } from "../helpers.ts";
+import { expectAllBack, expectSound } from "./helpers.ts";
 
 const MiB = 1024 * 1024;
 
@@ -243,9 +243,10 @@ test("leases that are out when their arena is disposed stay good, and come back"
   expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 2 } });
   expectThrow(() => lease.resize(90_000), "ERR_ARENA_DISPOSED");
   lease.release();
-  there.adopt(long.handOver()).release();
-  expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 0, inTransit: 0 } });
-  expectSound(there);
+  expect(there.stats()).toMatchObject({ threads: 2, blocks: { leased: 1, kept: 0 } });
+  long.release();
+  expect(there.stats().threads).toBe(1);
+  expectAllBack(there);
 });
 
 test("attaching and detaching leaves no trace, however often", () => {
@@ -274,6 +275,20 @@ test("drained waits for the leases of this thread, not for tokens or other threa
   expect(order).toEqual(["one left", "drained"]);
   there.adopt(token).release();
   theirs.release();
+});
+
+test("an arena that nobody has any more is collected, without detach", async () => {
+  let collected = 0;
+  const registry = new FinalizationRegistry(() => collected++);
+  for (let each = 0; each < 5; each++) {
+    const arena = new SharedArena();
+    arena.acquire(10).release();
+    arena.channel().port1.close();
+    registry.register(arena, undefined);
+  }
+  // One may still lie on the stack.
+  await collectGarbageUntil(() => collected >= 4);
+  expect(collected).toBeGreaterThanOrEqual(4);
 });
 
 test("memory grows as it is needed, up to the cap", () => {

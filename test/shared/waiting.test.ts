@@ -58,6 +58,19 @@ describe("a wait for room", () => {
     expectAllBack(here);
   });
 
+  test("ends with the release of a short lease, which is not kept then", async () => {
+    const here = new SharedArena({ maxBytes: SLAB });
+    const there = SharedArena.attach(here.handle);
+    const leases = Array.from({ length: 4 }, () => here.acquire(SLAB / 4));
+    const waiting = there.acquireAsync(SLAB / 4);
+    expect(await isSettled(waiting)).toBe(false);
+    leases.pop()?.release();
+    (await waiting).release();
+    for (const lease of leases) lease.release();
+    there.trim();
+    expectAllBack(here);
+  });
+
   test("ends with what another thread kept, which does nothing itself", async () => {
     const here = new SharedArena({ maxBytes: 4 * SLAB });
     const keeper = new Thread("keep", { handle: here.handle, count: 8000 });
