@@ -6,6 +6,7 @@ import { QUESTIONS } from "../bench/questions/index.ts";
 import { bench } from "./bench.ts";
 import { EXIT, Failure, UsageError } from "./failure.ts";
 import { observe } from "./observe.ts";
+import { watch } from "./watch.ts";
 
 const HELP = `cleanslab bench [QUESTION…]   reuse against fresh allocation, measured on this machine
     --quick       fewer cases and rounds: minutes for all (the default)
@@ -16,6 +17,8 @@ const HELP = `cleanslab bench [QUESTION…]   reuse against fresh allocation, me
 cleanslab observe             what outside code can tell between a fresh buffer and a reused one
     --only TEXT   only probes whose name or theme contains it
     --json        all that was seen as JSON instead of the matrix
+cleanslab watch PORT          the arenas of a running program: serveWatch of cleanslab/node gives the port
+    --once        one picture, and the end
 cleanslab --version, cleanslab --help
 
 Questions:
@@ -31,12 +34,14 @@ const OPTIONS = {
   out: { type: "string" },
   from: { type: "string" },
   only: { type: "string" },
+  once: { type: "boolean" },
 } as const;
 
 type OptionName = keyof typeof OPTIONS;
 const COMMANDS: Readonly<Record<string, readonly OptionName[]>> = {
   bench: ["json", "quick", "full", "out", "from"],
   observe: ["json", "only"],
+  watch: ["once"],
 };
 
 /**
@@ -52,11 +57,17 @@ export async function run(args: readonly string[]): Promise<number> {
   const [command, ...names] = positionals;
   const known = COMMANDS[command ?? ""];
   if (known === undefined) {
-    throw new UsageError(command === undefined ? "say bench or observe" : `there is no command called "${command}"`);
+    throw new UsageError(
+      command === undefined ? "say bench, observe or watch" : `there is no command called "${command}"`,
+    );
   }
   const odd = (Object.keys(values) as OptionName[]).find((name) => !known.includes(name));
   if (odd !== undefined) throw new UsageError(`${command} has no --${odd}`);
   if (command === "bench") return bench(names, values);
+  if (command === "watch") {
+    if (names.length > 1) throw new UsageError(`watch takes one port, and no "${names[1]}"`);
+    return watch(names[0], values);
+  }
   if (names.length > 0) throw new UsageError(`observe takes no "${names[0]}"; --only chooses probes`);
   return observe(values);
 }

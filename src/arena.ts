@@ -16,6 +16,7 @@ import { memoriesAreFew, resolveModule } from "./memory/abi.js";
 import { type ArenaOptions, checkTrace, resolveOptions, type TraceLevel } from "./options.js";
 import { ArenaEventTarget } from "./watch/events.js";
 import type { HeapProfile, ProfileMark } from "./watch/profile.js";
+import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, countLive } from "./watch/stats.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
@@ -265,6 +266,14 @@ export class Arena extends ArenaEventTarget {
     return this.#lender.mark();
   }
 
+  /**
+   * The traced leases that are out, by call site, most bytes first, with what usually
+   * causes a leak. Empty with `trace: "off"`.
+   */
+  get sites(): readonly TraceSite[] {
+    return this.#lender.sites;
+  }
+
   /** Counters and states, as a plain object of the caller's own. */
   stats(): ArenaStats {
     return this.#lender.stats();
@@ -301,7 +310,7 @@ export class Arena extends ArenaEventTarget {
   assertDrained(): void {
     const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
     if (liveLeases > 0) {
-      const sites = this.#lender.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
+      const sites = this.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
       throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
     }
   }

@@ -64,6 +64,7 @@ export class Lender implements LeaseSource {
       account.live--;
       account.liveBytes -= byteLength;
       this.table.leakedLeases++;
+      this.table.leakedBytes += byteLength;
       this.#notices.leak(1, byteLength, [trace]);
     });
     this.#sampler = new Sampler(settings.guardEvery, this.#tracer.rates);
@@ -196,6 +197,8 @@ export class Lender implements LeaseSource {
       strayWrites: this.#strayWrites,
       missedGuards: this.#missedGuards,
       waiting: this.#queue.length,
+      waitingBytes: this.#queue.byteLength,
+      waitingMs: this.#queue.headMs,
       waited: this.#queue.counts,
       bookBytes: this.isDisposed ? 0 : this.#stores.bookBytes(),
     });

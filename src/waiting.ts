@@ -105,6 +105,19 @@ export class WaitQueue<L extends AnyLease = Lease> {
     return this.#queue.size;
   }
 
+  /** Bytes that they ask for. */
+  get byteLength(): number {
+    let sum = 0;
+    for (const { request } of this.#queue) for (const byteLength of request.byteLengths) sum += byteLength;
+    return sum;
+  }
+
+  /** How long the first in line has waited, in milliseconds; 0 if nobody waits. */
+  get headMs(): number {
+    for (const { since } of this.#queue) return performance.now() - since;
+    return 0;
+  }
+
   /** Callers waiting for anything, room or drain. A plain field: asked at each release that may have made room. */
   waiters = 0;
 

@@ -155,6 +155,9 @@ export class AccountTable {
   readonly accounts = new Set<Account>();
   revocations = 0;
   leakedLeases = 0;
+  leakedBytes = 0;
+  /** Memories, and buffers on the heap. */
+  memoriesMade = 0;
   readonly #listener: MemoryListener;
   readonly #timeline: ArenaTimeline | undefined;
   readonly #link = new TableLink(this);
@@ -179,6 +182,7 @@ export class AccountTable {
     this.accounts.add(account);
     this.budget.reservedBytes += account.reservedBytes;
     this.budget.noticePeak();
+    this.memoriesMade++;
     account.timeline = this.#timeline;
     account.tell();
   }
@@ -220,6 +224,7 @@ export class AccountTable {
     transition(account, "collected");
     leaveBook(account);
     this.leakedLeases += Math.max(0, account.live);
+    this.leakedBytes += Math.max(0, account.liveBytes);
     this.#listener.collected(account);
   }
 }

@@ -16,4 +16,5 @@ export { type ProfileOptions, type RecordingOptions, recordTimeline, writeProfil
 export { type RecordFunction, readRecords } from "./records.js";
 export { LeaseSink, type LeaseSinkOptions } from "./sink.js";
 export { type BufferedReadOptions, type LeasedReadOptions, readSocket, readSocketLeases } from "./socket.js";
+export { serveWatch, type WatchOptions, type WatchServer, type WatchSnapshot } from "./watch.js";
 export { pipeLeases, writeAndRelease } from "./write.js";

@@ -73,6 +73,7 @@ function summaryOf(site: SiteShare): string {
 /** What it usually is, when leases of such a site stay out. */
 function causeOf({ leases, pinned, released }: SiteShare): string {
   if (pinned >= leases) return "released, but a pin, or the promise given to releaseAfter, has not ended";
-  if (released > 0) return `${released} others were released: a return, a throw or a wait skips release()`;
+  if (released > 0)
+    return `${released === 1 ? "1 other was" : `${released} others were`} released: a return, a throw or a wait skips release()`;
   return "none was ever released: release(), using or arena.use() is missing";
 }

@@ -29,17 +29,29 @@ export interface ArenaStats {
   maxBytes: number;
   /** Bytes that could be reserved now, idle memories dropped: what is left under the cap. */
   headroomBytes: number;
+  /**
+   * Of `reservedBytes`: memories without leases, ready for the next ones, or to be dropped for room. With
+   * `liveBytes` of leases that are not on the heap and `restingBytes` it makes up all but what is
+   * still to be handed out.
+   */
+  idleBytes: number;
+  /** Of `reservedBytes`: released, and not to be handed out before the last lease of their segment is released. */
+  restingBytes: number;
   /** Linear memory for bookkeeping, outside the cap. */
   bookBytes: number;
   /** Leases handed out. A writer that grows and a lease that moves in `resize` count each block. */
   acquired: number;
   released: number;
+  /** Share of the leases handed out for which no memory had to be made, from 0 to 1; 1 before the first. */
+  hitRate: number;
   /** Leases that became heap buffers because the cap left no room. */
   overflowed: number;
   /** How often a memory's views were detached. */
   revocations: number;
   /** Leases never released, found when their memory was collected; in `"never"` mode those of them that were watched. */
   leakedLeases: number;
+  /** Bytes in those leases. */
+  leakedBytes: number;
   /** With `trace: "all"`: memories or blocks found written to after their release. */
   dirtyBlocks: number;
   /** How often code was found to have written in front of a segment's leases. */
@@ -48,6 +60,10 @@ export interface ArenaStats {
   missedGuards: number;
   /** Calls of `acquireAsync` waiting for room now. */
   waiting: number;
+  /** Bytes that they ask for. */
+  waitingBytes: number;
+  /** How long the first in line has waited, in milliseconds; 0 if nobody waits. */
+  waitingMs: number;
   /** Calls of `acquireAsync` that had to wait and were served. */
   waited: WaitCounts;
   /** Segments now, by state. */
@@ -87,7 +103,7 @@ interface CountedStore {
 /** What only the arena knows. */
 export type ArenaCounts = Pick<
   ArenaStats,
-  "overflowed" | "dirtyBlocks" | "strayWrites" | "missedGuards" | "waiting" | "bookBytes"
+  "overflowed" | "dirtyBlocks" | "strayWrites" | "missedGuards" | "waiting" | "waitingBytes" | "waitingMs" | "bookBytes"
 > & { readonly waited: WaitCounts };
 
 export function collectStats(table: AccountTable, stores: readonly CountedStore[], counts: ArenaCounts): ArenaStats {
@@ -121,16 +137,15 @@ export function collectStats(table: AccountTable, stores: readonly CountedStore[
     peakReservedBytes: budget.peakReservedBytes,
     maxBytes: budget.maxBytes,
     headroomBytes: budget.headroom,
-    bookBytes: counts.bookBytes,
+    idleBytes: budget.idleBytes,
+    restingBytes: segments.retiredBytes - segments.retiredLiveBytes,
     acquired,
     released: Math.max(0, acquired - liveLeases - table.leakedLeases),
-    overflowed: counts.overflowed,
+    hitRate: acquired === 0 ? 1 : Math.max(0, 1 - table.memoriesMade / acquired),
     revocations: table.revocations,
     leakedLeases: table.leakedLeases,
-    dirtyBlocks: counts.dirtyBlocks,
-    strayWrites: counts.strayWrites,
-    missedGuards: counts.missedGuards,
-    waiting: counts.waiting,
+    leakedBytes: table.leakedBytes,
+    ...counts,
     waited: { ...counts.waited },
     segments,
     oneLease,

@@ -27,13 +27,14 @@ describe("arguments", () => {
   test.concurrent("--help names the commands, their options and the questions", async () => {
     const { code, stdout } = await cleanslab(["--help"]);
     expect(code).toBe(0);
-    for (const name of ["observe", "bench", ...QUESTIONS.map((each) => each.name)]) expect(stdout).toContain(name);
+    for (const name of ["observe", "bench", "watch", ...QUESTIONS.map((each) => each.name)])
+      expect(stdout).toContain(name);
     for (const option of ["--full", "--quick", "--out", "--json", "--from", "--only"]) expect(stdout).toContain(option);
   });
 
   test.for([
     [["obsreve"], 'no command called "obsreve"'],
-    [[], "say bench or observe"],
+    [[], "say bench, observe or watch"],
     [["observe", "--onyl", "stale"], "--onyl"],
     [["observe", "--only", "no such probe"], "no such probe"],
     [["observe", "stale"], "--only chooses probes"],

@@ -56,6 +56,7 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
       acquired: 4,
       released: 0,
       leakedLeases: 3,
+      leakedBytes: 3 * PAGE_BYTES,
       reservedBytes: revoke === "on-release" ? PAGE_BYTES : SEGMENT_BYTES,
     });
     expect(isAll(held.bytes, 9)).toBe(true);

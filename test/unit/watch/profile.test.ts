@@ -97,9 +97,9 @@ describe.each(MODES)("revoke: %s, arena.profile", (revoke) => {
     const { head } = arena.profile();
     expect(totalOf(head)).toBe(2300);
     const names = paths(head);
-    expect(
-      names.some((path) => /\/holds:\d+\/2 leases of 2000 bytes, .*1 others were released.* 2000$/.test(path)),
-    ).toBe(true);
+    expect(names.some((path) => /\/holds:\d+\/2 leases of 2000 bytes, .*1 other was released.* 2000$/.test(path))).toBe(
+      true,
+    );
     for (const lease of leases) lease.release();
     expect(totalOf(arena.profile().head)).toBe(0);
   });

@@ -25,15 +25,21 @@ const NO_COUNTS = {
   pinnedLeases: 0,
   reservedBytes: 0,
   peakReservedBytes: 0,
+  idleBytes: 0,
+  restingBytes: 0,
   acquired: 0,
   released: 0,
+  hitRate: 1,
   overflowed: 0,
   revocations: 0,
   leakedLeases: 0,
+  leakedBytes: 0,
   dirtyBlocks: 0,
   strayWrites: 0,
   missedGuards: 0,
   waiting: 0,
+  waitingBytes: 0,
+  waitingMs: 0,
   waited: { count: 0, totalMs: 0, longestMs: 0 },
   segments: { active: 0, retired: 0, drained: 0, retiredBytes: 0, retiredLiveBytes: 0 },
   oneLease: { leased: 0, idle: 0 },
@@ -104,6 +110,36 @@ describe.each(MODES)("revoke: %s, stats", (revoke: RevokeMode) => {
     expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0, released: 1 });
   });
 
+  test("tell live, resting and idle bytes apart", () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" });
+    const long = arena.acquire(SEGMENT_BYTES);
+    expect(arena.stats()).toMatchObject({ liveBytes: SEGMENT_BYTES, idleBytes: 0, restingBytes: 0 });
+    long.release();
+    expect(arena.stats()).toMatchObject({ liveBytes: 0, idleBytes: SEGMENT_BYTES, restingBytes: 0 });
+    arena.trim();
+    const leases = exhaust(arena, PAGE_BYTES / 2);
+    const last = leases.pop();
+    releaseAll(leases);
+    const { restingBytes, idleBytes, liveBytes, reservedBytes, segments } = arena.stats();
+    if (revoke === "before-reuse") {
+      expect(restingBytes).toBe(segments.retired * SEGMENT_BYTES - segments.retiredLiveBytes);
+      expect(restingBytes).toBeGreaterThan(0);
+    } else expect(restingBytes).toBe(0);
+    expect(restingBytes + idleBytes + liveBytes).toBeLessThanOrEqual(reservedBytes);
+    last?.release();
+  });
+
+  test("give the share of leases that needed no new memory", () => {
+    using arena = smallArena({ revoke }, 1);
+    for (let each = 0; each < 10; each++) arena.acquire(1000).release();
+    expect(arena.stats().hitRate).toBeCloseTo(0.9);
+    const held = arena.acquire(SEGMENT_BYTES);
+    const { hitRate, acquired } = arena.stats();
+    arena.acquire(1000).release(); // on the heap
+    expect(arena.stats().hitRate).toBeCloseTo((hitRate * acquired) / (acquired + 1));
+    held.release();
+  });
+
   test("count overflows, which reserve nothing", () => {
     using arena = smallArena({ revoke }, 1);
     const held = arena.acquire(SEGMENT_BYTES);
@@ -119,6 +155,8 @@ describe.each(MODES)("revoke: %s, stats", (revoke: RevokeMode) => {
     const waiting = [arena.acquireAsync(PAGE_BYTES), arena.acquireAsync([100, 100])] as const;
     expect(arena.stats()).toMatchObject({ waiting: 2, waited: { count: 0 } });
     await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(arena.stats().waitingBytes).toBe(PAGE_BYTES + 200);
+    expect(arena.stats().waitingMs).toBeGreaterThan(5);
     releaseAll(held);
     (await promptly(waiting[0])).release();
     releaseAll(await promptly(waiting[1]));

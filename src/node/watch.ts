@@ -1,0 +1,159 @@
+/**
+ * A running program's arenas for `cleanslab watch`, on the loopback interface. Owns the
+ * server and its connections. Whoever connects is sent one line of JSON at each interval;
+ * nothing is read from anybody, and nothing is counted while nobody is connected.
+ */
+
+import { createServer, type Server, type Socket } from "node:net";
+import type { Arena } from "../arena.js";
+import { isLength, requireArena, requireOptions } from "../checks.js";
+import { ArenaError, invalidArgument } from "../errors.js";
+import type { ArenaStats, LeakEvent, TraceSite } from "../index.js";
+
+/** Sites sent of each arena. */
+const SITES = 20;
+/** Events sent of each arena, the last ones. */
+const EVENTS = 5;
+
+/** One line of what is sent. */
+export interface WatchSnapshot {
+  readonly pid: number;
+  readonly title: string;
+  /** Milliseconds since the program started. */
+  readonly uptimeMs: number;
+  readonly arenas: {
+    readonly name: string;
+    readonly trace: string;
+    readonly stats: ArenaStats;
+    /** The traced leases that are out, most bytes first. */
+    readonly sites: readonly TraceSite[];
+    /** Of late: leaks, and what else an arena says. */
+    readonly events: readonly { readonly atMs: number; readonly text: string }[];
+  }[];
+}
+
+export interface WatchOptions {
+  /** Default 0: one that is free. */
+  port?: number | undefined;
+  /** Between two lines, in milliseconds. Default 1000. */
+  intervalMs?: number | undefined;
+}
+
+export interface WatchServer {
+  readonly port: number;
+  /** Ends the server and its connections. A second call does nothing. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Lets `cleanslab watch PORT` look at these arenas, from this machine alone: every user of
+ * it can see their numbers and call sites. Does not keep the program running.
+ *
+ * @param arenas by the names they are shown under.
+ * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT`, also for a port
+ *   that cannot be listened on, with the system's error as its `cause`.
+ */
+export async function serveWatch(arenas: Record<string, Arena>, options: WatchOptions = {}): Promise<WatchServer> {
+  requireOptions(options);
+  const { port = 0, intervalMs = 1000 } = options;
+  if (!isLength(port) || port > 65535) throw invalidArgument("port", port, "a whole number from 0 to 65535");
+  if (!isLength(intervalMs) || intervalMs === 0) {
+    throw invalidArgument("intervalMs", intervalMs, "a whole number of milliseconds, at least 1");
+  }
+  if (typeof arenas !== "object" || arenas === null) throw invalidArgument("arenas", arenas, "{ name: arena }");
+  const watched = Object.entries(arenas).map(([name, arena]) => {
+    requireArena(arena);
+    return new Watched(name, arena);
+  });
+  const sockets = new Set<Socket>();
+  const send = (): void => {
+    const line = `${JSON.stringify(snapshotOf(watched))}\n`;
+    // One that does not read gets the next line it has room for.
+    for (const socket of sockets) if (!socket.writableNeedDrain) socket.write(line);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const server = createServer((socket) => {
+    sockets.add(socket.unref().resume());
+    timer ??= setInterval(send, intervalMs).unref();
+    socket.write(`${JSON.stringify(snapshotOf(watched))}\n`);
+    socket.on("error", () => {}); // it went away: 'close' comes
+    socket.on("close", () => {
+      sockets.delete(socket);
+      if (sockets.size > 0) return;
+      clearInterval(timer);
+      timer = undefined;
+    });
+  });
+  await listen(server, port);
+  server.unref();
+  const close = (): void => {
+    clearInterval(timer);
+    server.close();
+    for (const socket of sockets) socket.destroy();
+    for (const each of watched) each.close();
+  };
+  const { port: bound } = server.address() as { port: number };
+  return { port: bound, close, [Symbol.dispose]: close };
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => {
+      const message = `port is ${port}; pass one that can be listened on: ${cause.message}`;
+      reject(new ArenaError("ERR_INVALID_ARGUMENT", message, { cause }));
+    });
+    server.listen(port, "127.0.0.1", resolve);
+  });
+}
+
+/** An arena, and what it said of late. */
+class Watched {
+  readonly name: string;
+  readonly arena: Arena;
+  readonly events: { atMs: number; text: string }[] = [];
+  readonly #stop: () => void;
+
+  constructor(name: string, arena: Arena) {
+    this.name = name;
+    this.arena = arena;
+    const say = (text: string): void => {
+      this.events.push({ atMs: Date.now(), text });
+      if (this.events.length > EVENTS) this.events.shift();
+    };
+    const listeners = {
+      leak: ({ leases, byteLength, sites }: LeakEvent) =>
+        say(sites[0] === undefined ? `leak: ${leases} leases of ${byteLength} bytes` : `leak: ${sites[0].summary}`),
+      exhausted: ({ count, byteLength }: { count: number; byteLength: number }) =>
+        say(`past the cap: ${count} leases on the heap, the last of ${byteLength} bytes`),
+      dirty: ({ released }: { released: string | undefined }) =>
+        say(`written after release: ${released?.trim().split("\n")[0] ?? "?"}`),
+      "stray-write": ({ sites }: { sites: readonly TraceSite[] }) =>
+        say(`stray write into a segment of ${sites[0]?.summary ?? "untraced leases"}`),
+    } as const;
+    const types = Object.keys(listeners) as (keyof typeof listeners)[];
+    for (const type of types) arena.addEventListener(type, listeners[type] as never);
+    this.#stop = () => {
+      for (const type of types) arena.removeEventListener(type, listeners[type] as never);
+    };
+  }
+
+  close(): void {
+    this.#stop();
+  }
+}
+
+function snapshotOf(watched: readonly Watched[]): WatchSnapshot {
+  return {
+    pid: process.pid,
+    title: process.argv[1] ?? process.title,
+    uptimeMs: Math.round(process.uptime() * 1000),
+    arenas: watched.map(({ name, arena, events }) => ({
+      name,
+      trace: arena.trace,
+      stats: arena.stats(),
+      sites: arena.sites.slice(0, SITES),
+      events,
+    })),
+  };
+}
