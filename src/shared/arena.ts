@@ -107,6 +107,7 @@ export class SharedArena {
       take: ({ byteLengths }) => this.#takeAll(byteLengths),
       cannotServe: ({ byteLengths }) => this.#cannotServe(byteLengths),
       liveLeases: () => this.#store.live,
+      waited() {},
       wake: () => this.#wake(),
     });
     const source: LeaseSource<SharedLease> = {
