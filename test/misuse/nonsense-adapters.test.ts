@@ -37,6 +37,13 @@ const connect = (): never => {
 
 const CALLS: Call[] = [
   ["node.bufferOf", "lease", LEASE, (_, each) => node.bufferOf(each)],
+  ["node.writeProfile", "arena", ARENA, (_, each) => node.writeProfile(each, "p.heapprofile")],
+  ["node.writeProfile", "path", [{}, null, 5, ""], ({ arena }, each) => node.writeProfile(arena, each)],
+  ["node.writeProfile", "options", OBJECT, ({ arena }, each) => node.writeProfile(arena, "p.heapprofile", each)],
+  ["node.recordTimeline", "timeline", OBJECT, (_, each) => node.recordTimeline(each, "t.json")],
+  ["node.serveWatch", "arenas", [null, 5, { a: 1 }], (_, each) => node.serveWatch(each)],
+  ["node.serveWatch", "options", OBJECT, ({ arena }, each) => node.serveWatch({ arena }, each)],
+  ["node.serveWatch", "port", [...LENGTH, 65536], ({ arena }, each) => node.serveWatch({ arena }, { port: each })],
   ["node.collect", "stream", READABLE, ({ arena }, each) => node.collect(each, arena, LIMIT)],
   ["node.collect", "arena", ARENA, (_, each) => node.collect(Readable.from([Buffer.of(1)]), each, LIMIT)],
   ["node.collect", "options", OBJECT, ({ arena }, each) => node.collect(Readable.from([]), arena, each)],

@@ -40,6 +40,9 @@ const CALLS: Call[] = [
   ["core.Arena", "maxBytes", [{}, "8", 0.5, -1], (_, each) => new Arena({ maxBytes: each })],
   ["core.Arena", "wipeOnRelease", [{}, "yes", 1], (_, each) => new Arena({ wipeOnRelease: each })],
   ["core.Arena", "module", [{}, null, 5, new Uint8Array(8)], (_, each) => new Arena({ module: each })],
+  ["core.Arena", "sampleBytes", [{}, "8", 0, -1, 0.5, Number.NaN], (_, each) => new Arena({ sampleBytes: each })],
+  ["core.Arena", "timeline", [{}, 5, "uploads"], (_, each) => new Arena({ timeline: each })],
+  ["Arena.profile", "since", [{}, null, 5, "mark"], ({ arena }, each) => arena.profile(each)],
   ["core.ByteReader", "source", [...BYTES, undefined, { bytes: [1] }], (_, each) => new ByteReader(each)],
   ["Arena.acquire", "byteLength", LENGTH, ({ arena }, each) => arena.acquire(each)],
   ["Arena.acquireAsync", "byteLength", LENGTHS, ({ arena }, each) => arena.acquireAsync(each)],
@@ -126,8 +129,8 @@ const READS = [
   ...["Varint", "Varint64", "Zigzag", "Zigzag64"],
 ];
 const TAKES_NOTHING = [
-  ...["stats", "audit", "trim", "assertDrained", "scope"].map((each) => `Arena.${each}`),
-  ...["copy", "pin", "release"].map((each) => `Lease.${each}`),
+  ...["stats", "audit", "trim", "assertDrained", "scope", "mark"].map((each) => `Arena.${each}`),
+  ...["copy", "pin", "release", "handOver"].map((each) => `Lease.${each}`),
   "Pin.release",
   "Scope.release",
   ...["take", "reset", "release"].map((each) => `ByteWriter.${each}`),
@@ -135,8 +138,8 @@ const TAKES_NOTHING = [
   ...READS.map((each) => `ByteReader.read${each}`),
   "SizeClassPool.acquire",
 ];
-/** An error's message is anyone's. */
-const TAKES_ANYTHING = ["core.ArenaError"];
+/** An error's message is anyone's, and so is the name of tracks. */
+const TAKES_ANYTHING = ["core.ArenaError", "core.Timeline"];
 
 testRefusals(CALLS, () => false);
 
