@@ -177,6 +177,7 @@ describe.each(["echo", "echoSync"] as const)("with another thread that does %s",
     const { port1, port2 } = here.channel({ capacity: 8 });
     const thread = new Thread(job, { handle: here.handle, port2 });
     await thread.hear();
+    expect(await thread.stays()).toBe(true);
     for (let tag = 0; tag < 500; tag++) {
       const lease = here.acquire(1 + ((tag * 37) % 3000));
       lease.bytes[0] = tag & 255;

@@ -116,7 +116,7 @@ describe("a wait for room", () => {
     const waiter = new Thread("wait", { handle: here.handle, count: 2 * SLAB });
     expect(await waiter.hear()).toBe("waiting");
     leases[0]?.release();
-    await settle();
+    expect(await waiter.stays()).toBe(true);
     leases[1]?.release();
     expect(await waiter.hear()).toBe(2 * SLAB);
     waiter.say("end");
