@@ -79,6 +79,16 @@ test("a thread whose starter has no part in the arena is declared dead by hand",
   expectAllBack(here);
 });
 
+test("the dead leave their places in the table, once these are needed", async () => {
+  const here = arenaHere();
+  const crowd = new Thread("crowd", { handle: here.handle });
+  expect(await crowd.hear()).toEqual([1022, "ERR_LIMIT_EXCEEDED"]);
+  await crowd.exited;
+  expect(here.stats()).toMatchObject({ threads: 1, blocks: { leased: 0, inTransit: 1022, kept: 0 } });
+  SharedArena.attach(here.handle).detach();
+  expectAllBack(here);
+});
+
 test("an arena outlives the thread that made it", async () => {
   arenaHere();
   const creator = new Thread("create", {});

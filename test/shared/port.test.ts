@@ -2,6 +2,7 @@
 
 import { SharedArena, type SharedLease, type SharedPort } from "cleanslab/shared";
 import { describe, expect, test } from "vitest";
+import { clearRing, Inbox, Outbox, ringWords } from "../../src/shared/ring.ts";
 import { expectArenaError, expectThrow, isAll, isSettled, promptly, rejectionOf } from "../helpers.ts";
 import { expectAllBack, expectSound } from "./helpers.ts";
 import { Thread } from "./threads.ts";
@@ -176,6 +177,7 @@ describe.each(["echo", "echoSync"] as const)("with another thread that does %s",
     const { port1, port2 } = here.channel({ capacity: 8 });
     const thread = new Thread(job, { handle: here.handle, port2 });
     await thread.hear();
+    expect(await thread.stays()).toBe(true);
     for (let tag = 0; tag < 500; tag++) {
       const lease = here.acquire(1 + ((tag * 37) % 3000));
       lease.bytes[0] = tag & 255;
@@ -189,6 +191,25 @@ describe.each(["echo", "echoSync"] as const)("with another thread that does %s",
     expect(await thread.exited).toBe(0);
     expectAllBack(here);
   });
+});
+
+test("positions go round", () => {
+  const words = new Int32Array(new SharedArrayBuffer(4 * ringWords(4)));
+  clearRing(words);
+  // Head and tail, just before they wrap.
+  words[0] = words[16] = 2 ** 30 - 6;
+  const [out, into] = [new Outbox(words, 4), new Inbox(words, 4)];
+  for (let each = 0; each < 20; each += 2) {
+    for (const id of [each, each + 1]) {
+      expect(out.hasRoom).toBe(true);
+      expect(out.put(id, 2 * id, 3 * id)).toBe(true);
+    }
+    expect(out.unreceived).toBe(2);
+    for (const id of [each, each + 1]) expect(into.take((...message) => message)).toEqual([id, 2 * id, 3 * id]);
+    expect([out.unreceived, into.take(() => 0)]).toEqual([0, null]);
+  }
+  out.close();
+  expect(into.isDone).toBe(true);
 });
 
 test("a full channel and a slow reader: thousands of messages, none lost, none twice", async () => {

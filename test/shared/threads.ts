@@ -62,6 +62,12 @@ export class Thread {
     return this.#said.shift() as T;
   }
 
+  /** Gives it the time to end that it would need. */
+  async stays(): Promise<boolean> {
+    const ended = this.exited.then(() => false);
+    return Promise.race([ended, new Promise<boolean>((resolve) => setTimeout(resolve, 300, true))]);
+  }
+
   say(message: unknown): void {
     this.worker.postMessage(message);
   }

@@ -82,6 +82,17 @@ describe("a wait for room", () => {
     expectAllBack(here);
   });
 
+  test("ends with what a thread kept that is never idle", async () => {
+    const here = new SharedArena({ maxBytes: 4 * SLAB });
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const busy = new Thread("busy", { handle: here.handle, flag });
+    await busy.hear();
+    (await here.acquireAsync(3 * SLAB)).release();
+    Atomics.store(flag, 0, 1);
+    await busy.exited;
+    expectAllBack(here);
+  });
+
   test("ends with a release in another thread", async () => {
     const here = new SharedArena({ maxBytes: 4 * SLAB });
     const filler = new Thread("fill", { handle: here.handle, count: SLAB });
@@ -105,7 +116,7 @@ describe("a wait for room", () => {
     const waiter = new Thread("wait", { handle: here.handle, count: 2 * SLAB });
     expect(await waiter.hear()).toBe("waiting");
     leases[0]?.release();
-    await settle();
+    expect(await waiter.stays()).toBe(true);
     leases[1]?.release();
     expect(await waiter.hear()).toBe(2 * SLAB);
     waiter.say("end");

@@ -17,6 +17,7 @@ interface Data {
   readonly count?: number;
   readonly token?: number;
   readonly isStranger?: boolean;
+  readonly flag?: Int32Array;
 }
 
 const port = parentPort;
@@ -131,6 +132,19 @@ export const jobs = {
     await hear();
     process.exit(0);
   },
+  /** Attaches until no thread more can, and hands a lease over from each. */
+  async crowd({ handle }: Data) {
+    let attached = 0;
+    const full = code(() => {
+      for (; ; attached++) {
+        const arena = SharedArena.attach(handle);
+        arena.acquire(10).handOver();
+        arena.detach();
+      }
+    });
+    say([attached, full]);
+    port?.close();
+  },
   /** Attaches, and throws. */
   async fail({ handle }: Data) {
     held.push(SharedArena.attach(handle).acquire(1000));
@@ -159,6 +173,16 @@ export const jobs = {
     for (const lease of leases) lease.release();
     say(arena.stats().blocks.kept);
     await hear();
+    port?.close();
+  },
+  /** Keeps blocks, and is never idle until the flag is set. */
+  async busy({ handle, flag = new Int32Array(1) }: Data) {
+    const arena = SharedArena.attach(handle);
+    arena.acquire(1000).release();
+    const leases = Array.from({ length: 16 }, () => arena.acquire(8000));
+    for (const lease of leases) lease.release();
+    say("busy");
+    while (Atomics.load(flag, 0) === 0) arena.acquire(1000).release();
     port?.close();
   },
   /** Waits for room, and says what it got. */
