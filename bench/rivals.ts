@@ -8,6 +8,7 @@
 
 import { createRequire } from "node:module";
 import { Arena, type Lease } from "cleanslab";
+import { SharedArena, type SharedLease } from "cleanslab/shared";
 
 export interface Allocator<Held = unknown> {
   acquire(byteLength: number): Held;
@@ -55,6 +56,10 @@ export const WIPE_ON_RELEASE = "before-reuse, wipeOnRelease";
 export const ON_RELEASE = "on-release, acquire";
 export const NEVER = "never, acquire";
 export const NEVER_POOL = "never, pool";
+export const SHARED = "SharedArena, acquire";
+export const SHARED_FILLED = "SharedArena, acquireFilled, dirty";
+export const SHARED_POOL = "pool of SharedArrayBuffers, fill(0)";
+export const SHARED_POOL_SET = "pool of SharedArrayBuffers, set(zeros)";
 
 /** What an arena takes at most if nothing is said. */
 const DEFAULT_CAP = 64 * 2 ** 20;
@@ -104,6 +109,23 @@ export const MORE_LEASES: readonly Rival[] = [
   },
 ];
 
+/** Memory that threads share. `fill` writes it byte by byte in some engines, and `set` does not. */
+export const SHARED_RIVALS: readonly Rival[] = [
+  { name: SHARED, open: (load) => shared(load, (arena, byteLength) => arena.acquire(byteLength)) },
+  {
+    name: SHARED_FILLED,
+    open: (load) => shared(load, (arena, byteLength) => arena.acquireFilled(byteLength, ({ length }) => length)),
+  },
+  { name: SHARED_POOL, open: () => lengthPool(sharedArray) },
+  {
+    name: SHARED_POOL_SET,
+    open: ({ byteLength }) => {
+      const zeros = new Uint8Array(byteLength);
+      return lengthPool(sharedArray, (bytes) => bytes.set(zeros));
+    },
+  },
+];
+
 /** What `acquireFilled` is compared with where all of it is written. */
 export const WRITTEN: Rival = collected(ALLOC_UNSAFE_WRITTEN, (byteLength) => Buffer.allocUnsafe(byteLength).fill(1));
 
@@ -123,7 +145,7 @@ export const BARE: Rival = {
   },
 };
 
-export const RIVALS: readonly Rival[] = [...OUTSIDERS, WRITTEN, ...LEASES, ...MORE_LEASES, BARE];
+export const RIVALS: readonly Rival[] = [...OUTSIDERS, WRITTEN, ...LEASES, ...MORE_LEASES, ...SHARED_RIVALS, BARE];
 
 export function rivalNamed(name: string): Rival {
   const rival = RIVALS.find((each) => each.name === name);
@@ -154,8 +176,15 @@ function collected(name: string, acquire: (byteLength: number) => Uint8Array): R
   return { name, open: () => ({ acquire, bytesOf: (held) => held as Uint8Array, release: () => {} }) };
 }
 
+function sharedArray(byteLength: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(byteLength));
+}
+
 /** The ten lines that everybody writes, wiping on the way back. */
-function lengthPool(): Allocator {
+function lengthPool(
+  make = (byteLength: number): Uint8Array => new Uint8Array(byteLength),
+  wipe = (bytes: Uint8Array): unknown => bytes.fill(0),
+): Allocator {
   const free: Uint8Array[] = [];
   let made = 0;
   const pool: Allocator<Uint8Array> = {
@@ -163,11 +192,11 @@ function lengthPool(): Allocator {
       const bytes = free.pop();
       if (bytes !== undefined) return bytes;
       made += byteLength;
-      return new Uint8Array(byteLength);
+      return make(byteLength);
     },
     bytesOf: (bytes) => bytes,
     release: (bytes) => {
-      bytes.fill(0);
+      wipe(bytes);
       free.push(bytes);
     },
     footprint: () => ({ peakReservedBytes: made, overflowed: 0 }),
@@ -262,4 +291,15 @@ function throughPool(arena: Arena, byteLength: number): Allocator {
 
 function throughFilled(arena: Arena, write: (bytes: Uint8Array<ArrayBuffer>) => number): Allocator {
   return leases(arena, (byteLength) => arena.acquireFilled(byteLength, write));
+}
+
+function shared(load: Load, acquire: (arena: SharedArena, byteLength: number) => SharedLease): Allocator {
+  const arena = new SharedArena({ maxBytes: capFor(load) });
+  const allocator: Allocator<SharedLease> = {
+    acquire: (byteLength) => acquire(arena, byteLength),
+    bytesOf: (lease) => lease.bytes,
+    release: (lease) => lease.release(),
+    close: () => arena[Symbol.dispose](),
+  };
+  return allocator as Allocator;
 }

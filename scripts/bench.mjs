@@ -8,7 +8,7 @@ process.chdir(fileURLToPath(new URL("../", import.meta.url)));
 const args = process.argv.slice(2);
 if (args[0] === "programs") {
   await build({
-    entryPoints: ["bench/programs/main.ts", "bench/programs/child.ts"],
+    entryPoints: ["main", "child", "threads"].map((name) => `bench/programs/${name}.ts`),
     outdir: "build/programs",
     bundle: true,
     format: "esm",

@@ -1,5 +1,5 @@
 // Bundles the command into dist/cli/, so that the published package has no runtime
-// dependencies: main.js, and the entry of the processes that the benchmarks start.
+// dependencies: main.js, and the entries of the processes and threads that the benchmarks start.
 // Rivals that are packages stay outside: where they are not installed, the
 // benchmarks leave them out. LICENSES.txt is for what is bundled all the same.
 import { execFileSync } from "node:child_process";
@@ -12,7 +12,7 @@ const outdir = "dist/cli";
 rmSync(outdir, { recursive: true, force: true });
 
 const { metafile } = await build({
-  entryPoints: { main: "cli/main.ts", "isolated-entry": "bench/isolated-entry.ts" },
+  entryPoints: { main: "cli/main.ts", "isolated-entry": "bench/isolated-entry.ts", messages: "bench/messages.ts" },
   outdir,
   bundle: true,
   splitting: true,

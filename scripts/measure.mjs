@@ -15,7 +15,9 @@ const form = values.quick ? "--quick" : "--full";
 rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 await build({
-  entryPoints: ["bench/measurements.ts", "bench/programs/main.ts", "bench/programs/child.ts"],
+  entryPoints: ["measurements", "programs/main", "programs/child", "programs/threads"].map(
+    (name) => `bench/${name}.ts`,
+  ),
   outbase: "bench",
   outdir: "build",
   bundle: true,

@@ -15,13 +15,13 @@ const NEWLINE = 10;
 const COMMA = 44;
 const ZERO = 48;
 
-interface Totals {
+export interface Totals {
   fields: number;
   sum: number;
 }
 
 /** Counts fields and sums the third column, up to the last whole line: how many bytes those are. */
-function countLines(bytes: Uint8Array, from: number, to: number, totals: Totals): number {
+export function countLines(bytes: Uint8Array, from: number, to: number, totals: Totals): number {
   let column = 0;
   let value = 0;
   let end = from;

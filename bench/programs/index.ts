@@ -6,6 +6,7 @@ import { csv, search } from "./files.ts";
 import { inflate } from "./inflate.ts";
 import type { Program } from "./program.ts";
 import { encode, fanOut, proxy } from "./sockets.ts";
+import { threadPrograms } from "./threads.ts";
 import { cappedUploads, uploads } from "./uploads.ts";
 
 export const PROGRAMS: readonly Program[] = [
@@ -20,4 +21,5 @@ export const PROGRAMS: readonly Program[] = [
   encode,
   proxy,
   ...bufferPrograms,
+  ...threadPrograms,
 ];

@@ -158,12 +158,19 @@ async function serveWith(variant: string, isCapped: boolean): Promise<Server> {
   };
 }
 
-/** Uploads from `clients` at a time until `uploads` are done, each client pausing between its pieces if it is slow. */
-async function load(port: number, clients: number, uploads: number, isSlow: boolean): Promise<Figures> {
+export interface UploadLoad {
+  /** How many upload at a time. */
+  readonly clients: number;
+  readonly uploads: number;
+  /** Whether clients pause between pieces of 64 KiB. */
+  readonly isSlow: boolean;
+  /** What bodies of 16 KiB to 1 MiB are cut from. */
+  readonly source: Buffer;
+  check(answer: Buffer, byteLength: number): boolean;
+}
+
+export async function load(port: number, { clients, uploads, isSlow, source, check }: UploadLoad): Promise<Figures> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: clients });
-  const noise = Buffer.alloc(1 << 20);
-  for (let at = 0; at < noise.length; at += 4) noise.writeUInt32LE(Math.imul(at, 2654435761) >>> 0, at);
-  const digests = new Map<number, string>();
   let seed = 7;
   const random = (below: number): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
@@ -172,24 +179,24 @@ async function load(port: number, clients: number, uploads: number, isSlow: bool
   const latencies: number[] = [];
   let sentBytes = 0;
   let left = uploads;
-  const upload = (byteLength: number): Promise<string> =>
+  const upload = (byteLength: number): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       const request = http.request(
         { port, host: "127.0.0.1", method: "POST", agent, headers: { "content-length": byteLength } },
         (response) => {
           const answer: Buffer[] = [];
           response.on("data", (chunk: Buffer) => answer.push(chunk));
-          response.on("end", () => resolve(Buffer.concat(answer).toString()));
+          response.on("end", () => resolve(Buffer.concat(answer)));
         },
       );
       request.on("error", reject);
       if (!isSlow) {
-        request.end(noise.subarray(0, byteLength));
+        request.end(source.subarray(0, byteLength));
         return;
       }
       let at = 0;
       const next = (): void => {
-        const piece = noise.subarray(at, Math.min(at + 65536, byteLength));
+        const piece = source.subarray(at, Math.min(at + 65536, byteLength));
         at += piece.length;
         if (at >= byteLength) request.end(piece);
         else request.write(piece, () => setTimeout(next, 2));
@@ -202,15 +209,10 @@ async function load(port: number, clients: number, uploads: number, isSlow: bool
       while (left-- > 0) {
         const byteLength = (random(64) + 1) * 16384;
         const began = performance.now();
-        const digest = await upload(byteLength);
+        const answer = await upload(byteLength);
         latencies.push(performance.now() - began);
         sentBytes += byteLength;
-        let expected = digests.get(byteLength);
-        if (expected === undefined) {
-          expected = createHash("sha256").update(noise.subarray(0, byteLength)).digest("hex");
-          digests.set(byteLength, expected);
-        }
-        if (digest !== expected) throw new Error(`an upload of ${byteLength} bytes came out wrong: ${digest}`);
+        if (!check(answer, byteLength)) throw new Error(`an upload of ${byteLength} bytes came out wrong: ${answer}`);
       }
     }),
   );
@@ -225,6 +227,21 @@ async function load(port: number, clients: number, uploads: number, isSlow: bool
   };
 }
 
+function loadHashed(port: number, clients: number, uploads: number, isSlow: boolean): Promise<Figures> {
+  const source = Buffer.alloc(1 << 20);
+  for (let at = 0; at < source.length; at += 4) source.writeUInt32LE(Math.imul(at, 2654435761) >>> 0, at);
+  const digests = new Map<number, string>();
+  const check = (answer: Buffer, byteLength: number): boolean => {
+    let expected = digests.get(byteLength);
+    if (expected === undefined) {
+      expected = createHash("sha256").update(source.subarray(0, byteLength)).digest("hex");
+      digests.set(byteLength, expected);
+    }
+    return answer.toString() === expected;
+  };
+  return load(port, { clients, uploads, isSlow, source, check });
+}
+
 export const uploads: ServerProgram = {
   name: "uploads",
   title: "HTTP uploads to 1 MiB, hashed and written, 64 at a time",
@@ -236,7 +253,7 @@ export const uploads: ServerProgram = {
     leases("leases, chunks freed", 22),
   ],
   serve: (variant) => serveWith(variant, false),
-  load: (port) => load(port, 64, 3000, false),
+  load: (port) => loadHashed(port, 64, 3000, false),
 };
 
 export const cappedUploads: ServerProgram = {
@@ -244,5 +261,5 @@ export const cappedUploads: ServerProgram = {
   title: "The same under a cap of 16 MiB, 200 slow clients, first come first served",
   variants: [ordinary("allocUnsafe, a budget by hand"), leases("leases"), leases("leases, chunks freed", 22)],
   serve: (variant) => serveWith(variant, true),
-  load: (port) => load(port, 200, 2000, true),
+  load: (port) => loadHashed(port, 200, 2000, true),
 };

@@ -13,6 +13,7 @@ import { parsers } from "./parsers.ts";
 import { pieces } from "./pieces.ts";
 import { realSizes } from "./real-sizes.ts";
 import { sideEffects } from "./side-effects.ts";
+import { threads } from "./threads.ts";
 import { writer } from "./writer.ts";
 
 export const QUESTIONS: readonly Question[] = [
@@ -29,4 +30,5 @@ export const QUESTIONS: readonly Question[] = [
   writer,
   guard,
   parsers,
+  threads,
 ];
