@@ -143,6 +143,8 @@ export class SharedStore
   private readonly kept: number;
   private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
   private buffer: SharedArrayBuffer;
+  /** Its length: engines do not inline that of a shared buffer. */
+  private bufferBytes: number;
   /** Room is taken and given back that was there before: nobody is told. */
   private isTrying = false;
 
@@ -161,6 +163,7 @@ export class SharedStore
     this.words = book.words;
     this.wipe = book.wipe;
     this.buffer = book.data.buffer;
+    this.bufferBytes = this.buffer.byteLength;
     let slot = exports.attach(engine, parent);
     if (slot === abi.Status.NO_ROOM) {
       exports.forgetDead();
@@ -360,7 +363,7 @@ export class SharedStore
       if (this.words[block.at] !== this.kept) throw threadEnded("acquire");
       this.words[block.at] = this.owned;
     } else {
-      block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass);
+      block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass, byteLength);
       if (block === null) return null;
     }
     if (block.byteLength !== byteLength) {
@@ -386,24 +389,23 @@ export class SharedStore
     return lease;
   }
 
-  /** One block, and half a stack of others to keep. */
-  private fill(stack: Stack, sizeClass: number): Block | null {
+  /** One block, and half a stack of others to keep, all with views as long as is wanted now. */
+  private fill(stack: Stack, sizeClass: number, byteLength: number): Block | null {
     this.requireUse("acquire");
     const { exports } = this.book;
-    const blockBytes = abi.BLOCK_BYTES[sizeClass] as number;
     const id = this.attempt(1, () => exports.take(sizeClass, stack.cursor));
     if (id < 0) return null;
     stack.cursor = id;
-    if (this.words[abi.WANTED] !== 0) return this.blockOf(id, blockBytes);
+    if (this.words[abi.WANTED] !== 0) return this.blockOf(id, byteLength);
     for (let more = stack.keepAtMost >> 1; more > 1; more--) {
       const next = exports.take(sizeClass, stack.cursor);
       if (next < 0) break;
       stack.cursor = next;
-      const block = this.blockOf(next, blockBytes);
+      const block = this.blockOf(next, byteLength);
       this.words[block.at] = this.kept;
       stack.blocks.push(block);
     }
-    return this.blockOf(id, blockBytes);
+    return this.blockOf(id, byteLength);
   }
 
   private takeLong(byteLength: number): Block | null {
@@ -440,7 +442,10 @@ export class SharedStore
     const sizeClass = isLong ? LONG_CLASS : (word >> 23) & 31;
     const blockBytes = isLong ? (word & 0xfffffff) * abi.SLAB_BYTES : (abi.BLOCK_BYTES[sizeClass] as number);
     const ptr = slab * abi.SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
-    if (ptr + blockBytes > this.buffer.byteLength) this.buffer = this.book.data.buffer;
+    if (ptr + blockBytes > this.bufferBytes) {
+      this.buffer = this.book.data.buffer;
+      this.bufferBytes = this.buffer.byteLength;
+    }
     return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes, tag);
   }
 
