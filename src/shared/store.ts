@@ -26,9 +26,16 @@ export type SharedLease = Lease<SharedArrayBuffer>;
 const KEEP_BYTES = 128 * 1024;
 /** Slabs that the memory grows by for short blocks, at least. */
 const GROW_SLABS = 16;
-const LONG_CLASS = abi.BLOCK_BYTES.length;
+const ONE_SLAB = abi.BLOCK_BYTES.length;
+/** Rows of slabs are not kept: other lengths find no use for them. */
+const ROW_OF_SLABS = ONE_SLAB + 1;
 /** A token is a generation of 31 bits above a block's number of 22. */
 const ID_RANGE = 2 ** 22;
+
+function classOf(byteLength: number): number {
+  if (byteLength <= abi.LONGEST_SHORT) return abi.CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number;
+  return byteLength <= abi.SLAB_BYTES ? ONE_SLAB : ROW_OF_SLABS;
+}
 
 /** Blocks of one size class that this thread keeps. */
 class Stack {
@@ -141,7 +148,9 @@ export class SharedStore
   private readonly wipe: abi.SharedBook["wipe"];
   private readonly owned: number;
   private readonly kept: number;
-  private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
+  private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES, abi.SLAB_BYTES].map(
+    (blockBytes) => new Stack(blockBytes),
+  );
   private buffer: SharedArrayBuffer;
   /** Its length: engines do not inline that of a shared buffer. */
   private bufferBytes: number;
@@ -224,7 +233,7 @@ export class SharedStore
     const { words } = this;
     const { blocks, keepAtMost } = this.stacks[block.sizeClass] as Stack;
     if (words[block.at] !== this.owned) throw threadEnded("release");
-    if (block.sizeClass === LONG_CLASS || words[abi.WANTED] !== 0 || this.closed) {
+    if (block.sizeClass === ROW_OF_SLABS || words[abi.WANTED] !== 0 || this.closed) {
       this.giveAtOnce(block);
     } else {
       if (blocks.length >= keepAtMost) this.spill(blocks, keepAtMost >> 1);
@@ -354,8 +363,7 @@ export class SharedStore
   }
 
   private next(byteLength: number): Block | null {
-    const sizeClass =
-      byteLength <= abi.LONGEST_SHORT ? (abi.CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number) : LONG_CLASS;
+    const sizeClass = classOf(byteLength);
     const stack = this.stacks[sizeClass] as Stack;
     let block: Block | null | undefined = stack.blocks.pop();
     if (block !== undefined) {
@@ -363,7 +371,7 @@ export class SharedStore
       if (this.words[block.at] !== this.kept) throw threadEnded("acquire");
       this.words[block.at] = this.owned;
     } else {
-      block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass, byteLength);
+      block = sizeClass >= ONE_SLAB ? this.takeLong(byteLength) : this.fill(stack, sizeClass, byteLength);
       if (block === null) return null;
     }
     if (block.byteLength !== byteLength) {
@@ -439,7 +447,7 @@ export class SharedStore
     const slab = id >> 8;
     const word = this.words[abi.SLAB_WORDS + slab] as number;
     const isLong = word >>> 28 === abi.LONG;
-    const sizeClass = isLong ? LONG_CLASS : (word >> 23) & 31;
+    const sizeClass = isLong ? classOf((word & 0xfffffff) * abi.SLAB_BYTES) : (word >> 23) & 31;
     const blockBytes = isLong ? (word & 0xfffffff) * abi.SLAB_BYTES : (abi.BLOCK_BYTES[sizeClass] as number);
     const ptr = slab * abi.SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
     if (ptr + blockBytes > this.bufferBytes) {
