@@ -185,12 +185,18 @@ export class SharedPort {
   }
 
   /** The messages until the channel is closed, each yours to release. Throws as `tryReceive`. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<SharedLease, void, undefined> {
-    for (;;) {
-      const lease = this.tryReceive() ?? (await this.receive());
-      if (lease === undefined) return;
-      yield lease;
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<SharedLease, undefined> {
+    // No generator: it awaits three times for each message.
+    const next = async (): Promise<IteratorResult<SharedLease, undefined>> => {
+      const value = this.tryReceive() ?? (await this.receive());
+      return value === undefined ? { done: true, value } : { done: false, value };
+    };
+    return {
+      next,
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   /**

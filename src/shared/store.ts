@@ -26,9 +26,16 @@ export type SharedLease = Lease<SharedArrayBuffer>;
 const KEEP_BYTES = 128 * 1024;
 /** Slabs that the memory grows by for short blocks, at least. */
 const GROW_SLABS = 16;
-const LONG_CLASS = abi.BLOCK_BYTES.length;
+const ONE_SLAB = abi.BLOCK_BYTES.length;
+/** Rows of slabs are not kept: other lengths find no use for them. */
+const ROW_OF_SLABS = ONE_SLAB + 1;
 /** A token is a generation of 31 bits above a block's number of 22. */
 const ID_RANGE = 2 ** 22;
+
+function classOf(byteLength: number): number {
+  if (byteLength <= abi.LONGEST_SHORT) return abi.CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number;
+  return byteLength <= abi.SLAB_BYTES ? ONE_SLAB : ROW_OF_SLABS;
+}
 
 /** Blocks of one size class that this thread keeps. */
 class Stack {
@@ -147,8 +154,12 @@ export class SharedStore
   private readonly wipe: abi.SharedBook["wipe"];
   private readonly owned: number;
   private readonly kept: number;
-  private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES].map((blockBytes) => new Stack(blockBytes));
+  private readonly stacks = [...abi.BLOCK_BYTES, abi.SLAB_BYTES, abi.SLAB_BYTES].map(
+    (blockBytes) => new Stack(blockBytes),
+  );
   private buffer: SharedArrayBuffer;
+  /** Its length: engines do not inline that of a shared buffer. */
+  private bufferBytes: number;
   /** Room is taken and given back that was there before: nobody is told. */
   private isTrying = false;
 
@@ -167,6 +178,7 @@ export class SharedStore
     this.words = book.words;
     this.wipe = book.wipe;
     this.buffer = book.data.buffer;
+    this.bufferBytes = this.buffer.byteLength;
     let slot = exports.attach(engine, parent);
     if (slot === abi.Status.NO_ROOM) {
       exports.forgetDead();
@@ -227,7 +239,7 @@ export class SharedStore
     const { words } = this;
     const { blocks, keepAtMost } = this.stacks[block.sizeClass] as Stack;
     if (words[block.at] !== this.owned) throw threadEnded("release");
-    if (block.sizeClass === LONG_CLASS || words[abi.WANTED] !== 0 || this.closed) {
+    if (block.sizeClass === ROW_OF_SLABS || words[abi.WANTED] !== 0 || this.closed) {
       this.giveAtOnce(block);
     } else {
       if (blocks.length >= keepAtMost) this.spill(blocks, keepAtMost >> 1);
@@ -357,8 +369,7 @@ export class SharedStore
   }
 
   private next(byteLength: number): Block | null {
-    const sizeClass =
-      byteLength <= abi.LONGEST_SHORT ? (abi.CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number) : LONG_CLASS;
+    const sizeClass = classOf(byteLength);
     const stack = this.stacks[sizeClass] as Stack;
     let block: Block | null | undefined = stack.blocks.pop();
     if (block !== undefined) {
@@ -366,7 +377,7 @@ export class SharedStore
       if (this.words[block.at] !== this.kept) throw threadEnded("acquire");
       this.words[block.at] = this.owned;
     } else {
-      block = sizeClass === LONG_CLASS ? this.takeLong(byteLength) : this.fill(stack, sizeClass);
+      block = sizeClass >= ONE_SLAB ? this.takeLong(byteLength) : this.fill(stack, sizeClass, byteLength);
       if (block === null) return null;
     }
     if (block.byteLength !== byteLength) {
@@ -392,24 +403,23 @@ export class SharedStore
     return lease;
   }
 
-  /** One block, and half a stack of others to keep. */
-  private fill(stack: Stack, sizeClass: number): Block | null {
+  /** One block, and half a stack of others to keep, all with views as long as is wanted now. */
+  private fill(stack: Stack, sizeClass: number, byteLength: number): Block | null {
     this.requireUse("acquire");
     const { exports } = this.book;
-    const blockBytes = abi.BLOCK_BYTES[sizeClass] as number;
     const id = this.attempt(1, () => exports.take(sizeClass, stack.cursor));
     if (id < 0) return null;
     stack.cursor = id;
-    if (this.words[abi.WANTED] !== 0) return this.blockOf(id, blockBytes);
+    if (this.words[abi.WANTED] !== 0) return this.blockOf(id, byteLength);
     for (let more = stack.keepAtMost >> 1; more > 1; more--) {
       const next = exports.take(sizeClass, stack.cursor);
       if (next < 0) break;
       stack.cursor = next;
-      const block = this.blockOf(next, blockBytes);
+      const block = this.blockOf(next, byteLength);
       this.words[block.at] = this.kept;
       stack.blocks.push(block);
     }
-    return this.blockOf(id, blockBytes);
+    return this.blockOf(id, byteLength);
   }
 
   private takeLong(byteLength: number): Block | null {
@@ -443,10 +453,13 @@ export class SharedStore
     const slab = id >> 8;
     const word = this.words[abi.SLAB_WORDS + slab] as number;
     const isLong = word >>> 28 === abi.LONG;
-    const sizeClass = isLong ? LONG_CLASS : (word >> 23) & 31;
+    const sizeClass = isLong ? classOf((word & 0xfffffff) * abi.SLAB_BYTES) : (word >> 23) & 31;
     const blockBytes = isLong ? (word & 0xfffffff) * abi.SLAB_BYTES : (abi.BLOCK_BYTES[sizeClass] as number);
     const ptr = slab * abi.SLAB_BYTES + (isLong ? 0 : (id & 255) * blockBytes);
-    if (ptr + blockBytes > this.buffer.byteLength) this.buffer = this.book.data.buffer;
+    if (ptr + blockBytes > this.bufferBytes) {
+      this.buffer = this.book.data.buffer;
+      this.bufferBytes = this.buffer.byteLength;
+    }
     return new Block(this, id, sizeClass, new Bytes(this.buffer, ptr, byteLength), blockBytes, tag);
   }
 

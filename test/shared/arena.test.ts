@@ -218,6 +218,23 @@ test("what one thread keeps is another's once it trims, and at the cap not befor
   there.acquire(2 * 65536).release();
 });
 
+test.each([
+  [256, 32],
+  [16384, 8],
+  [32769, 2],
+  [65536, 2],
+  [65537, 0],
+])("of %i bytes a thread keeps %i blocks at most", (byteLength, most) => {
+  const { here } = pair(8 * MiB);
+  const leases = Array.from({ length: 2 * most + 1 }, () => here.acquire(byteLength));
+  const kept = leases.map((lease) => {
+    lease.release();
+    return here.stats().blocks.kept;
+  });
+  expect(Math.max(...kept)).toBe(most);
+  expectAllBack(here);
+});
+
 test("detach is refused while a lease is out, and changes nothing", () => {
   const { here, there } = pair();
   const lease = here.acquire(1000);
