@@ -247,12 +247,12 @@ describe("revoke: never, leaks", () => {
     (() => {
       for (let each = 0; each < 4096; each++) arena.acquire(100);
     })();
-    await collectGarbageUntil(() => leaks.leases() > 200);
+    await collectGarbageUntil(() => leaks.leases() > 30);
     const { leakedLeases, liveLeases } = arena.stats();
     expect(liveLeases).toBe(4096 - leakedLeases);
+    // Each stands for ten leases at least; for more once the interval has widened.
     const leases = leaks.events.flatMap(({ sites }) => sites).reduce((sum, site) => sum + site.leases, 0);
-    // 1 - exp(-0.1) of 4096 are sampled: 390, give or take 19.
-    expect(leases / leakedLeases).toBeCloseTo(1 / (1 - Math.exp(-0.1)), 0);
+    expect(leases).toBeGreaterThan(leakedLeases * 10);
     expect(leaks.events[0]?.sites[0]?.summary).toMatch(/^about .*6-leaks\.test/);
   });
 
