@@ -87,7 +87,8 @@ function drawArena(
 
 /** A site's summary in its parts; of any other text, all of it is `what`. */
 function partsOf(summary: string): { what: string; cause: string; where: string } {
-  const [, what = summary, cause = "", where = ""] = /^(.*), oldest [^:]*: (.*); acquired at (.*)$/.exec(summary) ?? [];
+  const [, what = summary, cause = "", where = ""] =
+    /^(.*), oldest [^:]*: (.*); acquired at (.*?)(?:, called by .*)?$/.exec(summary) ?? [];
   return { what, cause, where };
 }
 

@@ -3,6 +3,7 @@
  * them is lender.ts.
  */
 
+import type { CollectSource } from "./bytes/collector.js";
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
@@ -10,6 +11,7 @@ import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { Lease } from "./lease/lease.js";
 import { Scope } from "./lease/scope.js";
+import type { LeaseSource } from "./lease/source.js";
 import { lend } from "./lease/use.js";
 import { Lender } from "./lender.js";
 import { memoriesAreFew, resolveModule } from "./memory/abi.js";
@@ -18,6 +20,7 @@ import { ArenaEventTarget } from "./watch/events.js";
 import type { HeapProfile, ProfileMark } from "./watch/profile.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, countLive } from "./watch/stats.js";
+import type { CallSite } from "./watch/trace.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
 export interface SizeClassPool {
@@ -31,12 +34,18 @@ export interface SizeClassPool {
   acquire(): Lease;
 }
 
+/** Where adapters get their leases, in callbacks that their caller has no part in any more. */
+export interface CallerLeases extends CollectSource, Pick<LeaseSource, "acquire" | "acquireUnzeroed"> {
+  copyOf(bytes: ArrayBufferView): Lease;
+}
+
 /**
- * For the adapters: a lease with earlier leases' bytes in it, all of which they
- * overwrite or cut off before anyone sees it. No method, so that nobody else can call
- * it. An arena of another copy of the package gives a zeroed lease.
+ * For the adapters: leases of `arena` whose traces name whoever calls the adapter now.
+ * `acquireUnzeroed` gives a lease with earlier leases' bytes in it, all of which they
+ * overwrite or cut off before anyone sees it. No method, so that nobody else can call it.
+ * An arena of another copy of the package gives a zeroed lease.
  */
-export let acquireUnzeroed: (arena: Arena, byteLength: number) => Lease;
+export let leasesFor: (arena: Arena) => CallerLeases;
 
 /** For the adapters: `arena.filler` that waits for room as `arena.acquireAsync` does. */
 export let fillerWhenRoom: (
@@ -44,6 +53,44 @@ export let fillerWhenRoom: (
   byteLength: number,
   signal: AbortSignalLike | undefined,
 ) => Promise<ByteFiller>;
+
+class LenderLeases implements CallerLeases, LeaseSource {
+  readonly #lender: Lender;
+  readonly #callSite: CallSite | undefined;
+  /** Of writers and fillers: the lender itself where nothing is traced. */
+  readonly #source: LeaseSource;
+
+  constructor(lender: Lender) {
+    this.#lender = lender;
+    this.#callSite = lender.callSite();
+    this.#source = this.#callSite === undefined ? lender : this;
+  }
+
+  acquire(byteLength: number): Lease {
+    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquire(byteLength));
+  }
+
+  acquireUnzeroed(byteLength: number): Lease {
+    if (this.#callSite === undefined) return this.#lender.acquireUnzeroed(byteLength);
+    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquireUnzeroed(byteLength));
+  }
+
+  zero(bytes: Uint8Array, start: number, end: number): void {
+    this.#lender.zero(bytes, start, end);
+  }
+
+  copyOf(bytes: ArrayBufferView): Lease {
+    return leaseCopy(this.#source, bytes);
+  }
+
+  filler(byteLength: number): ByteFiller {
+    return new ByteFiller(this.#source, byteLength);
+  }
+
+  writer(byteLength?: number): ByteWriter {
+    return new ByteWriter(this.#source, byteLength);
+  }
+}
 
 /**
  * Memory under one cap, handed out as leases and taken back. An arena is for one
@@ -60,8 +107,18 @@ export class Arena extends ArenaEventTarget {
 
   static {
     const isOurs = (arena: object): boolean => #lender in arena;
-    acquireUnzeroed = (arena, byteLength) =>
-      isOurs(arena) ? arena.#lender.acquireUnzeroed(byteLength) : arena.acquire(byteLength);
+    leasesFor = (arena) => {
+      if (isOurs(arena)) return new LenderLeases(arena.#lender);
+      const foreign = arena as Arena;
+      const acquire = (byteLength: number): Lease => foreign.acquire(byteLength);
+      return {
+        acquire,
+        acquireUnzeroed: acquire,
+        copyOf: (bytes) => foreign.copyOf(bytes),
+        filler: (byteLength) => foreign.filler(byteLength),
+        writer: (byteLength) => foreign.writer(byteLength),
+      };
+    };
     fillerWhenRoom = async (arena, byteLength, signal) => {
       const waits = { byteLengths: [byteLength], isZeroed: false };
       const leases = isOurs(arena)

@@ -32,7 +32,7 @@ import { type HeapProfile, heapProfile, type ProfileMark } from "./watch/profile
 import { type Due, Sampler } from "./watch/sampler.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
-import { stacksOf, Tracer } from "./watch/trace.js";
+import { type CallSite, stacksOf, Tracer } from "./watch/trace.js";
 
 /** No length is so short: every acquire takes the slow path. */
 const NONE = -1;
@@ -148,6 +148,16 @@ export class Lender implements LeaseSource {
 
   zero(bytes: Uint8Array, start: number, end: number): void {
     fillBytes(bytes, 0, start, end);
+  }
+
+  /** Where the caller is, for leases that are acquired later; `undefined` with tracing off. */
+  callSite(): CallSite | undefined {
+    return this.#tracer.callSite();
+  }
+
+  /** Runs `acquire` for a call that was made earlier, at `callSite`. */
+  onBehalfOf<T>(callSite: CallSite | undefined, acquire: () => T): T {
+    return this.#tracer.onBehalfOf(callSite, acquire);
   }
 
   /** A promise for the moment when no lease is out. */
@@ -303,7 +313,7 @@ export class Lender implements LeaseSource {
       const error = this.#cannotServe(byteLengths);
       if (error !== undefined) throw error;
     }
-    return this.#queue.waitForRoom({ ...wanted, callSite: this.#tracer.callSite() }, signal);
+    return this.#queue.waitForRoom({ ...wanted, callSite: this.callSite() }, signal);
   }
 
   /** All of these leases or, if they do not fit together, none of them. */
@@ -314,7 +324,7 @@ export class Lender implements LeaseSource {
       this.#yieldMemory();
       if (!this.#mayFit(byteLengths)) return null;
     }
-    return this.#tracer.onBehalfOf(callSite, () => {
+    return this.onBehalfOf(callSite as CallSite | undefined, () => {
       const leases: Lease[] = [];
       for (const byteLength of byteLengths) {
         this.#sampler.left--;

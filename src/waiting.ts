@@ -31,7 +31,7 @@ export interface RoomRequest {
   /** Whether the bytes are to be zero. */
   readonly isZeroed: boolean;
   /** The caller's stack, if that is traced. */
-  readonly callSite: string | undefined;
+  readonly callSite: object | undefined;
 }
 
 export interface WaitCounts {

@@ -1,9 +1,10 @@
 /** Bodies: a whole stream as one lease. Owns how a stream ends, well or badly; lengths are the collector's. */
 
 import type { Readable } from "node:stream";
-import { type Arena, fillerWhenRoom } from "../arena.js";
+import { type Arena, fillerWhenRoom, leasesFor } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
 import type { ByteFiller } from "../bytes/filler.js";
+import { requireArena } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import { chunkFreer, type FreeChunk, type FreeChunksOption } from "./chunks.js";
@@ -34,7 +35,8 @@ export type NodeCollectOptions = CollectOptions &
  *   was destroyed: give a `signal`, too.
  */
 export async function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
-  const collector = new Collector(arena, options);
+  requireArena(arena);
+  const collector = new Collector(leasesFor(arena), options);
   requireReadable(stream);
   const { byteLength, signal, waitForRoom } = options;
   const free = chunkFreer(options.freeChunks, stream);

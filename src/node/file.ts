@@ -7,7 +7,7 @@
  */
 
 import { close, fstat, open, type PathLike, read } from "node:fs";
-import { type Arena, acquireUnzeroed } from "../arena.js";
+import { type Arena, type CallerLeases, leasesFor } from "../arena.js";
 import {
   type AbortSignalLike,
   checkSignal,
@@ -92,7 +92,7 @@ export async function eachFileLease(
 
 interface Plan {
   readonly path: PathLike;
-  readonly arena: Arena;
+  readonly leases: CallerLeases;
   readonly chunkBytes: number;
   /** Chunks read ahead. */
   readonly ahead: number;
@@ -114,7 +114,7 @@ function planOf(path: PathLike, arena: Arena, options: ReadFileOptions): Plan {
   if (!isLength(start)) throw invalidArgument("start", start, "an offset in the file, in bytes");
   if (!isLength(end) || end < start) throw invalidArgument("end", end, `an offset from start = ${start} on, in bytes`);
   const ahead = Math.ceil((highWaterMark ?? chunkBytes) / chunkBytes);
-  return { path, arena, chunkBytes, ahead, start, end, signal };
+  return { path, leases: leasesFor(arena), chunkBytes, ahead, start, end, signal };
 }
 
 async function* leases(plan: Plan): AsyncGenerator<Lease, void, undefined> {
@@ -227,7 +227,7 @@ export class FileReading {
 
   #read(): void {
     if (this.#reading !== null || this.#isAtEnd || this.#hasFailed) return;
-    const { arena, chunkBytes, end, signal } = this.#plan;
+    const { leases, chunkBytes, end, signal } = this.#plan;
     try {
       if (signal?.aborted) throw signal.reason;
       const byteLength = Math.min(chunkBytes, end - this.#at);
@@ -235,7 +235,7 @@ export class FileReading {
         this.#isAtEnd = true;
         return;
       }
-      this.#reading = acquireUnzeroed(arena, byteLength);
+      this.#reading = leases.acquireUnzeroed(byteLength);
       this.#filled = 0;
       this.#readOn(this.#reading.bytes);
     } catch (error) {

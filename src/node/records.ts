@@ -5,7 +5,8 @@
  */
 
 import type { PathLike } from "node:fs";
-import { type Arena, acquireUnzeroed } from "../arena.js";
+import { type Arena, type CallerLeases, leasesFor } from "../arena.js";
+import { requireArena } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import { eachFileLease, type ReadFileOptions } from "./file.js";
@@ -33,7 +34,8 @@ export async function readRecords(
   onBytes: RecordFunction,
 ): Promise<number> {
   if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
-  const records = new RecordBuffer(arena, onBytes);
+  requireArena(arena);
+  const records = new RecordBuffer(leasesFor(arena), onBytes);
   try {
     const byteLength = await eachFileLease(path, arena, options, (lease) => records.add(lease));
     records.end();
@@ -44,14 +46,14 @@ export async function readRecords(
 }
 
 class RecordBuffer {
-  readonly #arena: Arena;
+  readonly #leases: CallerLeases;
   readonly #onBytes: RecordFunction;
   /** What the parser left over, and the lease it lies in. */
   #rest: Uint8Array<ArrayBuffer> | null = null;
   #lease: Lease | null = null;
 
-  constructor(arena: Arena, onBytes: RecordFunction) {
-    this.#arena = arena;
+  constructor(leases: CallerLeases, onBytes: RecordFunction) {
+    this.#leases = leases;
     this.#onBytes = onBytes;
   }
 
@@ -77,7 +79,7 @@ class RecordBuffer {
   #join(rest: Uint8Array, chunk: Lease): Lease {
     const { bytes } = chunk;
     try {
-      const joined = acquireUnzeroed(this.#arena, rest.length + bytes.length);
+      const joined = this.#leases.acquireUnzeroed(rest.length + bytes.length);
       joined.bytes.set(rest);
       joined.bytes.set(bytes, rest.length);
       return joined;

@@ -11,7 +11,7 @@
  */
 
 import type { OnReadOpts, Socket } from "node:net";
-import { type Arena, acquireUnzeroed } from "../arena.js";
+import { type Arena, leasesFor } from "../arena.js";
 import { chunkLength, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
@@ -71,8 +71,9 @@ export function readSocketLeases<S extends Socket>(
   const { onLease } = options;
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
+  const leases = leasesFor(arena);
   return readInto(connect, {
-    arm: () => acquireUnzeroed(arena, chunkBytes),
+    arm: () => leases.acquireUnzeroed(chunkBytes),
     chunkBytes,
     handOn(lease, read, socket) {
       if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
@@ -99,8 +100,9 @@ export function readSocket<S extends Socket>(
   const { onBytes } = options;
   const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
+  const leases = leasesFor(arena);
   return readInto(connect, {
-    arm: () => acquireUnzeroed(arena, chunkBytes),
+    arm: () => leases.acquireUnzeroed(chunkBytes),
     chunkBytes,
     handOn: (_lease, read, socket) => onBytes(read, socket),
     keepsArmed: true,

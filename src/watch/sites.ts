@@ -1,6 +1,7 @@
 /** Leases added up by the call site that acquired them, and what is said of each site. */
 
 import { countOf } from "../errors.js";
+import { frameOf } from "./stack.js";
 
 /** Leases of one call site. With `trace: "sampled"`, `leases` and `byteLength` are estimates from the sampled ones. */
 export interface TraceSite {
@@ -65,7 +66,9 @@ export class Sites {
 
 function summaryOf(site: SiteShare): string {
   const about = site.isEstimate ? "about " : "";
-  const where = site.stack.split("\n", 1)[0]?.replace(/^\s*(at )?/, "") || "an unknown place";
+  const [first = "", second = ""] = site.stack.split("\n", 2);
+  const caller = frameOf(second)?.name;
+  const where = `${first.replace(/^\s*(at )?/, "") || "an unknown place"}${caller ? `, called by ${caller}` : ""}`;
   const age = site.oldestMs < 1000 ? `${Math.round(site.oldestMs)} ms` : `${(site.oldestMs / 1000).toFixed(1)} s`;
   return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}: ${causeOf(site)}; acquired at ${where}`;
 }

@@ -8,6 +8,7 @@
  */
 
 import { inMicrotask } from "../builtins.js";
+import { invalidArgument } from "../errors.js";
 import type { ArenaTimeline, MemoryMove } from "../options.js";
 
 interface Measures {
@@ -49,6 +50,7 @@ export class Timeline implements ArenaTimeline {
 
   /** @param name of the group of tracks. */
   constructor(name = "cleanslab", measures = performance as unknown as Measures) {
+    if (typeof name !== "string") throw invalidArgument("name", name, "a string: what the group of tracks is called");
     this.#group = name;
     this.#performance = measures;
   }

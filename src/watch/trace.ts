@@ -40,6 +40,11 @@ export interface Trace {
   isPinned: boolean;
 }
 
+/** Where somebody called for whom leases are acquired later. */
+export interface CallSite {
+  stack: Stack;
+}
+
 /** Told of a lease that was collected without a release, where its memory is not. */
 export type LostListener = (trace: Trace) => void;
 
@@ -109,7 +114,9 @@ export class Tracer {
   readonly #marks = new Set<WeakRef<ProfileMark>>();
   /** Whether `read` will be called after the next collection. */
   #isArmed = false;
-  #waiterCallSite: Stack | undefined;
+  /** Those that were not read yet. */
+  readonly #callSites = new Set<WeakRef<CallSite>>();
+  #earlier: CallSite | undefined;
 
   /** @param registers whether the arena holds its memory strongly, so that the collector must look for single leases. */
   constructor(level: TraceLevel, sampleBytes: number, registers: boolean, onLost: LostListener) {
@@ -149,7 +156,7 @@ export class Tracer {
 
   /** Remembers where `lease` was acquired. It stands for `weight` leases like it. */
   watch(lease: Lease, weight: number): void {
-    const acquired = this.level === "off" ? undefined : (this.#waiterCallSite ?? takeStack());
+    const acquired = this.level === "off" ? undefined : (this.#earlier?.stack ?? takeStack());
     if (acquired !== undefined && this.#marks.size > 0) {
       for (const mark of this.#heldMarks()) mark.add(acquired, weight * lease.byteLength);
     }
@@ -164,18 +171,23 @@ export class Tracer {
     });
   }
 
-  /** The caller's stack, for a lease that has to be waited for; `undefined` with tracing off. */
-  callSite(): string | undefined {
-    return this.level === "off" ? undefined : textOf(takeStack());
+  /** Where the caller is, for leases that are acquired later; `undefined` with tracing off. */
+  callSite(): CallSite | undefined {
+    if (this.level === "off") return undefined;
+    const site = { stack: takeStack() };
+    this.#callSites.add(new WeakRef(site));
+    this.#arm();
+    return site;
   }
 
   /** Runs `acquire` for a call that was made earlier, at `callSite`. */
-  onBehalfOf<T>(callSite: string | undefined, acquire: () => T): T {
-    this.#waiterCallSite = callSite;
+  onBehalfOf<T>(callSite: CallSite | undefined, acquire: () => T): T {
+    if (callSite === undefined) return acquire();
+    this.#earlier = callSite;
     try {
       return acquire();
     } finally {
-      this.#waiterCallSite = undefined;
+      this.#earlier = undefined;
     }
   }
 
@@ -238,6 +250,11 @@ export class Tracer {
     this.#isArmed = false;
     for (const trace of [...this.#live, ...this.#ended]) readStacks(trace);
     for (const mark of this.#heldMarks()) mark.sites();
+    for (const link of this.#callSites) {
+      const site = link.deref();
+      if (site !== undefined) site.stack = textOf(site.stack);
+    }
+    this.#callSites.clear();
   }
 
   /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */

@@ -1,6 +1,6 @@
 /** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
 
-import type { Arena } from "../arena.js";
+import { type Arena, leasesFor } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
 import { type AbortSignalLike, checkSignal, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
@@ -21,7 +21,8 @@ export async function collect(source: Source, arena: Arena, options: CollectOpti
   const reader = readerOf(source);
   let collector: Collector | undefined;
   try {
-    collector = new Collector(arena, { ...options, byteLengthHint });
+    requireArena(arena);
+    collector = new Collector(leasesFor(arena), { ...options, byteLengthHint });
     for await (const chunk of chunksOf(reader, options.signal)) collector.add(chunk);
     return collector.take();
   } catch (error) {
@@ -47,7 +48,8 @@ export async function* readLeases(
 ): AsyncGenerator<Lease, void, undefined> {
   requireArena(arena);
   requireOptions(options);
-  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield arena.copyOf(requireBytes(chunk));
+  const leases = leasesFor(arena);
+  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leases.copyOf(requireBytes(chunk));
 }
 
 async function* chunksOf(

@@ -5,6 +5,7 @@
 
 import { PassThrough, Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { Timeline } from "cleanslab";
 import * as node from "cleanslab/node";
 import * as web from "cleanslab/web";
 import { expect, test } from "vitest";
@@ -37,13 +38,6 @@ const connect = (): never => {
 
 const CALLS: Call[] = [
   ["node.bufferOf", "lease", LEASE, (_, each) => node.bufferOf(each)],
-  ["node.writeProfile", "arena", ARENA, (_, each) => node.writeProfile(each, "p.heapprofile")],
-  ["node.writeProfile", "path", [{}, null, 5, ""], ({ arena }, each) => node.writeProfile(arena, each)],
-  ["node.writeProfile", "options", OBJECT, ({ arena }, each) => node.writeProfile(arena, "p.heapprofile", each)],
-  ["node.recordTimeline", "timeline", OBJECT, (_, each) => node.recordTimeline(each, "t.json")],
-  ["node.serveWatch", "arenas", [null, 5, { a: 1 }], (_, each) => node.serveWatch(each)],
-  ["node.serveWatch", "options", OBJECT, ({ arena }, each) => node.serveWatch({ arena }, each)],
-  ["node.serveWatch", "port", [...LENGTH, 65536], ({ arena }, each) => node.serveWatch({ arena }, { port: each })],
   ["node.collect", "stream", READABLE, ({ arena }, each) => node.collect(each, arena, LIMIT)],
   ["node.collect", "arena", ARENA, (_, each) => node.collect(Readable.from([Buffer.of(1)]), each, LIMIT)],
   ["node.collect", "options", OBJECT, ({ arena }, each) => node.collect(Readable.from([]), arena, each)],
@@ -169,6 +163,39 @@ const CALLS: Call[] = [
     ({ arena }, each) => node.readSocketLeases(connect, arena, { onLease, chunkBytes: each }),
   ],
   ["node.readableFrom", "leases", LEASES, (_, each) => pipeline(node.readableFrom(each), new PassThrough().resume())],
+  ["node.recordTimeline", "timeline", [{}, null, 5, Timeline], (_, each) => node.recordTimeline(each, "never.json")],
+  ["node.recordTimeline", "path", PATH, (_, each) => node.recordTimeline(new Timeline(), each, { ms: 0 })],
+  ["node.recordTimeline", "options", OBJECT, (_, each) => node.recordTimeline(new Timeline(), "never.json", each)],
+  ["node.recordTimeline", "ms", LENGTH, (_, each) => node.recordTimeline(new Timeline(), "never.json", { ms: each })],
+  [
+    "node.recordTimeline",
+    "signal",
+    SIGNAL,
+    (_, each) => node.recordTimeline(new Timeline(), "never.json", { signal: each }),
+  ],
+  [
+    "node.serveWatch",
+    "arenas",
+    [null, 5, "arenas", ...ARENA.map((each) => ({ each }))],
+    (_, each) => node.serveWatch(each),
+  ],
+  ["node.serveWatch", "options", OBJECT, ({ arena }, each) => node.serveWatch({ arena }, each)],
+  ["node.serveWatch", "port", LENGTH, ({ arena }, each) => node.serveWatch({ arena }, { port: each })],
+  [
+    "node.serveWatch",
+    "intervalMs",
+    [...LENGTH, 0],
+    ({ arena }, each) => node.serveWatch({ arena }, { intervalMs: each }),
+  ],
+  ["node.writeProfile", "arena", ARENA, (_, each) => node.writeProfile(each, "never.heapprofile")],
+  ["node.writeProfile", "path", PATH, ({ arena }, each) => node.writeProfile(arena, each)],
+  ["node.writeProfile", "options", OBJECT, ({ arena }, each) => node.writeProfile(arena, "never.heapprofile", each)],
+  [
+    "node.writeProfile",
+    "since",
+    [{}, null, 5],
+    ({ arena }, each) => node.writeProfile(arena, "never.heapprofile", { since: each }),
+  ],
   ["node.writeAndRelease", "stream", WRITABLE, ({ lease }, each) => node.writeAndRelease(each, lease)],
   ["node.writeAndRelease", "lease", LEASE, (_, each) => node.writeAndRelease(new PassThrough(), each)],
 

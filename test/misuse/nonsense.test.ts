@@ -40,9 +40,9 @@ const CALLS: Call[] = [
   ["core.Arena", "maxBytes", [{}, "8", 0.5, -1], (_, each) => new Arena({ maxBytes: each })],
   ["core.Arena", "wipeOnRelease", [{}, "yes", 1], (_, each) => new Arena({ wipeOnRelease: each })],
   ["core.Arena", "module", [{}, null, 5, new Uint8Array(8)], (_, each) => new Arena({ module: each })],
-  ["core.Arena", "sampleBytes", [{}, "8", 0, -1, 0.5, Number.NaN], (_, each) => new Arena({ sampleBytes: each })],
-  ["core.Arena", "timeline", [{}, 5, "uploads"], (_, each) => new Arena({ timeline: each })],
-  ["Arena.profile", "since", [{}, null, 5, "mark"], ({ arena }, each) => arena.profile(each)],
+  ["core.Arena", "sampleBytes", [{}, "8", 0.5, 0], (_, each) => new Arena({ sampleBytes: each })],
+  ["core.Arena", "timeline", [{}, null, 5, "t"], (_, each) => new Arena({ timeline: each })],
+  ["core.Timeline", "name", [{}, null, 5], (_, each) => new core.Timeline(each)],
   ["core.ByteReader", "source", [...BYTES, undefined, { bytes: [1] }], (_, each) => new ByteReader(each)],
   ["Arena.acquire", "byteLength", LENGTH, ({ arena }, each) => arena.acquire(each)],
   ["Arena.acquireAsync", "byteLength", LENGTHS, ({ arena }, each) => arena.acquireAsync(each)],
@@ -64,6 +64,7 @@ const CALLS: Call[] = [
   ["Arena.use", "fn", FUNCTION, ({ arena }, each) => arena.use(8, each)],
   ["Arena.copyOf", "bytes", BYTES, ({ arena }, each) => arena.copyOf(each)],
   ["Arena.pool", "byteLength", LENGTH, ({ arena }, each) => arena.pool(each)],
+  ["Arena.profile", "since", [{}, null, 5, "mark"], ({ arena }, each) => arena.profile(each)],
   ["Arena.writer", "byteLength", LENGTH, ({ arena }, each) => arena.writer(each)],
   [
     "Arena.trace",
@@ -138,8 +139,8 @@ const TAKES_NOTHING = [
   ...READS.map((each) => `ByteReader.read${each}`),
   "SizeClassPool.acquire",
 ];
-/** An error's message is anyone's, and so is the name of tracks. */
-const TAKES_ANYTHING = ["core.ArenaError", "core.Timeline"];
+/** An error's message is anyone's. */
+const TAKES_ANYTHING = ["core.ArenaError"];
 
 testRefusals(CALLS, () => false);
 

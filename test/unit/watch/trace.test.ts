@@ -245,13 +245,13 @@ describe("a tracer", () => {
   test("says for a lease that was waited for where the waiter asked", () => {
     const { tracer, watch } = open("all");
     const owner = new FakeOwner();
-    tracer.onBehalfOf("at the waiter", () => watch(owner, 10));
+    tracer.onBehalfOf({ stack: "at the waiter" }, () => watch(owner, 10));
     expect(tracer.sites).toMatchObject([{ stack: "at the waiter" }]);
     const mine = new Error("mine");
     const throws = (): never => {
       throw mine;
     };
-    expect(thrownBy(() => tracer.onBehalfOf("at another", throws))).toBe(mine);
+    expect(thrownBy(() => tracer.onBehalfOf({ stack: "at another" }, throws))).toBe(mine);
     watch(owner, 20);
     expect(tracer.sites[0]?.stack).toContain("trace.test");
   });
