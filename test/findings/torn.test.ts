@@ -466,6 +466,8 @@ describe("a hook for stack traces", () => {
       return "x";
     };
     first.release();
+    // The message has the stacks, which are read now.
+    expect(thrownCode(() => first.release())).toBe("ERR_LEASE_RELEASED");
     Error.prepareStackTrace = prepareStackTrace;
     expect(inner).toBe("ERR_LEASE_RELEASED");
     live.add(arena.acquire(100));
@@ -475,7 +477,7 @@ describe("a hook for stack traces", () => {
     arena.assertDrained();
   });
 
-  // A hook that ends the arena in the middle of an acquire must not leave a lease of an arena that is gone.
+  // A hook that ends the arena while it is asked who acquired what must not leave a usable lease.
   test.for(MODES)('that disposes the arena leaves no usable lease, in "%s"', async (mode) => {
     for (const way of ["acquire", "acquireAsync", "several", "copyOf", "writer"] as const) {
       const arena = new Arena({ trace: "all", revoke: mode });
@@ -490,6 +492,7 @@ describe("a hook for stack traces", () => {
         else if (way === "several") leases = await arena.acquireAsync([100, 200, 70_000]);
         else if (way === "copyOf") leases = [arena.copyOf(new Uint8Array(100))];
         else leases = [arena.writer().take()];
+        void arena.sites;
       } catch (error) {
         expect((error as { code?: string }).code, way).toBe("ERR_ARENA_DISPOSED");
       }
