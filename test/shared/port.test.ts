@@ -75,11 +75,14 @@ describe("sending to a full channel", () => {
     port2.tryReceive()?.release();
     expect(await isSettled(sends[4] as Promise<void>)).toBe(false);
     port2.tryReceive()?.release();
+    // There is room, and others come first.
+    expect(port1.trySend(late)).toBe(false);
+    sends.push(port1.send(message(here, 1), 7));
     await promptly(sends[5] as Promise<void>);
     expect(await isSettled(sends[6] as Promise<void>)).toBe(false);
     expect(receiveAll(port2)).toEqual([2, 3, 4, 5]);
-    await promptly(sends[6] as Promise<void>);
-    expect(receiveAll(port2)).toEqual([6]);
+    await promptly(sends[7] as Promise<void>);
+    expect(receiveAll(port2)).toEqual([6, 7]);
     expect(port1.trySend(late)).toBe(true);
   });
 
@@ -89,6 +92,7 @@ describe("sending to a full channel", () => {
       port1.trySend(message(here, 1));
       const late = [message(here, 2), message(here, 3)];
       const rejections = late.map((lease) => rejectionOf(port1.send(lease)));
+      expect(await isSettled(rejections[0] as Promise<unknown>)).toBe(false);
       (close === 0 ? port1 : port2).close();
       for (const rejection of rejections) expectArenaError(await promptly(rejection), "ERR_PORT_CLOSED", "still yours");
       expect(late.map((lease) => lease.bytes[0])).toEqual([2, 3]);
@@ -128,14 +132,16 @@ describe("closing", () => {
     expectAllBack(here);
   });
 
-  test("releases what was not received, and wakes whoever waits at either end", async () => {
+  test("wakes whoever waits, at either end", async () => {
     const { here, there, port1, port2 } = ends();
     const waits = [port1.receive(), port2.receive()];
     for (const wait of waits) expect(await isSettled(wait)).toBe(false);
     port1.trySend(message(here, 1));
     (await promptly(waits[1] as Promise<SharedLease>)).release();
-    for (const tag of [1, 2]) port1.trySend(message(here, 1), tag);
+    const own = port2.receive();
+    expect(await isSettled(own)).toBe(false);
     port2[Symbol.dispose]();
+    expect(await promptly(own)).toBe(undefined);
     expect(await promptly(waits[0] as Promise<undefined>)).toBe(undefined);
     expect(here.stats().blocks.inTransit).toBe(0);
     there.trim();
@@ -152,6 +158,16 @@ describe("closing", () => {
     expectThrow(() => port1.trySend(message(there, 1)), "ERR_INVALID_ARGUMENT");
     expectSound(there);
   });
+});
+
+test("closing releases what was not received", () => {
+  const { here, there, port1, port2 } = ends();
+  for (const tag of [1, 2]) port1.trySend(message(here, 1), tag);
+  port2.close();
+  expect(here.stats().blocks.inTransit).toBe(0);
+  expectThrow(() => port1.trySend(message(here, 1)), "ERR_PORT_CLOSED");
+  there.trim();
+  expectSound(here, there);
 });
 
 test("a loop that stops early leaves the other messages where they are", async () => {
