@@ -48,6 +48,8 @@ interface Outlet extends Start {
   readonly worker: Worker;
   readonly arena: SharedArena;
   readonly port: ReturnType<SharedArena["channel"]>["port1"];
+  /** Buffers for the next messages. */
+  readonly free: ArrayBuffer[];
 }
 
 interface Way {
@@ -57,10 +59,10 @@ interface Way {
 }
 
 const WAYS: Readonly<Record<string, Way>> = {
-  [CLONE]: posted({ isReused: true, transfers: false }),
-  [TRANSFER]: posted({ isReused: false, transfers: true }),
-  [POOL]: posted({ isReused: true, transfers: true }),
-  [`${POOL}, fill(0)`]: posted({ isReused: true, transfers: true, wipes: true }),
+  [CLONE]: posted("clone"),
+  [TRANSFER]: posted("transfer"),
+  [POOL]: posted("pool"),
+  [`${POOL}, fill(0)`]: posted("zeroed pool"),
   [RING]: { send: sendInSlots, receive: receiveInSlots },
   "token by postMessage": { send: sendTokens, receive: receiveTokens },
   [CHANNEL]: { send: throughChannel(zeroedLease), receive: receiveLeases },
@@ -72,18 +74,8 @@ const WAYS: Readonly<Record<string, Way>> = {
 
 export const WAY_NAMES: readonly string[] = Object.keys(WAYS);
 
-export interface Sender {
-  /** Gives what the reader made of it. */
-  send(write: Write): Promise<unknown>;
-  readonly shared: Float64Array;
-  readonly outlet: Outlet;
-}
-
 /** Starts a worker in `entry`, which is told `task`, and must call `receive`. */
-export async function openWay(
-  entry: URL,
-  { task, way: name, byteLength, window }: Pick<Start, "task" | "way" | "byteLength" | "window">,
-): Promise<Sender> {
+export async function openWay(entry: URL, task: string, name: string, byteLength: number, window: number) {
   const way = WAYS[name];
   if (way === undefined) throw new Error(`no way to send messages is called "${name}"`);
   const arena = new SharedArena({ maxBytes: 128 << 20 });
@@ -92,16 +84,15 @@ export async function openWay(
   const slots = new Uint8Array(new SharedArrayBuffer(name === RING ? window * byteLength : 0));
   const shared = new Float64Array(new SharedArrayBuffer(2 ** 16));
   const start: Start = { task, way: name, byteLength, window, handle: arena.handle, port2, words, slots, shared };
-  const worker = new Worker(entry, {
-    workerData: start,
-    ...(entry.href.endsWith(".ts") && { execArgv: ["--import", "tsx"] }),
-  });
+  const worker = new Worker(entry, { workerData: start });
   worker.once("error", (error) => {
     throw error;
   });
   await new Promise((resolve) => worker.once("message", resolve));
-  const outlet: Outlet = { ...start, worker, arena, port };
-  return { send: (write) => way.send(outlet, write), shared, outlet };
+  const outlet: Outlet = { ...start, worker, arena, port, free: [] };
+  /** Gives what the reader made of it. */
+  const send = (write: Write): Promise<unknown> => way.send(outlet, write);
+  return { send, ...outlet };
 }
 
 /** In the worker. */
@@ -167,33 +158,32 @@ function drain<T>({ result }: Reader, take: (message: T) => ArrayBuffer | undefi
 }
 
 /** Buffers by `postMessage`. A pool's are transferred, and transferred back. */
-function posted({
-  isReused,
-  transfers,
-  wipes = false,
-}: Record<"isReused" | "transfers", boolean> & { wipes?: boolean }): Way {
-  const free: ArrayBuffer[] = [];
+function posted(kind: "clone" | "transfer" | "pool" | "zeroed pool"): Way {
+  const isPool = kind === "pool" || kind === "zeroed pool";
   return {
     send(outlet, write) {
-      const { worker, byteLength } = outlet;
+      const { worker, byteLength, free } = outlet;
       const post = (): boolean => {
         // `allocUnsafeSlow` does not zero, and the buffer is its own.
         const buffer = free.pop() ?? (Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer);
         const bytes = new Uint8Array(buffer);
         const length = write(bytes);
-        worker.postMessage(length === 0 ? null : bytes.subarray(0, length), transfers && length > 0 ? [buffer] : []);
-        if (!transfers || length === 0) free.push(buffer);
+        worker.postMessage(
+          length === 0 ? null : bytes.subarray(0, length),
+          kind === "clone" || length === 0 ? [] : [buffer],
+        );
+        if (kind === "clone" || length === 0) free.push(buffer);
         return length > 0;
       };
       return pump(outlet, post, (buffers) => {
-        if (wipes) for (const buffer of buffers) new Uint8Array(buffer).fill(0);
+        if (kind === "zeroed pool") for (const buffer of buffers) new Uint8Array(buffer).fill(0);
         free.push(...buffers);
       });
     },
     receive: (_start, reader) =>
       drain<Uint8Array<ArrayBuffer>>(reader, (bytes) => {
         reader.read(bytes);
-        return isReused && transfers ? bytes.buffer : undefined;
+        return isPool ? bytes.buffer : undefined;
       }),
   };
 }
@@ -203,9 +193,8 @@ function sendTokens(outlet: Outlet, write: Write): Promise<unknown> {
   const post = (): boolean => {
     const lease = zeroedLease(arena, byteLength, write);
     const isLast = lease.byteLength === 0;
-    const token = lease.handOver();
-    worker.postMessage(isLast ? null : token);
-    if (isLast) arena.adopt(token).release();
+    worker.postMessage(isLast ? null : lease.handOver());
+    if (isLast) lease.release();
     return !isLast;
   };
   return pump(outlet, post);
@@ -301,7 +290,11 @@ class Sum implements Reader {
   readonly result = (): number => this.#sum;
 }
 
-export const ENTRY = new URL(`./messages.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`, import.meta.url);
+/** The bundle of this file. Tests run the sources, and only their workers are built. */
+export const ENTRY = new URL(
+  import.meta.url.endsWith(".ts") ? "../dist/cli/messages.js" : "./messages.js",
+  import.meta.url,
+);
 export const SUM = "sum of first and last bytes";
 const start = workerData as Start | null;
 if (start?.task === SUM) receive(start, new Sum());

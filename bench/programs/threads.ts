@@ -86,8 +86,7 @@ async function lines(variant: string, folder: string): Promise<Figures> {
   const { fileBytes, ...totals } = JSON.parse(readFileSync(join(folder, "big.json"), "utf8"));
   const [way = "", length] = variant.split("; ");
   const byteLength = length === undefined ? CHUNK_BYTES : 65536;
-  const sender =
-    way === ALONE ? alone(byteLength) : await openWay(ENTRY, { task: "lines", way, byteLength, window: WINDOW });
+  const sender = way === ALONE ? alone(byteLength) : await openWay(ENTRY, "lines", way, byteLength, WINDOW);
   const source = new LineSource(folder, sender.shared);
   const start = now();
   const counted = (await sender.send(source.write)) as ReturnType<LineCounter["result"]>;
@@ -147,8 +146,7 @@ async function compressor(way: string): Promise<Compress> {
       });
     };
   }
-  const { outlet } = await openWay(ENTRY, { task: "compress", way, byteLength: LIMIT, window: WINDOW });
-  const { arena, port, worker } = outlet;
+  const { arena, port, worker } = await openWay(ENTRY, "compress", way, LIMIT, WINDOW);
   const waiting = new Map<number, (answer: Answer) => void>();
   let last = 0;
   const answer = (): Promise<Answer> => new Promise((resolve) => waiting.set(++last, resolve));
@@ -247,7 +245,7 @@ const IN_FLIGHT = 8;
 const SOURCES = 16;
 const DIGEST_BYTES = 32;
 
-function digestOf(bytes: Uint8Array): Buffer {
+export function digestOf(bytes: Uint8Array): Buffer {
   return createHash("sha256").update(bytes).digest();
 }
 
@@ -292,22 +290,12 @@ async function hasher(variant: string, byteLength: number): Promise<(source: Uin
   const arena = new SharedArena();
   const pool = new Piscina({
     filename: ENTRY.href,
-    name: variant === TOKEN ? "hashToken" : variant === POOL ? "hashInPlace" : "hash",
+    name: variant === TOKEN ? "hashToken" : variant === POOL ? "hashInPlace" : "digestOf",
     minThreads: WORKERS,
     maxThreads: WORKERS,
     workerData: { handle: arena.handle },
   });
-  if (variant === TOKEN) {
-    return async (source) => {
-      const token = arena.copyOf(source).handOver();
-      try {
-        return await pool.run(token);
-      } catch (error) {
-        arena.adopt(token).release();
-        throw error;
-      }
-    };
-  }
+  if (variant === TOKEN) return (source) => pool.run(arena.copyOf(source).handOver());
   const free: Uint8Array<ArrayBuffer>[] = [];
   return async (source) => {
     const own = free.pop() ?? (Buffer.allocUnsafeSlow(byteLength) as Uint8Array<ArrayBuffer>);
@@ -319,10 +307,6 @@ async function hasher(variant: string, byteLength: number): Promise<(source: Uin
     free.push(answer);
     return answer.slice(0, DIGEST_BYTES);
   };
-}
-
-export function hash(bytes: Uint8Array): Uint8Array {
-  return digestOf(bytes);
 }
 
 /** Answers the job's own buffer, with the digest at its front. */

@@ -83,7 +83,7 @@ async function lease({ rival, byteLength, alive, plan }: LeaseInput): Promise<Ti
 }
 
 async function sendMessages({ way, byteLength, window, messages, runs }: MessageInput): Promise<MessageResult> {
-  const { send, outlet } = await openWay(ENTRY, { task: SUM, way, byteLength, window });
+  const { send, worker } = await openWay(ENTRY, SUM, way, byteLength, window);
   let wanted = 0;
   const sendAll = async (): Promise<void> => {
     let sent = 0;
@@ -106,7 +106,7 @@ async function sendMessages({ way, byteLength, window, messages, runs }: Message
     const { user, system } = process.cpuUsage(cpu);
     timed.push({ ns, cpuNs: ((user + system) * 1e3) / messages });
   }
-  await outlet.worker.terminate();
+  await worker.terminate();
   const median = (figure: keyof MessageResult): number => summarize(timed.map((each) => each[figure])).value;
   return { ns: median("ns"), cpuNs: median("cpuNs") };
 }

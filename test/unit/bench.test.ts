@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { type Plan, time, timedFrom } from "../../bench/harness.ts";
 import { runIsolated } from "../../bench/isolated.ts";
 import { churn, cycle, releaseOrder, replay } from "../../bench/loops.ts";
+import { WAY_NAMES } from "../../bench/messages.ts";
 import type { Form, Measurement, Outcome, Question } from "../../bench/question.ts";
 import { aliasing } from "../../bench/questions/aliasing.ts";
 import { alive } from "../../bench/questions/alive.ts";
@@ -17,8 +18,9 @@ import { type OneLeaseInput, oneLease, verdict } from "../../bench/questions/one
 import { parsers } from "../../bench/questions/parsers.ts";
 import { explain, pieces } from "../../bench/questions/pieces.ts";
 import { mostAlive, realSizes } from "../../bench/questions/real-sizes.ts";
+import { threads } from "../../bench/questions/threads.ts";
 import { writer } from "../../bench/questions/writer.ts";
-import { LEASES, MORE_LEASES, namesOf, OUTSIDERS, RIVALS, WRITTEN } from "../../bench/rivals.ts";
+import { LEASES, MORE_LEASES, namesOf, OUTSIDERS, RIVALS, SHARED_RIVALS, WRITTEN } from "../../bench/rivals.ts";
 import { crossover, figureOf, find, rivalsIn } from "../../bench/tables.ts";
 import { seed } from "../seeded.ts";
 
@@ -125,6 +127,17 @@ describe("the questions", () => {
     const measurements = await runShortened(parsers, { warmUpPasses: 1, passes: 2 });
     expect(rivalsIn(measurements)).toEqual(
       expect.arrayContaining(["before-reuse", "never", "fresh buffers", "redis-parser", "ws", "tar-stream"]),
+    );
+  });
+
+  test("threads sends every message by each way, and leases shared memory", async () => {
+    const measurements = await runShortened<object, unknown>(threads as Question<object, unknown>, {
+      plan,
+      messages: 40,
+      runs: 1,
+    });
+    expect(rivalsIn(measurements)).toEqual(
+      expect.arrayContaining([...namesOf(SHARED_RIVALS), ...WAY_NAMES, "array pool, fill(0)"]),
     );
   });
 
