@@ -111,10 +111,10 @@ export const MORE_LEASES: readonly Rival[] = [
 
 /** Memory that threads share. `fill` writes it byte by byte in some engines, and `set` does not. */
 export const SHARED_RIVALS: readonly Rival[] = [
-  { name: SHARED, open: (load) => shared(load, (arena, byteLength) => arena.acquire(byteLength)) },
+  { name: SHARED, open: (load) => throughAcquire(new SharedArena({ maxBytes: capFor(load) })) },
   {
     name: SHARED_FILLED,
-    open: (load) => shared(load, (arena, byteLength) => arena.acquireFilled(byteLength, ({ length }) => length)),
+    open: (load) => throughFilled(new SharedArena({ maxBytes: capFor(load) }), ({ length }) => length),
   },
   { name: SHARED_POOL, open: () => lengthPool(sharedArray) },
   {
@@ -266,21 +266,33 @@ function capFor({ byteLength, alive, mixed = false }: Load): number {
   return Math.max(DEFAULT_CAP, 16 * alive * byteLength, 2 * aMemoryEach);
 }
 
+/** What an arena of either kind is used for here. */
+interface AnyArena {
+  acquire(byteLength: number): Lease | SharedLease;
+  acquireFilled(byteLength: number, write: (bytes: Uint8Array) => number): Lease | SharedLease;
+  stats(): { reservedBytes: number; peakReservedBytes?: number; overflowed?: number };
+  [Symbol.dispose](): void;
+}
+
 /** What all ways to a lease share. */
-function leases(arena: Arena, acquire: (byteLength: number) => Lease): Allocator {
-  const allocator: Allocator<Lease> = {
+function leases(arena: AnyArena, acquire: (byteLength: number) => Lease | SharedLease): Allocator {
+  const allocator: Allocator<Lease | SharedLease> = {
     acquire,
     bytesOf: (lease) => lease.bytes,
     release: (lease) => {
       lease.release();
     },
     close: () => arena[Symbol.dispose](),
-    footprint: () => arena.stats(),
+    footprint() {
+      // Shared memory never shrinks, and there is nothing but it.
+      const { reservedBytes, peakReservedBytes = reservedBytes, overflowed = 0 } = arena.stats();
+      return { peakReservedBytes, overflowed };
+    },
   };
   return allocator as Allocator;
 }
 
-function throughAcquire(arena: Arena): Allocator {
+function throughAcquire(arena: AnyArena): Allocator {
   return leases(arena, (byteLength) => arena.acquire(byteLength));
 }
 
@@ -289,17 +301,6 @@ function throughPool(arena: Arena, byteLength: number): Allocator {
   return leases(arena, () => pool.acquire());
 }
 
-function throughFilled(arena: Arena, write: (bytes: Uint8Array<ArrayBuffer>) => number): Allocator {
+function throughFilled(arena: AnyArena, write: (bytes: Uint8Array) => number): Allocator {
   return leases(arena, (byteLength) => arena.acquireFilled(byteLength, write));
-}
-
-function shared(load: Load, acquire: (arena: SharedArena, byteLength: number) => SharedLease): Allocator {
-  const arena = new SharedArena({ maxBytes: capFor(load) });
-  const allocator: Allocator<SharedLease> = {
-    acquire: (byteLength) => acquire(arena, byteLength),
-    bytesOf: (lease) => lease.bytes,
-    release: (lease) => lease.release(),
-    close: () => arena[Symbol.dispose](),
-  };
-  return allocator as Allocator;
 }
