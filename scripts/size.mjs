@@ -10,7 +10,7 @@ const wanted = { "release module": 4 * 1024, "shared module": 3.5 * 1024, "core,
 const ceilings = {
   "release module": 4 * 1024,
   "shared module": 3.5 * 1024,
-  "core, minified and gzipped": 19 * 1024,
+  "core, minified and gzipped": 19.5 * 1024,
   "library, minified and gzipped": 28 * 1024,
 };
 
