@@ -29,6 +29,11 @@ declare class EventTarget {
   dispatchEvent(event: Event): boolean;
 }
 
+declare class AbortController {
+  readonly signal: object;
+  abort(): void;
+}
+
 declare class TextEncoder {
   encodeInto(source: string, destination: Uint8Array): { read: number; written: number };
 }

@@ -72,6 +72,9 @@ export interface SharedAuditReport {
   problems: string[];
 }
 
+/** Arenas in which somebody waits. Otherwise those who wait might be all that holds one, and go with it. */
+const waitedFor = new Set<SharedArena>();
+
 /**
  * Memory under one cap that threads share, handed out as leases: an `Arena` for several
  * threads. One thread creates it, and the others attach with its handle. A lease stays
@@ -437,12 +440,17 @@ export class SharedArena {
     return this.#store.acquireAll(byteLengths);
   }
 
-  #wait(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<SharedLease[]> {
+  async #wait(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<SharedLease[]> {
     const error = this.#cannotServe(byteLengths);
     if (error !== undefined) throw error;
     const waiting = this.#queue.waitForRoom({ byteLengths, isZeroed: true, callSite: undefined }, signal);
     this.#wake();
-    return holdingOpen(waiting);
+    waitedFor.add(this);
+    try {
+      return await holdingOpen(waiting);
+    } finally {
+      if (this.#queue.length === 0) waitedFor.delete(this);
+    }
   }
 
   /** Why nobody can make room: no block is out, in any thread. */

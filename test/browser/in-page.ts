@@ -1,11 +1,16 @@
 /**
- * What runs inside the browser: the contract, in a page or in a worker, the cases of
- * WebCodecs, and what is asked of a page beyond them. Imports the library as the tarball has it.
+ * What runs inside the browser: the contract, in a page or in a worker, that of shared memory
+ * between them, the cases of WebCodecs, and what is asked of a page beyond them. Imports the
+ * library as the tarball has it.
  */
 
 import * as library from "cleanslab";
+import * as sharedLibrary from "cleanslab/shared";
 import { contract } from "../contract/cases.ts";
+import { checkThrows } from "../contract/check.ts";
 import { type CaseResult, type ContractCase, runContract } from "../contract/contract.ts";
+import { type SharedLibrary, shared } from "../contract/shared.ts";
+import { starter } from "../contract/threads.ts";
 import { webcodecs } from "./webcodecs.ts";
 
 export function runHere(): Promise<CaseResult[]> {
@@ -38,6 +43,27 @@ const crowded: readonly ContractCase[] = [
 
 export function runCrowded(): Promise<CaseResult[]> {
   return runContract(library, crowded);
+}
+
+export function runShared(): Promise<CaseResult[]> {
+  return runContract(sharedLibrary, shared(starter("Worker", new URL("./shared-worker.js", import.meta.url))));
+}
+
+const notIsolated: readonly ContractCase<SharedLibrary>[] = [
+  {
+    name: "a page that is not cross-origin isolated is told which headers to send",
+    run(library) {
+      if (crossOriginIsolated) throw new Error("the page is isolated");
+      const headers = ["Cross-Origin-Opener-Policy: same-origin", "Cross-Origin-Embedder-Policy: require-corp"];
+      checkThrows(library, () => new library.SharedArena(), "ERR_SHARED_MEMORY_UNAVAILABLE", ...headers);
+      const handle = {} as Parameters<typeof library.SharedArena.attach>[0];
+      checkThrows(library, () => library.SharedArena.attach(handle), "ERR_SHARED_MEMORY_UNAVAILABLE", ...headers);
+    },
+  },
+];
+
+export function runNotIsolated(): Promise<CaseResult[]> {
+  return runContract(sharedLibrary, notIsolated);
 }
 
 export function runWebCodecs(): Promise<CaseResult[]> {

@@ -1,8 +1,9 @@
 /**
  * npm run test:browser: the contract against the packed tarball in real Chromium
  * and real Firefox, in pages with and without cross-origin isolation and in
- * workers; the recipe for WebCodecs; a profile in speedscope; a page that forbids WebAssembly; and the pages
- * of the examples, clicked through.
+ * workers; shared memory between them; the recipe for WebCodecs; a profile in
+ * speedscope; a page that forbids WebAssembly; and the pages of the examples, clicked
+ * through. With `-- PART`, only the suites whose names contain it.
  * Ends non-zero if a case fails or a browser does not run.
  */
 
@@ -59,8 +60,9 @@ function buildPage(page: string, outDir: string): void {
 /** The suite as a module that leaves the library where the tarball has it. */
 async function bundleInto(home: string): Promise<void> {
   await build({
-    entryPoints: ["test/browser/in-page.ts"],
-    outfile: join(home, "in-page.js"),
+    entryPoints: ["test/browser/in-page.ts", "test/contract/shared-worker.ts"],
+    outdir: home,
+    entryNames: "[name]",
     bundle: true,
     format: "esm",
     target: "es2022",
@@ -69,7 +71,10 @@ async function bundleInto(home: string): Promise<void> {
       {
         name: "library",
         setup: ({ onResolve }) =>
-          onResolve({ filter: /^cleanslab$/ }, () => ({ path: "/package/dist/index.js", external: true })),
+          onResolve({ filter: /^cleanslab(\/shared)?$/ }, ({ path }) => ({
+            path: `${path.replace("cleanslab", "/package/dist")}/index.js`,
+            external: true,
+          })),
       },
     ],
   });
@@ -77,7 +82,7 @@ async function bundleInto(home: string): Promise<void> {
 
 async function runIn(kind: BrowserKind, path: string, origin: string): Promise<EngineResult[]> {
   const results: EngineResult[] = [];
-  for (const [where, url, suite] of SUITES) {
+  for (const [where, url, suite] of SUITES.filter(([name]) => name.includes(process.argv[2] ?? ""))) {
     console.error(`${kind.name}, ${where} …`);
     let version = "?";
     let browser: Browser | undefined;
@@ -105,6 +110,8 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["isolated page", "/isolated", (page) => contractIn(page, "runHere")],
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
   ["crowded page", "/plain", (page) => contractIn(page, "runCrowded")],
+  ["page and workers", "/isolated", (page) => contractIn(page, "runShared")],
+  ["page without isolation", "/plain", (page) => contractIn(page, "runNotIsolated")],
   ["webcodecs", "/isolated", (page) => contractIn(page, "runWebCodecs")],
   ["page without wasm", "/no-wasm", forbidden],
   ["playground", "/playground/", clickThrough],
@@ -114,7 +121,7 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
 
 async function contractIn(
   page: Page,
-  where: "runHere" | "runInWorker" | "runCrowded" | "runWebCodecs",
+  where: "runHere" | "runInWorker" | "runCrowded" | "runShared" | "runNotIsolated" | "runWebCodecs",
 ): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);

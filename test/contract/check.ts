@@ -6,6 +6,9 @@
 import type { Arena, ArenaErrorCode, ArenaOptions, Lease, LinearMemory, RevokeMode } from "cleanslab";
 import type { Environment, Library } from "./contract.ts";
 
+/** Any entry point of the package. */
+export type HasErrors = Pick<Library, "ArenaError">;
+
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */
 export const REVOKING_MODES: readonly RevokeMode[] = ["before-reuse", "on-release"];
@@ -54,7 +57,7 @@ export function checkSame<T>(actual: T, expected: NoInfer<T>, what: string): voi
 }
 
 /** `fn` throws an ArenaError with `code`, whose message contains every one of `fragments`. */
-export function checkThrows(library: Library, fn: () => unknown, code: ArenaErrorCode, ...fragments: string[]): void {
+export function checkThrows(library: HasErrors, fn: () => unknown, code: ArenaErrorCode, ...fragments: string[]): void {
   let result: unknown;
   try {
     result = fn();
@@ -66,7 +69,12 @@ export function checkThrows(library: Library, fn: () => unknown, code: ArenaErro
 }
 
 /** `error` is the library's, has `code`, and its message contains every one of `fragments`. */
-export function checkArenaError(library: Library, error: unknown, code: ArenaErrorCode, ...fragments: string[]): void {
+export function checkArenaError(
+  library: HasErrors,
+  error: unknown,
+  code: ArenaErrorCode,
+  ...fragments: string[]
+): void {
   check(error instanceof library.ArenaError, `expected an ArenaError, got ${String(error)}`);
   checkEqual(error.code, code, "code");
   checkEqual(error.name, "ArenaError", "name");
@@ -76,7 +84,7 @@ export function checkArenaError(library: Library, error: unknown, code: ArenaErr
 }
 
 export async function checkRejects(
-  library: Library,
+  library: HasErrors,
   promise: Promise<unknown>,
   code: ArenaErrorCode,
   ...fragments: string[]

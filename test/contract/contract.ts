@@ -14,10 +14,11 @@ export interface Environment {
   skip(reason: string): never;
 }
 
-export interface ContractCase {
+/** `L` is the entry point of the package that the case is about. */
+export interface ContractCase<L = Library> {
   /** A sentence. */
   readonly name: string;
-  run(library: Library, environment: Environment): void | Promise<void>;
+  run(library: L, environment: Environment): void | Promise<void>;
 }
 
 export interface CaseResult {
@@ -39,7 +40,7 @@ export function environmentHere(): Environment {
 }
 
 /** Runs every case, one after another; a case that fails does not stop the rest. */
-export async function runContract(library: Library, cases: readonly ContractCase[]): Promise<CaseResult[]> {
+export async function runContract<L>(library: L, cases: readonly ContractCase<L>[]): Promise<CaseResult[]> {
   const environment = environmentHere();
   const results: CaseResult[] = [];
   for (const { name, run } of cases) {

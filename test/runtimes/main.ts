@@ -1,5 +1,5 @@
 /**
- * npm run test:runtimes: the contract against the packed tarball on every runtime
+ * npm run test:runtimes: the contracts against the packed tarball on every runtime
  * that is supported. Each runtime comes as an npm package, into a folder of its
  * own. Ends non-zero if a case fails or a runtime does not run.
  */
@@ -33,8 +33,8 @@ const RUNTIMES: readonly Runtime[] = [
   node("26"),
   { ...node("26"), addressSpaceKiB: 2 ** 28 },
   { package: "bun", bin: "bun", args: ["run"] },
-  // Without any permission.
-  { package: "deno", bin: "deno", args: ["run", "--no-prompt", "--v8-flags=--expose-gc"] },
+  // It reads what its workers run, and nothing else is permitted.
+  { package: "deno", bin: "deno", args: ["run", "--no-prompt", "--allow-read=.", "--v8-flags=--expose-gc"] },
 ];
 
 async function main(): Promise<boolean> {
@@ -58,14 +58,16 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
   try {
     installInto(home, tarball, runtime.package);
     await build({
-      entryPoints: ["test/runtimes/runner.ts"],
-      outfile: join(home, "contract.mjs"),
+      entryPoints: ["test/runtimes/runner.ts", "test/contract/shared-worker.ts"],
+      outdir: home,
+      entryNames: "[name]",
+      outExtension: { ".js": ".mjs" },
       bundle: true,
       format: "esm",
       target: "es2022",
       // Nothing of Node may be leaned on.
       platform: "neutral",
-      external: ["cleanslab"],
+      external: ["cleanslab", "cleanslab/shared"],
     });
     const bin = join(home, "node_modules", ".bin", runtime.bin);
     version = run(bin, ["--version"], home).match(/\d+\.\d+\.\d+/)?.[0] ?? "?";
@@ -78,9 +80,9 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
 }
 
 function runIn({ args, addressSpaceKiB }: Runtime, home: string, bin: string): string {
-  if (addressSpaceKiB === undefined) return run(bin, [...args, "contract.mjs"], home);
+  if (addressSpaceKiB === undefined) return run(bin, [...args, "runner.mjs"], home);
   const limited = `ulimit -v ${addressSpaceKiB} && exec "$0" "$@"`;
-  return run("sh", ["-c", limited, bin, ...args, "contract.mjs"], home);
+  return run("sh", ["-c", limited, bin, ...args, "runner.mjs"], home);
 }
 
 process.exitCode = (await main()) ? 0 : 1;
