@@ -441,8 +441,6 @@ export class SharedArena {
   }
 
   async #wait(byteLengths: readonly number[], signal: AbortSignalLike | undefined): Promise<SharedLease[]> {
-    const error = this.#cannotServe(byteLengths);
-    if (error !== undefined) throw error;
     const waiting = this.#queue.waitForRoom({ byteLengths, isZeroed: true, callSite: undefined }, signal);
     this.#wake();
     waitedFor.add(this);
@@ -453,9 +451,11 @@ export class SharedArena {
     }
   }
 
-  /** Why nobody can make room: no block is out, in any thread. */
+  /** Why nobody can make room: the engine refuses memory, and no block is out, in any thread. */
   #cannotServe(byteLengths: readonly number[]): ArenaError | undefined {
     const { exports, data } = this.#store.book;
+    // All memory is there: whoever had it has given it back just now, and will say so.
+    if (data.buffer.byteLength === this.#store.longest) return undefined;
     for (const kind of [abi.OWNED, abi.IN_TRANSIT, abi.KEPT]) if (exports.count(kind, 0) > 0) return undefined;
     const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
     return nothingToWaitFor(total, data.buffer.byteLength, this.#store.longest);
