@@ -32,7 +32,7 @@ export interface Counts {
 
 const NAMES = Object.keys(OPERATIONS);
 /** What makes no set-up that others do not make. */
-const NO_SET_UP = ["rejoin", "adoptUsed", "giveOthers"];
+const NO_SET_UP = ["rejoin", "relong", "adoptUsed", "giveOthers"];
 
 /** The runs on one module. Each method throws an error that names the run in which something did not hold. */
 export class Steps {
@@ -42,7 +42,7 @@ export class Steps {
   readonly #B: Thread;
   readonly #C: Thread;
   readonly #setUps: readonly SetUp[];
-  readonly #ends = new Set<number>();
+  readonly #ends = new Set<string>();
   /** Accesses of the last operation in the middle of another. */
   #heard: readonly Access[] = [];
 
@@ -66,36 +66,6 @@ export class Steps {
   all(depth: number, isDeep: boolean): void {
     for (const setUp of this.#setUps) {
       if (setUp.acts.length <= depth) for (const does of NAMES) this.#allOf(setUp, { who: this.#A, does }, isDeep);
-    }
-  }
-
-  /** Runs with up to three operations of others, beside or inside each other, any of which may end with a death. */
-  some(runs: number, random: () => number): void {
-    const below = (limit: number): number => Math.floor(random() * limit);
-    const any = <T>(list: readonly T[]): T => list[below(list.length)] as T;
-    const act = (who: Thread, does: string, free: readonly Thread[], from: number): Act => {
-      const meanwhile: Act[] = [];
-      let at = from;
-      for (const [each, other] of free.entries()) {
-        if (each > 0 && random() < 0.3) break;
-        const inside = random() < 0.5 ? free.slice(each + 1) : [];
-        meanwhile.push({ ...act(other, any(NAMES), inside, 1 + below(8)), at });
-        at += below(5);
-      }
-      return random() < 0.15 ? { who, does, meanwhile, diesAt: at + below(8) } : { who, does, meanwhile };
-    };
-    const end = this.counts.runs + runs;
-    while (this.counts.runs < end) {
-      const setUp = any(this.#setUps);
-      const does = any(NAMES);
-      this.#world.goTo(setUp.moment);
-      const { length } = this.#perform({ who: this.#A, does });
-      if (length === 0) continue;
-      const others = any([
-        [this.#B, this.#C, this.#B],
-        [this.#C, this.#B, this.#C],
-      ]);
-      this.#run(setUp, act(this.#A, does, others, 1 + below(length)));
     }
   }
 
@@ -297,13 +267,4 @@ function tell({ who, does, at, diesAt, meanwhile = [] }: Act): string {
     inside === "" ? "" : ` (${inside})`,
     diesAt === undefined ? "" : ` and dies at ${diesAt}`,
   ].join("");
-}
-
-/** Numbers from 0 to 1, the same ones for a seed. */
-export function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return (state >>> 0) / 2 ** 32;
-  };
 }
