@@ -28,7 +28,8 @@ export function report(title: string, results: readonly EngineResult[]): boolean
     printSkips(result);
     printFailures(result);
   }
-  return results.every((each) => each.error === undefined && count(each, "failed") === 0 && count(each, "passed") > 0);
+  // What was skipped says why. Where nothing ran at all, something is wrong.
+  return results.every((each) => each.error === undefined && count(each, "failed") === 0 && each.cases.length > 0);
 }
 
 function count({ cases }: EngineResult, outcome: CaseResult["outcome"]): number {

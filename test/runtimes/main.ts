@@ -81,7 +81,8 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
 
 function runIn({ args, addressSpaceKiB }: Runtime, home: string, bin: string): string {
   if (addressSpaceKiB === undefined) return run(bin, [...args, "runner.mjs"], home);
-  const limited = `ulimit -v ${addressSpaceKiB} && exec "$0" "$@"`;
+  // What threads share is asked of the same Node without the limit.
+  const limited = `ulimit -v ${addressSpaceKiB} && exec "$0" "$@" --alone`;
   return run("sh", ["-c", limited, bin, ...args, "runner.mjs"], home);
 }
 

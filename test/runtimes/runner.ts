@@ -11,7 +11,7 @@ import { shared } from "../contract/shared.ts";
 import { kindsHere, starter } from "../contract/threads.ts";
 
 const results = await runContract(library, contract);
-for (const kind of kindsHere()) {
+for (const kind of process.argv.includes("--alone") ? [] : kindsHere()) {
   const cases = shared(starter(kind, new URL("./shared-worker.mjs", import.meta.url)));
   for (const result of await runContract(sharedLibrary, cases)) {
     results.push({ ...result, name: `with ${kind}: ${result.name}` });
