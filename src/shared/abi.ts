@@ -13,7 +13,7 @@ import type { LinearMemory } from "../lease/owner.js";
 import { BOOK_BASE64, WIPE_BASE64 } from "./modules.generated.js";
 
 export const SLAB_BYTES = 65536;
-const BLOCKS_A_SLAB = 256;
+export const BLOCKS_A_SLAB = 256;
 export const THREAD_COUNT = 1024;
 
 // Places in the book, in words of 4 bytes.
@@ -23,7 +23,7 @@ export const WANTED = 32;
 const THREADS = 64;
 export const SLAB_WORDS = 4160;
 /** Words of a record, and of an entry of the thread table. */
-const ENTRY_WORDS = 4;
+export const ENTRY_WORDS = 4;
 export const BYTE_LENGTH = 2;
 
 // Kinds of slabs and of blocks.

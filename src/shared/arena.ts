@@ -121,7 +121,8 @@ export class SharedArena {
     this.#store = new SharedStore(book, source, this.#queue);
     this.#deaths = new DeathWatch(book.id, (engine) => this.#ended(engine));
     this.#deaths.hold(book.words, this.#store.entry, () => this.#store.ring());
-    SharedArena.#listen(new WeakRef(this), book.words, this.#store.heard);
+    const { heard, giveUp } = this.#store;
+    SharedArena.#listen(new WeakRef(this), book.words, heard, giveUp);
     this.#lookUp();
   }
 
@@ -500,12 +501,18 @@ export class SharedArena {
     return freed;
   }
 
-  /** Hears the bell as long as somebody has the arena. */
-  static async #listen(arena: WeakRef<SharedArena>, words: Int32Array, heard: number): Promise<void> {
+  /** Hears the bell as long as somebody has the arena. After that, once: what it kept is nobody's. */
+  static async #listen(
+    arena: WeakRef<SharedArena>,
+    words: Int32Array,
+    heard: number,
+    giveUp: () => void,
+  ): Promise<void> {
     for (let last = heard; ; ) {
       await woken(words, abi.BELL, last);
       const here = arena.deref();
-      if (here === undefined || here.#store.closed) return;
+      if (here === undefined) return giveUp();
+      if (here.#store.closed) return;
       last = read(words, abi.BELL);
       if (last === here.#store.heard) continue;
       here.#store.heard = last;

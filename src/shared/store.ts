@@ -148,7 +148,6 @@ export class SharedStore
   pinned = 0;
   /** Index of this thread's entry in the book's words. */
   readonly entry: number;
-  private readonly slot: number;
   private readonly waiting: { readonly waiters: number; wake(): void };
   private readonly words: Int32Array;
   private readonly wipe: abi.SharedBook["wipe"];
@@ -162,6 +161,8 @@ export class SharedStore
   private bufferBytes: number;
   /** Room is taken and given back that was there before: nobody is told. */
   private isTrying = false;
+  /** Gives back what this thread keeps, and its entry as soon as nothing is out. Does not hold the store. */
+  readonly giveUp: () => void;
 
   /**
    * @param waiting those who wait in this thread.
@@ -185,7 +186,7 @@ export class SharedStore
       slot = exports.attach(engine, parent);
       if (slot === abi.Status.NO_ROOM) throw tooManyThreads(abi.THREAD_COUNT - 1);
     }
-    this.slot = slot;
+    this.giveUp = givingUp(book, slot);
     this.entry = book.entries[slot] as number;
     this.heard = read(book.words, abi.BELL);
     this.owned = abi.OWNED | exports.serial();
@@ -322,18 +323,10 @@ export class SharedStore
     return exports.slabs();
   }
 
-  /** Gives back what this thread keeps. */
   dispose(): void {
     this.closed = true;
-    this.yieldMemory();
-    this.leave();
-  }
-
-  /** Out of the table, unless a block still has this thread's number: leased, or handed over and not adopted. */
-  private leave(): void {
-    const { exports } = this.book;
-    const serial = exports.serial();
-    if (exports.count(abi.OWNED, serial) + exports.count(abi.IN_TRANSIT, serial) === 0) exports.leave(this.slot);
+    for (const { blocks } of this.stacks) blocks.length = 0;
+    this.giveUp();
   }
 
   /** The other threads look up. */
@@ -471,7 +464,7 @@ export class SharedStore
   /** H2 */
   private giveAtOnce({ id }: Block): void {
     this.book.exports.give(id);
-    if (this.closed) this.leave();
+    if (this.closed) this.giveUp();
     if (this.isRoomWanted) this.yieldMemory();
     this.announceRoom();
   }
@@ -482,4 +475,24 @@ export class SharedStore
     write(this.words, abi.WANTED, 0);
     this.ring();
   }
+}
+
+/**
+ * A function that gives back what a thread's part keeps, and takes its entry out of the
+ * table unless a block still has its number: leased, or handed over and not adopted.
+ * Knows no store: it is called, too, once nobody has the arena.
+ */
+function givingUp({ exports, words, records }: abi.SharedBook, slot: number): () => void {
+  const serial = exports.serial();
+  return () => {
+    const end = exports.slabs() * abi.BLOCKS_A_SLAB;
+    for (let id = 0; id < end; id++) {
+      if (words[records + abi.ENTRY_WORDS * id] === (abi.KEPT | serial)) exports.give(id);
+    }
+    if (exports.count(abi.OWNED, serial) + exports.count(abi.IN_TRANSIT, serial) === 0) exports.leave(slot);
+    // As announceRoom: whoever waits looks again.
+    write(words, abi.WANTED, 0);
+    add(words, abi.BELL, 1);
+    wake(words, abi.BELL);
+  };
 }

@@ -502,6 +502,30 @@ export function shared(startWorker: Start): readonly SharedCase[] {
     },
 
     {
+      name: "what an arena kept that nobody has any more is room for others, in a thread that lives on",
+      async run({ SharedArena }, { collect, skip }) {
+        if (collect === undefined) return skip("no way to ask this engine for a garbage collection");
+        using arena = new SharedArena({ maxBytes: MiB });
+        (() => {
+          const dropped = SharedArena.attach(arena.handle);
+          for (const lease of [1, 2, 3].map(() => dropped.acquire(1000))) lease.release();
+        })();
+        for (let round = 0; round < 20; round++) {
+          await collect();
+          await new Promise<void>((resolve) => setTimeout(resolve, 2));
+        }
+        checkEqual(arena.stats().threads, 2, "threads");
+        let served: SharedLease | undefined;
+        arena.acquireAsync(MiB).then((lease) => {
+          served = lease;
+        });
+        await until(() => served !== undefined, "all memory is there for one");
+        served?.release();
+        checkEqual(arena.stats().threads, 1, "threads");
+      },
+    },
+
+    {
       name: "what is no handle, of another layout, or of another arena is a typed error",
       run(library) {
         using arena = new library.SharedArena();
