@@ -1,5 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** The public API of cleanslab. */
+/**
+ * The public API of cleanslab.
+ *
+ * @module cleanslab
+ */
 
 export { Arena, type SizeClassPool } from "./arena.js";
 export type { ByteFiller } from "./bytes/filler.js";

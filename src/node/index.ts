@@ -5,6 +5,8 @@
  * One rule holds for all of it: whoever gets a lease releases it, and what is
  * given a lease together with "release" in its name does so, whatever happens.
  * Needs `@types/node` for its types, nothing for its work.
+ *
+ * @module cleanslab/node
  */
 
 export { LeaseTransform, type LeaseTransformOptions, type PushLease, readableFrom } from "./bridge.js";

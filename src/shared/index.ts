@@ -1,5 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-/** The public API of cleanslab/shared. */
+/**
+ * The public API of cleanslab/shared.
+ *
+ * @module cleanslab/shared
+ */
 
 export type { ByteWriter } from "../bytes/writer.js";
 export type { AbortSignalLike } from "../checks.js";

@@ -10,6 +10,8 @@
  * Browsers copy what they are given (`new Response(lease.bytes)`, `new Blob`,
  * `fetch`, `crypto.subtle`): release once the call has returned. A stream of leases
  * is therefore read, never made, here.
+ *
+ * @module cleanslab/web
  */
 
 export type { CollectOptions } from "../bytes/collector.js";

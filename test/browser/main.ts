@@ -2,7 +2,7 @@
  * npm run test:browser: the contract against the packed tarball in real Chromium
  * and real Firefox, in pages with and without cross-origin isolation and in
  * workers; shared memory between them; the recipe for WebCodecs; a profile in
- * speedscope; a page that forbids WebAssembly; and the pages of the examples, clicked
+ * speedscope; a page that forbids WebAssembly; and the pages of the site, clicked
  * through. With `-- PART`, only the suites whose names contain it.
  * Ends non-zero if a case fails or a browser does not run.
  */
@@ -25,7 +25,7 @@ type InPage = typeof import("./in-page.ts");
 /** Milliseconds for one suite in one page. */
 const PAGE_TIMEOUT = 120_000;
 
-/** Of the examples. */
+/** Of site/. */
 const PAGES = ["playground", "frames"] as const;
 
 async function main(): Promise<boolean> {
@@ -53,8 +53,8 @@ async function main(): Promise<boolean> {
 }
 
 function buildPage(page: string, outDir: string): void {
-  const options = ["--config", "examples/vite.config.ts", "--logLevel", "warn", "--emptyOutDir", "--outDir", outDir];
-  run("npx", ["vite", "build", `examples/${page}`, ...options], ".");
+  const options = ["--config", "site/vite.config.ts", "--logLevel", "warn", "--emptyOutDir", "--outDir", outDir];
+  run("npx", ["vite", "build", `site/${page}`, ...options], ".");
 }
 
 /** The suite as a module that leaves the library where the tarball has it. */

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 
-/** For the examples that are pages. A cross-origin isolated page gets the finer clock. */
+/** For the pages of the site. A cross-origin isolated page gets the finer clock. */
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 export default defineConfig({

@@ -4,7 +4,7 @@
  */
 
 import { Arena } from "cleanslab";
-import { frameToLease } from "../recipes/webcodecs.ts";
+import { frameToLease } from "../../examples/recipes/webcodecs.ts";
 import type { FrameSource } from "./source.ts";
 
 const FRAMES_PER_SECOND = 60;
