@@ -6,7 +6,6 @@
  * Owns the method. Knows no rival and no question.
  */
 
-import { Bench } from "tinybench";
 import { runIsolated } from "./isolated.ts";
 import { openOwnClock } from "./own-clock.ts";
 import type { Form, Measurement, Question } from "./question.ts";
@@ -70,24 +69,9 @@ export function time(batch: Batch, plan: Plan): Timed {
     return ((clock.now() - start) * 1e6) / operations;
   };
   const operations = warmUp(timeBatch, plan);
-  const bench = new Bench({
-    iterations: plan.batches,
-    time: 0,
-    warmup: false,
-    retainSamples: true,
-    throws: true,
-    now: clock.now,
-  });
-  const task = (): void => {
-    batch(operations);
-  };
-  // Said, so that it is not called to find out.
-  bench.add("batch", task, { async: false });
-  const [timed] = bench.runSync();
+  const ns = Array.from({ length: plan.batches }, () => timeBatch(operations));
   clock.close();
-  const { result } = timed as NonNullable<typeof timed>;
-  if (!("latency" in result)) throw new Error("the batches were not measured");
-  return timedFrom((result.latency.samples ?? []).map((ms) => (ms * 1e6) / operations));
+  return timedFrom(ns);
 }
 
 export function timedFrom(nsOfBatches: Iterable<number>): Timed {

@@ -5,6 +5,7 @@
 
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { Question } from "./question.ts";
 
 /** Runs one case of the question called `name` in a new process, and gives what it returned. */
 export function runIsolated<T>(name: string, input: unknown, nodeFlags: readonly string[] = []): Promise<T> {
@@ -24,6 +25,16 @@ export function runIsolated<T>(name: string, input: unknown, nodeFlags: readonly
       else reject(new Error(`${name} ended with ${signal ?? `code ${code}`} and gave no answer: ${toWords(input)}`));
     });
     child.send({ input });
+  });
+}
+
+/** In the new process: runs the case that the parent sends. */
+export function answerParent(questions: readonly Question[]): void {
+  const question = questions.find(({ name }) => name === process.argv[2]);
+  if (question === undefined) throw new Error(`no question is called "${process.argv[2]}"`);
+  process.once("message", async (message) => {
+    const { input } = message as { input: unknown };
+    process.send?.({ value: await question.run(input) }, () => process.disconnect());
   });
 }
 

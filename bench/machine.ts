@@ -18,7 +18,7 @@ export interface Machine {
   date: string;
 }
 
-/** Put in by scripts/bundle-cli.mjs: a package has no history, and may lie in somebody else's. */
+/** Put in by scripts/bundle.mjs: a package has no history, and may lie in somebody else's. */
 declare const BUILT_FROM: string | null;
 
 export function machine(): Machine {

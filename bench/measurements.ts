@@ -1,18 +1,18 @@
 /**
  * `measurements FOLDER DOCS`: docs/measurements.md and its chart, out of the JSON files
- * that scripts/measure.mjs collected. Measures nothing.
+ * that scripts/bench.mjs collected. Measures nothing.
  */
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseResults } from "../cli/results.ts";
-import { tablesOf } from "../cli/tables.ts";
+import type { Results } from "../cli/bench.ts";
 import type { Matrix } from "../test/visible/matrix.ts";
 import { signOf } from "../test/visible/report.ts";
 import { programsChart } from "./chart.ts";
 import type { Machine } from "./machine.ts";
 import { type ProgramResult, tableOf } from "./programs/table.ts";
 import type { Table } from "./question.ts";
+import { QUESTIONS } from "./questions.ts";
 
 const HEAD = `# Measurements
 
@@ -25,7 +25,7 @@ interface Measured {
   readonly chart: string | null;
 }
 
-/** @param folder has the files that scripts/measure.mjs wrote. */
+/** @param folder has the files that scripts/bench.mjs wrote. */
 export function measurements(folder: string): Measured {
   const read = (name: string): string => readFileSync(join(folder, name), "utf8");
   const names = readdirSync(folder).sort();
@@ -42,12 +42,13 @@ export function measurements(folder: string): Measured {
     sections.push("![Whole programs: leases beside the best ordinary version](charts/programs.svg)\n");
   sections.push(visible(seen));
   for (const name of names.filter((each) => each.startsWith("bench-"))) {
-    const { machine, quick, results } = parseResults(JSON.parse(read(name)), name);
+    const { machine, quick, results } = JSON.parse(read(name)) as Results;
     const form = quick ? "quick form" : "full form";
     sections.push(`## One buffer, Node ${machine.node.slice(1)}\n\n${machineLine(machine)}, the ${form}.\n`);
     for (const answer of results) {
       sections.push(`### ${answer.question}\n`);
-      sections.push(...tablesOf(answer).map(markdown));
+      const question = QUESTIONS.find((each) => each.name === answer.name);
+      sections.push(...(question?.tables(answer.measurements) ?? []).map(markdown));
     }
   }
   return { markdown: sections.join("\n"), chart };

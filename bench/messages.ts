@@ -290,9 +290,9 @@ class Sum implements Reader {
   readonly result = (): number => this.#sum;
 }
 
-/** The bundle of this file. Tests run the sources, and only their workers are built. */
+/** The bundle of this file. Tests run the sources, and only their workers are bundled. */
 export const ENTRY = new URL(
-  import.meta.url.endsWith(".ts") ? "../dist/cli/messages.js" : "./messages.js",
+  import.meta.url.endsWith(".ts") ? "../build/bench/messages.js" : "./messages.js",
   import.meta.url,
 );
 export const SUM = "sum of first and last bytes";

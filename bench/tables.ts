@@ -1,6 +1,6 @@
 /** What is read out of measurements, and how figures are written. Measures nothing. */
 
-import type { Measurement } from "./question.ts";
+import type { Measurement, Table } from "./question.ts";
 
 /** Each rival once, in the order in which they were measured. */
 export function rivalsIn(measurements: readonly Measurement[]): string[] {
@@ -76,4 +76,16 @@ export function formatSpread(spread: number | undefined): string {
 /** `format`ted, or a dash where nothing was measured. */
 export function orDash(value: number, format: (value: number) => string): string {
   return Number.isFinite(value) ? format(value) : "–";
+}
+
+/** Columns under their heads, words to the left and figures to the right. */
+export function printTable({ title, head, rows }: Table): string {
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join("  ")
+      .trimEnd();
+  const rule = widths.map((width) => "─".repeat(width)).join("  ");
+  return [...(title === "" ? [] : [title, ""]), line(head), rule, ...rows.map(line)].join("\n");
 }

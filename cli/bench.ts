@@ -1,14 +1,13 @@
-/** Asks the questions of bench/ and shows the answers: tables in the terminal, or JSON. Measures nothing itself. */
+/** Asks questions of bench/ and shows the answers: tables in the terminal, or JSON. Measures nothing itself. */
 
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { ask } from "../bench/harness.ts";
-import { machine } from "../bench/machine.ts";
-import type { Question } from "../bench/question.ts";
-import { QUESTIONS } from "../bench/questions/index.ts";
-import { EXIT, UsageError } from "./failure.ts";
-import { readJson, toJson, writeText } from "./files.ts";
+import { type Machine, machine } from "../bench/machine.ts";
+import type { Measurement, Question } from "../bench/question.ts";
+import { printTable } from "../bench/tables.ts";
+import { EXIT, Failure, reasonOf, UsageError } from "./failure.ts";
 import { openProgress, type Progress } from "./progress.ts";
-import { type Answer, parseResults, type Results } from "./results.ts";
-import { printTable, tablesOf } from "./tables.ts";
 
 export interface BenchOptions {
   full?: boolean;
@@ -18,46 +17,59 @@ export interface BenchOptions {
   out?: string;
   /** Figures on standard output instead of tables. */
   json?: boolean;
-  /** Show this file instead of measuring. */
-  from?: string;
+}
+
+export interface Answer {
+  /** Of the question. */
+  name: string;
+  question: string;
+  /** How long it took to measure. */
+  seconds: number;
+  measurements: Measurement[];
+  /** Why there are no measurements. */
+  error?: string;
+}
+
+/** What `--json` and `--out` write. */
+export interface Results {
+  machine: Machine;
+  /** The form that takes minutes. */
+  quick: boolean;
+  results: Answer[];
 }
 
 /** Gives the exit code: a question that could not be answered is a failure, and costs no other its answer. */
-export async function bench(names: readonly string[], options: BenchOptions): Promise<number> {
-  const questions = chosen(names);
-  const { from, out, json = false } = options;
-  const results =
-    from === undefined ? await askAll(questions, options) : show(parseResults(readJson(from), from), questions, !json);
-  if (json) writeText("-", toJson(results));
-  if (out !== undefined) writeText(out, toJson(results));
-  return results.results.some(({ error }) => error !== undefined) ? EXIT.failed : EXIT.done;
-}
-
-function chosen(names: readonly string[]): readonly Question[] {
-  const known = QUESTIONS.map(({ name }) => name);
-  const unknown = names.find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new UsageError(`there is no question called "${unknown}"; the questions are: ${known.join(", ")}`);
-  }
-  return names.length === 0 ? QUESTIONS : QUESTIONS.filter(({ name }) => names.includes(name));
-}
-
-async function askAll(questions: readonly Question[], { quick, full, out, json }: BenchOptions): Promise<Results> {
+export async function bench(
+  questions: readonly Question[],
+  names: readonly string[],
+  { quick, full, out, json = false }: BenchOptions,
+): Promise<number> {
+  const chosen = choose(questions, names);
   const results: Results = { machine: machine(), quick: quick === true || full !== true, results: [] };
   if (!json) console.log(describeMachine(results));
   const progress = openProgress();
   try {
-    for (const [done, question] of questions.entries()) {
-      const answer = await answerTo(question, results.quick, progress, done, questions.length);
+    for (const [done, question] of chosen.entries()) {
+      const answer = await answerTo(question, results.quick, progress, done, chosen.length);
       results.results.push(answer);
       progress.clear();
-      if (!json) printAnswer(answer);
-      if (out !== undefined) writeText(out, toJson(results)); // what was measured is not lost with what fails
+      if (!json) printAnswer(question, answer);
+      if (out !== undefined) write(out, toJson(results)); // what was measured is not lost with what fails
     }
   } finally {
     progress.clear();
   }
-  return results;
+  if (json) process.stdout.write(toJson(results));
+  return results.results.some(({ error }) => error !== undefined) ? EXIT.failed : EXIT.done;
+}
+
+function choose(questions: readonly Question[], names: readonly string[]): readonly Question[] {
+  const known = questions.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new UsageError(`there is no question called "${unknown}"; the questions are: ${known.join(", ")}`);
+  }
+  return names.length === 0 ? questions : questions.filter(({ name }) => names.includes(name));
 }
 
 async function answerTo(
@@ -81,18 +93,6 @@ async function answerTo(
   }
 }
 
-function show(results: Results, questions: readonly Question[], print: boolean): Results {
-  const known = QUESTIONS.map(({ name }) => name);
-  // Of what this version does not ask, all is shown: another may have asked it.
-  const wanted = (name: string): boolean => !known.includes(name) || questions.some((each) => each.name === name);
-  const kept = { ...results, results: results.results.filter(({ name }) => wanted(name)) };
-  if (print) {
-    console.log(describeMachine(kept));
-    for (const answer of kept.results) printAnswer(answer);
-  }
-  return kept;
-}
-
 function describeMachine({ machine, quick }: Results): string {
   const { version, commit, node, processor, cores, date } = machine;
   const library = `cleanslab ${version}${commit === null ? "" : ` (${commit})`}`;
@@ -102,8 +102,22 @@ function describeMachine({ machine, quick }: Results): string {
   );
 }
 
-function printAnswer(answer: Answer): void {
-  console.log(`\n${answer.question}  (${answer.name}, ${answer.seconds} s)`);
-  if (answer.error !== undefined) console.error(`\n${answer.name} could not be answered: ${answer.error}`);
-  else for (const table of tablesOf(answer)) console.log(`\n${printTable(table)}`);
+function printAnswer({ tables }: Question, { name, question, seconds, measurements, error }: Answer): void {
+  console.log(`\n${question}  (${name}, ${seconds} s)`);
+  if (error !== undefined) console.error(`\n${name} could not be answered: ${error}`);
+  else for (const table of tables(measurements)) console.log(`\n${printTable(table)}`);
+}
+
+/** Makes the folders on the way. @throws Failure if it cannot be written. */
+function write(path: string, text: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new Failure(`cannot write ${path}: ${reasonOf(error)}`);
+  }
+}
+
+export function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }

@@ -8,12 +8,7 @@ export class UsageError extends Error {}
 /** Something here did not work, and the message says all there is to say: no stack, exit code 1. */
 export class Failure extends Error {}
 
-/** What the system says of a file, in words. */
+/** What the system says of a file or a port, in words. */
 export function reasonOf(error: unknown): string {
-  const { code } = (error ?? {}) as { code?: unknown };
-  if (code === "ENOENT") return "there is no such file";
-  if (code === "EISDIR") return "it is a folder";
-  if (code === "ENOTDIR" || code === "EEXIST") return "a file is in the way";
-  if (code === "EACCES" || code === "EPERM") return "permission denied";
   return error instanceof Error ? error.message : String(error);
 }

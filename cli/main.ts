@@ -1,16 +1,7 @@
 #!/usr/bin/env node
-/**
- * The `cleanslab` command. Its exit code:
- *
- *   0  done
- *   1  something failed
- *   2  bad arguments
- */
+/** The `cleanslab` command, as it is published. */
 
-import { report, run } from "./program.ts";
+import { main } from "./program.ts";
+import { QUESTIONS } from "./questions.ts";
 
-try {
-  process.exitCode = await run(process.argv.slice(2));
-} catch (error) {
-  process.exitCode = report(error);
-}
+await main(QUESTIONS);

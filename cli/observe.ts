@@ -3,8 +3,8 @@
 import { machine } from "../bench/machine.ts";
 import { type Matrix, PROBES, runMatrix } from "../test/visible/matrix.ts";
 import { printMatrix } from "../test/visible/report.ts";
+import { toJson } from "./bench.ts";
 import { EXIT, UsageError } from "./failure.ts";
-import { toJson, writeText } from "./files.ts";
 import { openProgress } from "./progress.ts";
 
 export interface ObserveOptions {
@@ -17,7 +17,7 @@ export interface ObserveOptions {
 /** Gives the exit code: a probe that failed is a failure. */
 export async function observe({ only = "", json = false }: ObserveOptions): Promise<number> {
   const matrix = await run(only);
-  if (json) writeText("-", toJson({ machine: machine(), ...matrix }));
+  if (json) process.stdout.write(toJson({ machine: machine(), ...matrix }));
   else console.log(printMatrix(matrix));
   return Object.values(matrix.counts).some(({ failed }) => failed > 0) ? EXIT.failed : EXIT.done;
 }

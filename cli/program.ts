@@ -1,8 +1,11 @@
-/** The arguments of `cleanslab`, and what a mistake in them or a failure is to the shell. */
+/**
+ * The arguments of `cleanslab`, and what a mistake in them or a failure is to the shell.
+ * Its exit code: 0 done, 1 something failed, 2 bad arguments.
+ */
 
 import { parseArgs } from "node:util";
 import { version } from "../bench/machine.ts";
-import { QUESTIONS } from "../bench/questions/index.ts";
+import type { Question } from "../bench/question.ts";
 import { bench } from "./bench.ts";
 import { EXIT, Failure, UsageError } from "./failure.ts";
 import { observe } from "./observe.ts";
@@ -13,7 +16,6 @@ const HELP = `cleanslab bench [QUESTION…]   reuse against fresh allocation, me
     --full        all cases and rounds: most of an hour
     --out FILE    write the figures to a file as JSON
     --json        figures as JSON instead of tables
-    --from FILE   show what --out wrote, measure nothing
 cleanslab observe             what outside code can tell between a fresh buffer and a reused one
     --only TEXT   only probes whose name or theme contains it
     --json        all that was seen as JSON instead of the matrix
@@ -22,7 +24,6 @@ cleanslab watch PORT          the arenas of a running program: serveWatch of cle
 cleanslab --version, cleanslab --help
 
 Questions:
-${QUESTIONS.map(({ name, question }) => `    ${name.padEnd(16)}${question}`).join("\n")}
 `;
 
 const OPTIONS = {
@@ -32,17 +33,25 @@ const OPTIONS = {
   quick: { type: "boolean" },
   full: { type: "boolean" },
   out: { type: "string" },
-  from: { type: "string" },
   only: { type: "string" },
   once: { type: "boolean" },
 } as const;
 
 type OptionName = keyof typeof OPTIONS;
 const COMMANDS: Readonly<Record<string, readonly OptionName[]>> = {
-  bench: ["json", "quick", "full", "out", "from"],
+  bench: ["json", "quick", "full", "out"],
   observe: ["json", "only"],
   watch: ["once"],
 };
+
+/** Does what the process was asked for, and sets its exit code. */
+export async function main(questions: readonly Question[]): Promise<void> {
+  try {
+    process.exitCode = await run(process.argv.slice(2), questions);
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
 
 /**
  * Does what `args` ask for.
@@ -50,9 +59,11 @@ const COMMANDS: Readonly<Record<string, readonly OptionName[]>> = {
  * @returns the exit code.
  * @throws UsageError, Failure
  */
-export async function run(args: readonly string[]): Promise<number> {
+export async function run(args: readonly string[], questions: readonly Question[]): Promise<number> {
   const { values, positionals } = parse(args);
-  if (values.help) return say(HELP);
+  if (values.help) {
+    return say(`${HELP}${questions.map(({ name, question }) => `    ${name.padEnd(16)}${question}\n`).join("")}`);
+  }
   if (values.version) return say(`${version()}\n`);
   const [command, ...names] = positionals;
   const known = COMMANDS[command ?? ""];
@@ -63,7 +74,7 @@ export async function run(args: readonly string[]): Promise<number> {
   }
   const odd = (Object.keys(values) as OptionName[]).find((name) => !known.includes(name));
   if (odd !== undefined) throw new UsageError(`${command} has no --${odd}`);
-  if (command === "bench") return bench(names, values);
+  if (command === "bench") return bench(questions, names, values);
   if (command === "watch") {
     if (names.length > 1) throw new UsageError(`watch takes one port, and no "${names[1]}"`);
     return watch(names[0], values);
@@ -86,7 +97,7 @@ function say(text: string): number {
 }
 
 /** Says what went wrong, and gives the exit code. */
-export function report(error: unknown): number {
+function report(error: unknown): number {
   if (error instanceof UsageError) {
     console.error(`error: ${error.message}\n(--help says what there is)`);
     return EXIT.badArguments;

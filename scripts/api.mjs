@@ -47,8 +47,8 @@ function reportOf(name, types) {
 }
 
 for (const [entry, targets] of Object.entries(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).exports)) {
-  const types = (targets.types ?? String(targets).replace(/\.js$/, ".d.ts")).slice(2);
-  if (!types.endsWith(".d.ts")) continue;
+  const types = targets.types?.replace("./dist", "build/types");
+  if (types === undefined) continue;
   const name = entry === "." ? "core" : entry.slice(2);
   const path = join(root, "docs/api", `${name}.api.md`);
   const report = reportOf(name, types);

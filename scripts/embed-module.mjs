@@ -1,7 +1,6 @@
 // Writes the release modules into src/ as base64, so that every bundler and runtime can
-// take the library as plain ESM; and the private arena's beside the built library, for
-// places that compile modules at build time.
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+// take the library as plain ESM.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 
 const built = (name) => new URL(`../build/${name}.wasm`, import.meta.url);
 
@@ -19,7 +18,3 @@ function embed(target, modules) {
 embed("module.generated.ts", { MODULE_BASE64: "release" });
 mkdirSync(new URL("../src/shared/", import.meta.url), { recursive: true });
 embed("shared/modules.generated.ts", { BOOK_BASE64: "shared", WIPE_BASE64: "wipe" });
-
-const dist = new URL("../dist/", import.meta.url);
-mkdirSync(dist, { recursive: true });
-copyFileSync(built("release"), new URL("arena.wasm", dist));

@@ -29,7 +29,7 @@ function installTools() {
 
 function writePages() {
   const { exports: entries } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const types = Object.values(entries).flatMap((entry) => entry.types ?? []);
+  const types = Object.values(entries).flatMap((entry) => entry.types?.replace("./dist", "build/types") ?? []);
   const guide = readdirSync(join(root, "docs/guide")).filter((page) => page !== "README.md");
   const documents = [...guide.map((page) => `docs/guide/${page}`), "docs/recipes/*.md", "docs/adr/0*.md"];
   const pages = ["docs/DESIGN.md", "docs/threat-model.md", "docs/measurements.md", "CHANGELOG.md"];

@@ -14,7 +14,7 @@ const ceilings = {
   "library, minified and gzipped": 28 * 1024,
 };
 
-async function bundle(external, entry = "dist/index.js") {
+async function bundle(external, entry = "src/index.ts") {
   const { outputFiles } = await build({
     entryPoints: [entry],
     bundle: true,
@@ -42,7 +42,7 @@ const lengths = {
   "library, minified": library.length,
   "library, minified and gzipped": gzipped(library),
   "shared module": statSync("build/shared.wasm").size,
-  "cleanslab/shared alone, minified and gzipped": gzipped(await bundle([], "dist/shared/index.js")),
+  "cleanslab/shared alone, minified and gzipped": gzipped(await bundle([], "src/shared/index.ts")),
 };
 for (const [what, length] of Object.entries(lengths)) {
   const aim = wanted[what] === undefined ? "" : ` (wanted: under ${wanted[what]})`;

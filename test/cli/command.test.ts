@@ -4,19 +4,19 @@
  * long anything takes.
  */
 
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import type { Measurement } from "../../bench/question.ts";
-import { QUESTIONS } from "../../bench/questions/index.ts";
-import { UsageError } from "../../cli/failure.ts";
+import { describe, expect, test, vi } from "vitest";
+import type { Question } from "../../bench/question.ts";
+import { printTable } from "../../bench/tables.ts";
+import type { Results } from "../../cli/bench.ts";
+import { Failure, UsageError } from "../../cli/failure.ts";
 import { run } from "../../cli/program.ts";
 import { openProgress } from "../../cli/progress.ts";
-import { parseResults } from "../../cli/results.ts";
-import { printTable } from "../../cli/tables.ts";
-import { answer, exampleResults, leases, openWorkshop } from "./helpers.ts";
+import { QUESTIONS } from "../../cli/questions.ts";
+import { openWorkshop } from "./helpers.ts";
 
-const { folder, cleanslab, file } = openWorkshop();
+const { folder, cleanslab } = openWorkshop();
 
 describe("arguments", () => {
   test.concurrent("--version is the package's", async () => {
@@ -29,7 +29,7 @@ describe("arguments", () => {
     expect(code).toBe(0);
     for (const name of ["observe", "bench", "watch", ...QUESTIONS.map((each) => each.name)])
       expect(stdout).toContain(name);
-    for (const option of ["--full", "--quick", "--out", "--json", "--from", "--only"]) expect(stdout).toContain(option);
+    for (const option of ["--full", "--quick", "--out", "--json", "--only"]) expect(stdout).toContain(option);
   });
 
   test.for([
@@ -42,9 +42,8 @@ describe("arguments", () => {
     [["bench", "no-such-question"], "one-lease"],
     [["bench", "--only", "one-lease"], "bench has no --only"],
     [["bench", "--out"], "--out"],
-    [["bench", "--from", "none.json"], "cannot read none.json: there is no such file"],
   ] as const)("%j is a mistake, and the error says which", async ([args, words]) => {
-    const error: unknown = await run(args).catch((thrown: unknown) => thrown);
+    const error: unknown = await run(args, QUESTIONS).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(UsageError);
     expect(String(error)).toContain(words);
   });
@@ -58,15 +57,6 @@ describe("arguments", () => {
       expect(stderr).not.toMatch(/^\s+at /m);
     },
   );
-
-  test.concurrent("a file that cannot be written is a failure, exit code 1, without a stack", async () => {
-    const blocked = file("blocked", "");
-    const results = file("for-blocked.json", JSON.stringify(exampleResults()));
-    const { code, stderr } = await cleanslab(["bench", "--from", results, "--out", join(blocked, "results.json")]);
-    expect(code).toBe(1);
-    expect(stderr).toContain(`cannot write ${blocked}`);
-    expect(stderr).not.toMatch(/^\s+at /m);
-  });
 });
 
 describe("observe", () => {
@@ -91,55 +81,73 @@ describe("observe", () => {
   });
 });
 
-describe("bench", () => {
-  test("measures, prints tables, and writes the figures that --from shows again", async () => {
-    const path = join(folder, "out", "results.json");
-    const { code, stdout, stderr } = await cleanslab(["bench", "aliasing", "--out", path]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "aliasing …\n" });
-    expect(stdout).toContain("from lease to lease");
-    const { machine, quick, results } = parseResults(JSON.parse(readFileSync(path, "utf8")), path);
-    expect({ quick, node: machine.node }).toEqual({ quick: true, node: process.version });
-    expect(results.map(({ name }) => name)).toEqual(["aliasing"]);
-    for (const { value, unit } of results[0]?.measurements ?? []) if (unit === "ns") expect(value).toBeGreaterThan(0);
-    const again = await cleanslab(["bench", "--from", path]);
-    expect(again.stdout.trim()).toBe(stdout.trim());
-  });
+/** A question that is answered at once, or not. */
+function instant(run: () => number): Question {
+  return {
+    name: "instant",
+    question: "How long is nothing?",
+    rounds: { quick: 1, full: 1 },
+    cases: () => [],
+    run,
+    measurements: () => [{ rival: "nothing", at: {}, metric: "time", unit: "ns", value: run() }],
+    tables: ([figure]) => [{ title: "Nothing", head: ["", "ns"], rows: [["nothing", String(figure?.value)]] }],
+  };
+}
 
-  test.concurrent("--json leaves standard output to machines, and nothing is written that was not asked for", async () => {
-    const results = exampleResults();
-    const path = file("earlier.json", JSON.stringify(results));
-    const { code, stdout } = await cleanslab(["bench", "--from", path, "--json"]);
-    expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toEqual(results);
-    expect(existsSync(join(folder, "results.json"))).toBe(false);
-  });
-
-  test.concurrent("figures of a question that this version does not ask have a plain table", async () => {
-    const path = file("tomorrow.json", JSON.stringify(exampleResults(answer("of-tomorrow", leases()))));
-    const { code, stdout } = await cleanslab(["bench", "--from", path]);
-    expect(code).toBe(0);
-    expect(stdout).toContain("What of of-tomorrow?");
-    expect(stdout).toMatch(/before-reuse, acquire\s+1 KiB, alive 1\s+time\s+32\.0 ns/);
-  });
-
-  test.concurrent("a question that could not be answered says why, and the command fails", async () => {
-    const failed = { ...answer("one-lease", []), error: "Error: no memory" };
-    const path = file("failed.json", JSON.stringify(exampleResults(failed)));
-    const { code, stderr } = await cleanslab(["bench", "--from", path]);
-    expect(code).toBe(1);
-    expect(stderr).toContain("one-lease could not be answered: Error: no memory");
-  });
+const fails = instant(() => {
+  throw new Error("no memory");
 });
 
-test.for([
-  [{}, '"machine" does not say'],
-  [[], "no object"],
-  [{ ...exampleResults(), quick: 1 }, '"quick" is neither'],
-  [{ ...exampleResults(), results: [{ name: "x" }] }, '"results[0]" has no'],
-  [{ ...exampleResults(), results: [answer("x", [{ rival: "y" } as Measurement])] }, 'measurement 0 of "x"'],
-] as const)("a file of results that is not one is refused by what is wrong with it: %#", ([value, words]) => {
-  expect(() => parseResults(value, "r.json")).toThrow(UsageError);
-  expect(() => parseResults(value, "r.json")).toThrow(words);
+describe("bench", () => {
+  test("measures, prints tables, and writes the figures", async () => {
+    const path = join(folder, "out", "results.json");
+    const { code, stdout, stderr } = await cleanslab(["bench", "guard", "--out", path]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "guard …\n" });
+    expect(stdout).toContain("guardEvery: 1000");
+    const { machine, quick, results } = JSON.parse(readFileSync(path, "utf8")) as Results;
+    expect({ quick, node: machine.node }).toEqual({ quick: true, node: process.version });
+    expect(results.map(({ name }) => name)).toEqual(["guard"]);
+    for (const { value, unit } of results[0]?.measurements ?? []) if (unit === "ns") expect(value).toBeGreaterThan(0);
+  });
+
+  test.for([
+    [
+      [instant(() => 7)],
+      [],
+      0,
+      /^cleanslab .*Node v.*\n.*\n\nHow long is nothing\?.*\n\nNothing\n\n\s+ns\n.*\nnothing\s+7\n$/s,
+    ],
+    [[instant(() => 7)], ["--json"], 0, /^{\n.*"value": 7\n.*}\n$/s],
+    [[fails, instant(() => 7)], [], 1, /Error: no memory.*nothing\s+7\n$/s],
+    [[fails], ["--json"], 1, /"error": "Error: no memory/],
+  ] as const)("what it says, and its exit code: %#", async ([questions, args, code, words]) => {
+    let said = "";
+    const write = (text: unknown): boolean => {
+      said += text;
+      return true;
+    };
+    const spies = [
+      vi.spyOn(process.stdout, "write").mockImplementation(write),
+      vi.spyOn(process.stderr, "write").mockImplementation(() => true),
+      vi.spyOn(console, "log").mockImplementation((text) => write(`${text}\n`)),
+      vi.spyOn(console, "error").mockImplementation((text) => write(`${text}\n`)),
+    ];
+    const ended = await run(["bench", ...args], questions).finally(() => {
+      for (const spy of spies) spy.mockRestore();
+    });
+    expect(ended).toBe(code);
+    expect(said).toMatch(words);
+  });
+
+  test("a file that cannot be written is a failure", async () => {
+    const blocked = join(folder, "blocked");
+    writeFileSync(blocked, "");
+    const error = await run(["bench", "--json", "--out", join(blocked, "r.json")], [instant(() => 7)]).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(error).toBeInstanceOf(Failure);
+    expect(String(error)).toContain(`cannot write ${blocked}`);
+  });
 });
 
 test("a table has its words to the left and its figures to the right", () => {

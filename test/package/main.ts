@@ -4,7 +4,7 @@
  * run. Follows package.json's `exports` and `bin`, so what is added there is checked.
  */
 
-import { cpSync, readFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
@@ -35,6 +35,7 @@ async function main(): Promise<boolean> {
     const consumer: Consumer = { folder, specifiers };
     return runChecks([
       ...lintChecks(folder, tarball),
+      lengthCheck(folder, tarball),
       ...typeChecks(consumer),
       ...bundleChecks(consumer),
       ...binChecks(folder, manifest.bin ?? {}),
@@ -50,6 +51,26 @@ function lintChecks(folder: string, tarball: string): Check[] {
       run: () => lastLine(run("npx", ["attw", ...ATTW, tarball], folder), /no problems/i),
     },
   ];
+}
+
+/** Bytes that a user downloads, and has on disk. */
+const MOST = { packed: 90_000, unpacked: 250_000 };
+
+function lengthCheck(folder: string, tarball: string): Check {
+  return {
+    name: "length",
+    run() {
+      const installed = join(folder, "node_modules/cleanslab");
+      const files = readdirSync(installed, { recursive: true, encoding: "utf8" }).map((name) => join(installed, name));
+      const unpacked = files.map((path) => statSync(path)).reduce((sum, it) => sum + (it.isFile() ? it.size : 0), 0);
+      const found = { packed: statSync(tarball).size, unpacked };
+      const words = `${found.packed} bytes packed, ${found.unpacked} unpacked`;
+      if (found.packed > MOST.packed || found.unpacked > MOST.unpacked) {
+        throw new Error(`${words}; at most ${MOST.packed} and ${MOST.unpacked}`);
+      }
+      return words;
+    },
+  };
 }
 
 function binChecks(folder: string, bin: Record<string, string>): Check[] {

@@ -4,11 +4,13 @@
  * is, no test asks.
  */
 
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
 import { type Plan, time, timedFrom } from "../../bench/harness.ts";
 import { runIsolated } from "../../bench/isolated.ts";
 import { churn, cycle, releaseOrder, replay } from "../../bench/loops.ts";
-import { WAY_NAMES } from "../../bench/messages.ts";
+import { ENTRY, WAY_NAMES } from "../../bench/messages.ts";
 import type { Form, Measurement, Outcome, Question } from "../../bench/question.ts";
 import { aliasing } from "../../bench/questions/aliasing.ts";
 import { alive } from "../../bench/questions/alive.ts";
@@ -131,6 +133,8 @@ describe("the questions", () => {
   });
 
   test("threads sends every message by each way, and leases shared memory", async () => {
+    const entryPoints = [fileURLToPath(new URL("../../bench/messages.ts", import.meta.url))];
+    await build({ entryPoints, outfile: fileURLToPath(ENTRY), bundle: true, format: "esm", packages: "external" });
     const measurements = await runShortened<object, unknown>(threads as Question<object, unknown>, {
       plan,
       messages: 40,

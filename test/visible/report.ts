@@ -1,6 +1,5 @@
 /** A matrix for a person: one sign per cell, then what was seen wherever it is not what fresh shows. */
 
-import Table from "cli-table3";
 import { type Matrix, type Row, VERDICTS, type Verdict } from "./matrix.ts";
 
 const SIGNS: Record<Verdict, string> = {
@@ -23,27 +22,39 @@ export function printMatrix(matrix: Matrix): string {
 }
 
 function table({ subjects, rows, counts }: Matrix): string {
-  const grid = new Table({
-    head: ["probe", ...subjects.map(inShortLines)],
-    colAligns: ["left", ...subjects.map(() => "center" as const)],
-    style: { head: [], border: [], compact: true },
-  });
+  const heads = subjects.map((subject) => subject.split(/(?<=[ /-])|(?=U)/).map((word) => word.trim()));
+  const height = Math.max(...heads.map(({ length }) => length));
+  const widths = heads.map((words) => Math.max(...words.map(({ length }) => length)));
+  const first = Math.max(...rows.map(({ probe }) => probe.length)) + 2;
+  const line = (name: string, cells: readonly string[]): string =>
+    [name.padEnd(first), ...cells.map((cell, each) => centred(cell, widths[each] ?? 0))].join("  ").trimEnd();
+  const lines = Array.from({ length: height }, (_, each) =>
+    line(
+      each === height - 1 ? "probe" : "",
+      heads.map((words) => words[each - height + words.length] ?? ""),
+    ),
+  );
   let theme = "";
   for (const row of rows) {
-    if (row.theme !== theme) grid.push([{ content: row.theme, colSpan: subjects.length + 1 }]);
+    if (row.theme !== theme) lines.push("", row.theme);
     theme = row.theme;
-    grid.push([`  ${row.probe}`, ...subjects.map((subject) => signOf(row, subject))]);
+    lines.push(
+      line(
+        `  ${row.probe}`,
+        subjects.map((subject) => signOf(row, subject)),
+      ),
+    );
   }
-  grid.push([{ content: `${rows.length} probes`, colSpan: subjects.length + 1 }]);
+  lines.push("", `${rows.length} probes`);
   for (const verdict of VERDICTS) {
     const numbers = subjects.map((subject) => counts[subject]?.[verdict] ?? 0);
-    if (numbers.some((number) => number > 0)) grid.push([`  ${SIGNS[verdict]} ${verdict}`, ...numbers.map(String)]);
+    if (numbers.some((number) => number > 0)) lines.push(line(`  ${SIGNS[verdict]} ${verdict}`, numbers.map(String)));
   }
-  return grid.toString();
+  return lines.join("\n");
 }
 
-function inShortLines(subject: string): string {
-  return subject.replace(/(?<=[ /-])|(?=U)/g, "\n");
+function centred(cell: string, width: number): string {
+  return cell.padStart(Math.ceil((width + cell.length) / 2)).padEnd(width);
 }
 
 export function signOf({ cells }: Row, subject: string): string {

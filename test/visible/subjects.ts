@@ -4,9 +4,11 @@
  */
 
 import type { Readable } from "node:stream";
-import { MemPool } from "@thi.ng/malloc";
 import { Arena, type ArenaOptions } from "cleanslab";
 import { collect } from "cleanslab/node";
+
+/** `null` where it is not installed: the published package brings no rival. */
+const thing = await import("@thi.ng/malloc").catch(() => null);
 
 /** A buffer while it is somebody's, and the way to give it back. A `Lease` is one as it stands. */
 export interface Held {
@@ -59,7 +61,7 @@ export const SUBJECTS: readonly Subject[] = [
   { name: "allocUnsafe", open: () => withoutState((byteLength) => Buffer.allocUnsafe(byteLength)) },
   { name: "array pool", open: () => openArrayPool(() => {}) },
   { name: "array pool, fill(0)", open: () => openArrayPool((bytes) => bytes.fill(0)) },
-  { name: "@thi.ng/malloc", open: openThingPool },
+  ...(thing === null ? [] : [{ name: "@thi.ng/malloc", open: () => openThingPool(thing) }]),
   { name: "before-reuse", open: () => openArena({ revoke: "before-reuse" }) },
   { name: WIPED, open: () => openArena({ revoke: "before-reuse", wipeOnRelease: true }) },
   { name: "on-release", open: () => openArena({ revoke: "on-release" }) },
@@ -150,7 +152,7 @@ function openArrayPool(wipe: (bytes: Uint8Array) => void): OpenSubject {
 }
 
 /** `calloc`, which its documentation prefers to `malloc` "for safety". */
-function openThingPool(): OpenSubject {
+function openThingPool({ MemPool }: typeof import("@thi.ng/malloc")): OpenSubject {
   const buffer = new ArrayBuffer(POOL_BYTES);
   const pool = new MemPool({ buf: buffer });
   const allocator = allocatorOf({
