@@ -2,7 +2,7 @@
  * What each recipe saves: nanoseconds and allocated bytes for one message, in the
  * library's usual way and into a lease, as a table in markdown.
  *
- *   npm run build:examples && node build/examples/recipes/savings.js [recipe…]
+ *   npm run build && node scripts/run.mjs savings [recipe…]
  *
  * A process for each recipe and mode, because the engine keeps what it learns of
  * a function with the function; in it both ways take turns, and medians count.
