@@ -3,6 +3,15 @@ import { defineConfig } from "vitest/config";
 
 const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
 
+/** What scripts/mutate.mjs mutates. Then without tests that take long and say little about a single line. */
+const mutated = process.env["CLEANSLAB_MUTATED"];
+const LONG = [
+  "test/{cli,contract,model,parsers,recipes}/**",
+  "test/**/{[2568]-*,bench*,book,cap,completion-table,faults,leaks,records,torn,*-model}.test.ts",
+  ...(mutated?.includes("src/node") ? [] : ["test/node/**"]),
+  "test/{demo,http-upload,imports,observe,readme}.test.ts",
+];
+
 export default defineConfig({
   resolve: {
     // Tests run on the sources. test/package proves the built package.
@@ -13,6 +22,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["**/node_modules/**", ...(mutated === undefined ? [] : LONG)],
     // Some tests wait for the garbage collector.
     pool: "forks",
     execArgv: ["--expose-gc"],
