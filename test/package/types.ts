@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { Check, Consumer } from "./check.ts";
 import { run } from "./tarball.ts";
 
-const COMPILERS: readonly string[] = ["typescript-5.7", "typescript-5.9", "typescript-6", "typescript-7"];
+/** Every line since 5.7, the first in which a typed array has its buffer as a parameter. */
+const COMPILERS = ["5.7", "5.8", "5.9", "6", "7"].map((version) => `typescript-${version}`);
 
 interface Surroundings {
   readonly name: string;
