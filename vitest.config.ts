@@ -9,7 +9,7 @@ const LONG = [
   "test/{cli,contract,model,parsers,recipes}/**",
   "test/**/{[2568]-*,bench*,book,cap,completion-table,faults,leaks,records,torn,*-model}.test.ts",
   ...(mutated?.includes("src/node") ? [] : ["test/node/**"]),
-  "test/{demo,http-upload,imports,observe,readme}.test.ts",
+  "test/{demo,imports,observe,readme}.test.ts",
 ];
 
 export default defineConfig({

@@ -103,9 +103,25 @@ export const MEAN = "time, collections included";
 
 /** The figures of one rival from what its rounds gave. */
 export function timings(rival: string, at: Measurement["at"], runs: readonly Timed[]): Measurement[] {
-  return [
-    { rival, at, metric: "time", unit: "ns", ...summarize(runs.map(({ ns }) => ns)) },
-    { rival, at, metric: FASTEST_TENTH, unit: "ns", ...summarize(runs.map(({ fastNs }) => fastNs)) },
-    { rival, at, metric: MEAN, unit: "ns", ...summarize(runs.map(({ meanNs }) => meanNs)) },
-  ];
+  return medians(rival, at, runs, {
+    time: ["ns", ({ ns }) => ns],
+    [FASTEST_TENTH]: ["ns", ({ fastNs }) => fastNs],
+    [MEAN]: ["ns", ({ meanNs }) => meanNs],
+  });
+}
+
+/** What a run's figures are called, in what unit, and which they are; `null` where a run has none. */
+export type Metrics<Run> = Readonly<Record<string, readonly [Measurement["unit"], (run: Run) => number | null]>>;
+
+/** A measurement for each metric that some run has: the median over the runs. */
+export function medians<Run>(
+  rival: string,
+  at: Measurement["at"],
+  runs: readonly Run[],
+  metrics: Metrics<Run>,
+): Measurement[] {
+  return Object.entries(metrics).flatMap(([metric, [unit, of]]) => {
+    const values = runs.flatMap((each) => of(each) ?? []);
+    return values.length === 0 ? [] : [{ rival, at, metric, unit, ...summarize(values) }];
+  });
 }

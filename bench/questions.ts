@@ -3,10 +3,8 @@
 import type { Question } from "./question.ts";
 import { aliasing } from "./questions/aliasing.ts";
 import { alive } from "./questions/alive.ts";
-import { cap } from "./questions/cap.ts";
 import { churn } from "./questions/churn.ts";
 import { guard } from "./questions/guard.ts";
-import { latency } from "./questions/latency.ts";
 import { mixedLifetimes } from "./questions/mixed-lifetimes.ts";
 import { oneLease } from "./questions/one-lease.ts";
 import { parsers } from "./questions/parsers.ts";
@@ -21,8 +19,6 @@ export const QUESTIONS: readonly Question[] = [
   churn,
   alive,
   realSizes,
-  latency,
-  cap,
   mixedLifetimes,
   aliasing,
   sideEffects,

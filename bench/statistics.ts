@@ -1,10 +1,6 @@
 /**
- * Figures out of samples, and loads out of a seed. Owns the definitions of
- * percentile and of arrival; knows no rival, no clock and no process.
+ * Figures out of samples, and numbers out of a seed. Knows no rival, no clock and no process.
  */
-
-/** The percentiles of a latency distribution; 100 is the worst. */
-export const PERCENTILES = [1, 10, 25, 50, 75, 90, 95, 99, 99.5, 99.9, 99.95, 99.99, 100] as const;
 
 /**
  * By nearest rank: the smallest sample that at least `percent` of all samples do
@@ -49,19 +45,4 @@ export function seededRandom(seed: number): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
-}
-
-/**
- * When requests are due, in milliseconds from the start: a Poisson process, as
- * from many clients who do not know of each other. Nobody waits for an answer
- * before the next one asks.
- */
-export function arrivals(perSecond: number, seconds: number, seed: number): Float64Array {
-  const random = seededRandom(seed);
-  const due: number[] = [];
-  for (let ms = 0; ; ) {
-    ms -= (Math.log(1 - random()) * 1000) / perSecond;
-    if (ms >= seconds * 1000) return Float64Array.from(due);
-    due.push(ms);
-  }
 }

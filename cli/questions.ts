@@ -1,10 +1,7 @@
 /** The questions of bench/ that the published command asks: those whose answer depends on the machine it runs on. */
 
 import type { Question } from "../bench/question.ts";
-import { alive } from "../bench/questions/alive.ts";
-import { churn } from "../bench/questions/churn.ts";
 import { guard } from "../bench/questions/guard.ts";
-import { latency } from "../bench/questions/latency.ts";
 import { oneLease } from "../bench/questions/one-lease.ts";
 
-export const QUESTIONS: readonly Question[] = [oneLease, churn, alive, latency, guard];
+export const QUESTIONS: readonly Question[] = [oneLease, guard];

@@ -6,9 +6,7 @@ import { build } from "esbuild";
 
 /** By name: what is bundled, the first of it run, where it goes, and flags of Node's. */
 const PROGRAMS = {
-  demo: { entries: ["demo/main", "digest/main", "digest/run"].map((it) => `examples/${it}`) },
-  upload: { entries: ["main", "server", "load"].map((it) => `examples/http-upload/${it}`) },
-  savings: { entries: ["examples/recipes/savings"] },
+  demo: { entries: ["examples/demo/main"] },
   // On the sources, with a library that no bundler has shortened.
   fuzz: { entries: ["test/model/main"], onSources: true, flags: ["--expose-gc"] },
   threads: { entries: ["test/shared/main"], onSources: true },

@@ -1,6 +1,7 @@
 /** Every whole program. */
 
 import { bufferPrograms } from "./buffers.ts";
+import { digest } from "./digest.ts";
 import { echo, echoPaced } from "./echo.ts";
 import { csv, search } from "./files.ts";
 import { inflate } from "./inflate.ts";
@@ -16,6 +17,7 @@ export const PROGRAMS: readonly Program[] = [
   cappedUploads,
   csv,
   search,
+  digest,
   inflate,
   fanOut,
   encode,

@@ -6,9 +6,8 @@
  */
 
 import { Arena } from "cleanslab";
-import { type Batch, COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
+import { type Batch, COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { summarize } from "../statistics.ts";
 import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt } from "../tables.ts";
 
 const KiB = 1024;
@@ -126,9 +125,7 @@ function shareInTheWay(sources: readonly Uint8Array[], destinations: readonly Ui
 function measurements(outcomes: readonly Outcome<AliasingInput, AliasingResult>[]): Measurement[] {
   return outcomes.flatMap(({ input: { rival, byteLength }, runs }): Measurement[] => {
     const at = { byteLength };
-    const shares = runs.flatMap(({ share }) => share ?? []);
-    const share: Measurement = { rival, at, metric: "1 to 63 above", unit: "×", ...summarize(shares) };
-    return [...timings(rival, at, runs), ...(shares.length > 0 ? [share] : [])];
+    return [...timings(rival, at, runs), ...medians(rival, at, runs, { "1 to 63 above": ["×", ({ share }) => share] })];
   });
 }
 

@@ -3,7 +3,7 @@
  * acquired another is given back. Owns the numbers alive and the orders.
  */
 
-import { type Timed, timedFrom, timings } from "../harness.ts";
+import { type Metrics, medians, type Timed, timedFrom, timings } from "../harness.ts";
 import { churn as churnLoop, type Order, releaseOrder } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import {
@@ -17,7 +17,6 @@ import {
   rivalNamed,
   THING_MALLOC,
 } from "../rivals.ts";
-import { summarize } from "../statistics.ts";
 import { figureOf, find, formatLength, formatNs, formatSpread, orDash, rivalsIn, where } from "../tables.ts";
 import { type Watched, watch } from "../watch.ts";
 
@@ -115,23 +114,21 @@ async function run({ rival, byteLength, alive, order, leases }: ChurnInput): Pro
   };
 }
 
+const METRICS: Metrics<ChurnOutcome> = {
+  collections: ["count", ({ collections }) => collections],
+  "time in collections": ["ms", ({ collectionMs }) => collectionMs],
+  "peak resident": ["bytes", ({ peakResidentBytes }) => peakResidentBytes],
+  "peak external": ["bytes", ({ peakExternalBytes }) => peakExternalBytes],
+  "peak array buffers": ["bytes", ({ peakArrayBufferBytes }) => peakArrayBufferBytes],
+  "peak reserved": ["bytes", ({ peakReservedBytes }) => peakReservedBytes],
+  overflowed: ["count", ({ overflowed }) => overflowed],
+};
+
 function measurements(outcomes: readonly Outcome<ChurnInput, ChurnOutcome>[]): Measurement[] {
-  return outcomes.flatMap(({ input: { rival, ...at }, runs }) => {
-    const over = (metric: string, unit: Measurement["unit"], of: (run: ChurnOutcome) => number | null) => {
-      const values = runs.flatMap((each) => of(each) ?? []);
-      return values.length === 0 ? [] : [{ rival, at: { ...at }, metric, unit, ...summarize(values) }];
-    };
-    return [
-      ...timings(rival, { ...at }, runs),
-      ...over("collections", "count", ({ collections }) => collections),
-      ...over("time in collections", "ms", ({ collectionMs }) => collectionMs),
-      ...over("peak resident", "bytes", ({ peakResidentBytes }) => peakResidentBytes),
-      ...over("peak external", "bytes", ({ peakExternalBytes }) => peakExternalBytes),
-      ...over("peak array buffers", "bytes", ({ peakArrayBufferBytes }) => peakArrayBufferBytes),
-      ...over("peak reserved", "bytes", ({ peakReservedBytes }) => peakReservedBytes),
-      ...over("overflowed", "count", ({ overflowed }) => overflowed),
-    ];
-  });
+  return outcomes.flatMap(({ input: { rival, ...at }, runs }) => [
+    ...timings(rival, { ...at }, runs),
+    ...medians(rival, { ...at }, runs, METRICS),
+  ]);
 }
 
 function tables(measurements: readonly Measurement[]): Table[] {

@@ -10,10 +10,11 @@
  */
 
 import { Arena } from "cleanslab";
+import { medians } from "../harness.ts";
 import { ARRAY_POOL, arenaLender, arrayPoolLender, FRESH, freshLender, type Lender, type Loan } from "../lenders.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { seededRandom, summarize } from "../statistics.ts";
-import { formatNs, formatRatio } from "../tables.ts";
+import { figureOf, formatNs, formatRatio, rivalsIn, valuesOfAt, where } from "../tables.ts";
 import { type Watched, watch } from "../watch.ts";
 
 const KiB = 1024;
@@ -117,23 +118,16 @@ function toMeasurements(
   runs: readonly MixedResult[],
   reserved: (run: MixedResult) => number,
 ): Measurement[] {
-  const over = (metric: string, unit: Measurement["unit"], of: (run: MixedResult) => number): Measurement => ({
-    rival,
-    at: { oneIn, timesLonger: TIMES_LONGER },
-    metric,
-    unit,
-    ...summarize(runs.map(of)),
+  return medians(rival, { oneIn, timesLonger: TIMES_LONGER }, runs, {
+    time: ["ns", ({ ns }) => ns],
+    "peak live": ["bytes", ({ peakLiveBytes }) => peakLiveBytes],
+    "peak reserved": ["bytes", reserved],
+    "peak resident": ["bytes", ({ peakResidentBytes }) => peakResidentBytes],
+    retired: ["bytes", ({ retiredBytes }) => retiredBytes],
+    "live in retired": ["bytes", ({ retiredLiveBytes }) => retiredLiveBytes],
+    overflowed: ["count", ({ overflowed }) => overflowed],
+    "time in collections": ["ms", ({ collectionMs }) => collectionMs],
   });
-  return [
-    over("time", "ns", ({ ns }) => ns),
-    over("peak live", "bytes", ({ peakLiveBytes }) => peakLiveBytes),
-    over("peak reserved", "bytes", reserved),
-    over("peak resident", "bytes", ({ peakResidentBytes }) => peakResidentBytes),
-    over("retired", "bytes", ({ retiredBytes }) => retiredBytes),
-    over("live in retired", "bytes", ({ retiredLiveBytes }) => retiredLiveBytes),
-    over("overflowed", "count", ({ overflowed }) => overflowed),
-    over("time in collections", "ms", ({ collectionMs }) => collectionMs),
-  ];
 }
 
 /** Which loan is long, how long each is in bytes, and which ones end after which: all drawn before the clock runs. */
@@ -234,42 +228,24 @@ function retiredIn({ arenas }: Lender): { retiredBytes: number; retiredLiveBytes
 }
 
 function tables(measurements: readonly Measurement[]): Table[] {
-  const oneInEach = [...new Set(measurements.map(({ at }) => Number(at["oneIn"])))];
-  return oneInEach.map((oneIn) => {
-    const figures = measurements.filter(({ at }) => at["oneIn"] === oneIn);
-    const rivals = [...new Set(figures.map(({ rival }) => rival))];
-    const find = (rival: string, metric: string): Measurement | undefined =>
-      figures.find((each) => each.rival === rival && each.metric === metric);
+  return valuesOfAt(measurements, "oneIn").map((oneIn) => {
+    const figures = where(measurements, { oneIn });
+    const of = (rival: string, metric: string): number => figureOf(figures, { rival, metric });
     const mib = (rival: string, metric: string): string => {
-      const value = find(rival, metric)?.value ?? 0;
+      const value = of(rival, metric);
       return value === 0 ? "–" : (value / MiB).toFixed(value < 10 * MiB ? 1 : 0);
     };
-    const ns = (rival: string): number => find(rival, "time")?.value ?? Number.NaN;
+    const lengths = ["peak live", "peak reserved", "peak resident", "retired", "live in retired"];
     return {
       title: `One in ${oneIn} held ${TIMES_LONGER} times longer; lengths in MiB`,
-      head: [
-        "",
-        "ns",
-        "faster than fresh",
-        "peak live",
-        "peak reserved",
-        "peak resident",
-        "retired",
-        "live in them",
-        "overflowed",
-        "ms in collections",
-      ],
-      rows: rivals.map((rival) => [
+      head: ["", "ns", "faster than fresh", ...lengths, "overflowed", "ms in collections"],
+      rows: rivalsIn(figures).map((rival) => [
         rival,
-        formatNs(ns(rival)),
-        formatRatio(ns(FRESH) / ns(rival)),
-        mib(rival, "peak live"),
-        mib(rival, "peak reserved"),
-        mib(rival, "peak resident"),
-        mib(rival, "retired"),
-        mib(rival, "live in retired"),
-        (find(rival, "overflowed")?.value ?? 0).toFixed(0),
-        (find(rival, "time in collections")?.value ?? 0).toFixed(0),
+        formatNs(of(rival, "time")),
+        formatRatio(of(FRESH, "time") / of(rival, "time")),
+        ...lengths.map((metric) => mib(rival, metric)),
+        of(rival, "overflowed").toFixed(0),
+        of(rival, "time in collections").toFixed(0),
       ]),
     };
   });

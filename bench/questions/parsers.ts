@@ -3,9 +3,8 @@
  * programs use. What is parsed is parser-loads.ts.
  */
 
-import { type Timed, timedFrom, timings } from "../harness.ts";
+import { medians, type Timed, timedFrom, timings } from "../harness.ts";
 import type { Measurement, Outcome, Question, Table } from "../question.ts";
-import { summarize } from "../statistics.ts";
 import { figureOf, find, formatLength, formatSpread, orDash, rivalsIn, where } from "../tables.ts";
 import { type Watched, watch } from "../watch.ts";
 import { FORMATS, type Format, FRESH, makeLoad, openRival, rivalsOf } from "./parser-loads.ts";
@@ -65,11 +64,12 @@ function measurements(outcomes: readonly Outcome<ParsersInput, ParsersResult>[])
   return outcomes.flatMap(({ input: { format, rival, passes }, runs }): Measurement[] => {
     const { byteLength = 0, messages = 0 } = runs[0] ?? {};
     const at = { format, byteLength, messages, passes };
-    const over = (of: (run: ParsersResult) => number) => summarize(runs.map(of));
     return [
       ...timings(rival, at, runs),
-      { rival, at, metric: "collections", unit: "count", ...over(({ collections }) => collections) },
-      { rival, at, metric: "in collections", unit: "×", ...over(({ collectionShare }) => collectionShare) },
+      ...medians(rival, at, runs, {
+        collections: ["count", ({ collections }) => collections],
+        "in collections": ["×", ({ collectionShare }) => collectionShare],
+      }),
     ];
   });
 }

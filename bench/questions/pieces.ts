@@ -14,7 +14,7 @@ import {
   revoke,
   SLAB_COUNT,
 } from "../../src/memory/abi.js";
-import { type Batch, COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
+import { type Batch, COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import { cycle } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { DEFAULT, rivalNamed } from "../rivals.ts";
@@ -187,11 +187,8 @@ function revocationsPerLease(byteLength: number): number {
 function measurements(outcomes: readonly Outcome<PiecesInput, PiecesResult>[]): Measurement[] {
   return outcomes.flatMap(({ input: { piece, byteLength }, runs }): Measurement[] => {
     const at: Measurement["at"] = byteLength === null ? {} : { byteLength };
-    const value = runs[0]?.revocations ?? null;
-    return [
-      ...timings(piece, at, runs),
-      ...(value === null ? [] : [{ rival: piece, at, metric: "revocations a lease", unit: "×", value } as const]),
-    ];
+    const revocations = { "revocations a lease": ["×", (run: PiecesResult) => run.revocations] } as const;
+    return [...timings(piece, at, runs), ...medians(piece, at, runs, revocations)];
   });
 }
 

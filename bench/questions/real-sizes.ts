@@ -6,7 +6,7 @@
 
 import files from "../data/files.json" with { type: "json" };
 import socketReads from "../data/socket-reads.json" with { type: "json" };
-import { COMPILED_AT_ONCE, type Plan, type Timed, time, timings } from "../harness.ts";
+import { COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import { replay } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { available, LEASES, namesOf, OUTSIDERS, rivalNamed } from "../rivals.ts";
@@ -108,20 +108,13 @@ function measurements(outcomes: readonly Outcome<RealSizesInput, RealSizesResult
     const times = timings(rival, at, runs);
     const { lengths } = traceNamed(trace);
     const bytesALease = lengths.reduce((sum, each) => sum + each, 0) / lengths.length;
-    const { peakReservedBytes, overflowed } = runs[0] as RealSizesResult;
     return [
       ...times,
-      {
-        rival,
-        at,
-        metric: "bytes leased",
-        unit: "per second",
-        value: (bytesALease / (times[0]?.value ?? Number.NaN)) * 1e9,
-      },
-      ...(peakReservedBytes === null
-        ? []
-        : [{ rival, at, metric: "peak reserved", unit: "bytes", value: peakReservedBytes } as const]),
-      ...(overflowed === null ? [] : [{ rival, at, metric: "overflowed", unit: "count", value: overflowed } as const]),
+      ...medians(rival, at, runs, {
+        "bytes leased": ["per second", () => (bytesALease / (times[0]?.value ?? Number.NaN)) * 1e9],
+        "peak reserved": ["bytes", ({ peakReservedBytes }) => peakReservedBytes],
+        overflowed: ["count", ({ overflowed }) => overflowed],
+      }),
     ];
   });
   for (const trace of valuesOfAt(all, "trace")) {

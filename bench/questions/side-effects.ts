@@ -7,6 +7,7 @@
 import { Arena } from "cleanslab";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { percentile, summarize } from "../statistics.ts";
+import { figureOf, find, formatSpread, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
 const LOOP_BYTES = 64 * 1024;
 /** So few that a sample is shorter than what the scheduler gives a process at a time. */
@@ -136,21 +137,18 @@ async function fetchOnce(): Promise<void> {
 }
 
 function tables(measurements: readonly Measurement[]): Table[] {
-  const loops = [...new Set(measurements.map(({ at }) => String(at["loop"])))];
-  return loops.map((loop) => {
-    const figures = measurements.filter(({ at }) => at["loop"] === loop);
-    const find = (rival: string, metric: string): Measurement | undefined =>
-      figures.find((each) => each.rival === rival && each.metric === metric);
-    const format = (rival: string, metric: string): string => (find(rival, metric)?.value ?? Number.NaN).toFixed(2);
+  return valuesOfAt(measurements, "loop").map((loop) => {
+    const figures = where(measurements, { loop });
+    const format = (rival: string, metric: string): string => figureOf(figures, { rival, metric }).toFixed(2);
     return {
       title: `${loop}: ns a byte`,
       head: ["between before and after", "before", "after", "after / before", "± %"],
-      rows: [...new Set(figures.map(({ rival }) => rival))].map((rival) => [
+      rows: rivalsIn(figures).map((rival) => [
         rival,
         format(rival, "a byte, before"),
         format(rival, "a byte, after"),
         `${format(rival, "after / before")}×`,
-        ((find(rival, "after / before")?.spread ?? Number.NaN) * 100).toFixed(0),
+        formatSpread(find(figures, { rival, metric: "after / before" })?.spread),
       ]),
     };
   });

@@ -1,7 +1,8 @@
 /**
  * `npm start`: whole programs with and without an arena, on this machine, in a minute.
  * Three in which an arena wins, one in which it does not, and what a stale view sees.
- * With a folder it is examples/digest instead. Owns the arguments and the exit code:
+ * With a folder: its files, read and hashed with ordinary buffers and in every revoke mode.
+ * Owns the arguments and the exit code:
  *
  *   0  done, and every version of a program found the same
  *   1  a program failed, or versions differ
@@ -11,19 +12,21 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { digest, filesUnder } from "../../bench/programs/digest.ts";
 import { PROGRAMS } from "../../bench/programs/index.ts";
+import type { Program } from "../../bench/programs/program.ts";
 import { runProgram } from "../../bench/programs/run.ts";
-import { type ProgramResult, resultOf } from "../../bench/programs/table.ts";
-import { printStaleViews } from "../digest/report.ts";
-import { watchStaleViews } from "../digest/stale.ts";
+import { type ProgramResult, resultOf, tableOf } from "../../bench/programs/table.ts";
+import { printTable } from "../../bench/tables.ts";
 import { chart, headline } from "./chart.ts";
+import { staleViews } from "./stale.ts";
 
 const USAGE = `usage: npm start -- [folder] [--json FILE]
 
 Without a folder: runs four programs with ordinary buffers and with leases, and
 draws what each of them cost. Takes about a minute.
 
-  folder       read and digest the files in it instead, in every revoke mode
+  folder       read and hash the files in it instead, in every revoke mode
   --json FILE  write the figures to FILE as well
   --help       print this`;
 
@@ -36,21 +39,45 @@ const SHOWN: Readonly<Record<string, string>> = {
 };
 const ROUNDS = 3;
 
-async function demonstrate(jsonFile: string | undefined): Promise<boolean> {
-  const results: ProgramResult[] = [];
+async function measure(program: Program): Promise<ProgramResult> {
+  return resultOf(await runProgram(program, { rounds: ROUNDS }), process.version);
+}
+
+async function demonstrate(): Promise<ProgramResult[]> {
   console.log(
     "The same programs with ordinary buffers and with leases, each in a process of its own. Shorter bars are better.\n",
   );
-  for (const name of Object.keys(SHOWN)) {
-    const program = PROGRAMS.find((each) => each.name === name);
-    if (program === undefined) throw new Error(`there is no program called "${name}"`);
-    const result = resultOf(await runProgram(program, { rounds: ROUNDS }), process.version);
+  const results: ProgramResult[] = [];
+  for (const program of Object.keys(SHOWN).map((name) => PROGRAMS.find((each) => each.name === name) as Program)) {
+    const result = await measure(program);
     results.push(result);
-    console.log(`${chart(result)}\n${SHOWN[name]}\n`);
+    console.log(`${chart(result)}\n${SHOWN[program.name]}\n`);
   }
-  console.log(`${headline(results)}\n\n${printStaleViews(watchStaleViews())}`);
-  if (jsonFile !== undefined) writeFileSync(jsonFile, `${JSON.stringify(results, null, 2)}\n`);
-  return results.every(agree);
+  return results;
+}
+
+/** @throws UsageError */
+async function digestFiles(folder: string): Promise<ProgramResult[]> {
+  const files = find(folder);
+  const mebibytes = files.reduce((sum, { byteLength }) => sum + byteLength, 0) / 2 ** 20;
+  console.log(`${files.length} files under ${folder}, ${mebibytes.toFixed(1)} MiB; Node ${process.version}\n`);
+  process.env["CLEANSLAB_DIGEST"] = folder;
+  const result = await measure(digest);
+  console.log(`${printTable(tableOf(result))}\n`);
+  return [result];
+}
+
+class UsageError extends Error {}
+
+function find(folder: string) {
+  let files: ReturnType<typeof filesUnder>;
+  try {
+    files = filesUnder(folder);
+  } catch (error) {
+    throw new UsageError(`${folder} cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+  if (files.length === 0) throw new UsageError(`there is no file to read under ${folder}`);
+  return files;
 }
 
 /** Whether every version found the same, where a program sums up what it found. Servers' clients check each answer. */
@@ -60,26 +87,38 @@ function agree({ title, variants }: ProgramResult): boolean {
   return sums.size === 1;
 }
 
-const { values, positionals } = readArguments();
-if (values.help) {
-  console.log(USAGE);
-} else if (positionals.length > 0) {
-  // Beside this file once both are bundled. It reads the same arguments.
-  await import(new URL("../digest/main.js", import.meta.url).href);
-} else {
-  const started = process.env["npm_lifecycle_event"] === "start" ? process.env["INIT_CWD"] : undefined;
-  const jsonFile = values.json === undefined ? undefined : resolve(started ?? process.cwd(), values.json);
-  process.exitCode = (await demonstrate(jsonFile)) ? 0 : 1;
+/** npm moves to the package's folder first; a path means what it meant where npm was called. */
+function fromCaller(path: string): string {
+  const callerFolder = process.env["npm_lifecycle_event"] === "start" ? process.env["INIT_CWD"] : undefined;
+  return resolve(callerFolder ?? process.cwd(), path);
 }
 
 function readArguments() {
   try {
-    return parseArgs({
-      allowPositionals: true,
-      options: { json: { type: "string" }, help: { type: "boolean", short: "h" } },
-    });
+    const options = { json: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+    return parseArgs({ allowPositionals: true, options });
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    process.exit(2);
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = readArguments();
+  const [folder] = positionals;
+  if (positionals.length > 1) throw new UsageError(`one folder at a time, not ${positionals.join(" and ")}`);
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const results = await (folder === undefined ? demonstrate() : digestFiles(fromCaller(folder)));
+  console.log(`${headline(results)}\n\n${printTable(staleViews())}`);
+  if (values.json !== undefined) writeFileSync(fromCaller(values.json), `${JSON.stringify(results, null, 2)}\n`);
+  return results.every(agree) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }

@@ -4,7 +4,7 @@
  * of them. The full benchmarks, with method and rivals, are the project's bench/.
  */
 
-import { Arena } from "cleanslab";
+import { Arena, type RevokeMode } from "cleanslab";
 import { text } from "./board-view.ts";
 
 const LENGTHS: readonly [number, string][] = [
@@ -25,6 +25,24 @@ interface Rival {
   prepare(byteLength: number): (times: number) => number;
 }
 
+function leases(name: string, revoke: RevokeMode): Rival {
+  const prepare: Rival["prepare"] = (byteLength) => {
+    const arena = new Arena({ revoke });
+    return (times) => {
+      let sum = 0;
+      for (let each = 0; each < times; each++) {
+        const lease = arena.acquire(byteLength);
+        const { bytes } = lease;
+        bytes[0] = each;
+        sum += bytes[0];
+        lease.release();
+      }
+      return sum;
+    };
+  };
+  return { name, ours: true, prepare };
+}
+
 const RIVALS: readonly Rival[] = [
   {
     name: "new Uint8Array",
@@ -39,42 +57,8 @@ const RIVALS: readonly Rival[] = [
       return sum;
     },
   },
-  {
-    name: "lease, default",
-    ours: true,
-    prepare(byteLength) {
-      const arena = new Arena();
-      return (times) => {
-        let sum = 0;
-        for (let each = 0; each < times; each++) {
-          const lease = arena.acquire(byteLength);
-          const { bytes } = lease;
-          bytes[0] = each;
-          sum += bytes[0];
-          lease.release();
-        }
-        return sum;
-      };
-    },
-  },
-  {
-    name: "lease, never",
-    ours: true,
-    prepare(byteLength) {
-      const arena = new Arena({ revoke: "never" });
-      return (times) => {
-        let sum = 0;
-        for (let each = 0; each < times; each++) {
-          const lease = arena.acquire(byteLength);
-          const { bytes } = lease;
-          bytes[0] = each;
-          sum += bytes[0];
-          lease.release();
-        }
-        return sum;
-      };
-    },
-  },
+  leases("lease, default", "before-reuse"),
+  leases("lease, never", "never"),
 ];
 
 /** Keeps results in use, so that no loop is optimised away. */

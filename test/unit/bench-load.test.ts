@@ -8,27 +8,12 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { runIsolated } from "../../bench/isolated.ts";
 import type { Loan } from "../../bench/lenders.ts";
 import { createClock, openOwnClock } from "../../bench/own-clock.ts";
-import type { Measurement, Question } from "../../bench/question.ts";
-import { cap, runCap, skipped, toMeasurements as toCapMeasurements } from "../../bench/questions/cap.ts";
-import { latency, runLatency, toMeasurements } from "../../bench/questions/latency.ts";
 import { type MixedResult, runMixed, Schedule } from "../../bench/questions/mixed-lifetimes.ts";
 import { runSideEffects } from "../../bench/questions/side-effects.ts";
-import { arrivals, PERCENTILES, percentile, seededRandom, summarize } from "../../bench/statistics.ts";
+import { percentile, seededRandom, summarize } from "../../bench/statistics.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-
-function expectTables(question: Question, measurements: readonly Measurement[]): void {
-  const tables = question.tables(measurements);
-  expect(tables.length).toBeGreaterThan(0);
-  for (const { head, rows } of tables) {
-    expect(rows.length).toBeGreaterThan(0);
-    for (const row of rows) {
-      expect(row).toHaveLength(head.length);
-      expect(row.join()).not.toContain("NaN");
-    }
-  }
-}
 
 describe("a percentile", () => {
   const thousand = Float64Array.from({ length: 1000 }, (_, each) => each + 1);
@@ -58,30 +43,13 @@ test("runs are summed up by their median and the distance of their quartiles", (
   expect(summarize([0, 0])).toEqual({ value: 0, spread: 0, samples: 2 });
 });
 
-describe("arrivals", () => {
-  test("are the same for the same seed, and others for another", () => {
-    expect(arrivals(500, 2, 42)).toEqual(arrivals(500, 2, 42));
-    expect(arrivals(500, 2, 42)).not.toEqual(arrivals(500, 2, 43));
-  });
-
-  test("come in order, at their rate, and as irregularly as from strangers", () => {
-    const due = arrivals(1000, 20, 7);
-    const gaps = due.subarray(1).map((at, each) => at - (due[each] as number));
-    expect(gaps.every((gap) => gap >= 0)).toBe(true);
-    expect(due.at(-1)).toBeLessThan(20_000);
-    expect(Math.abs(due.length - 20_000)).toBeLessThan(4 * Math.sqrt(20_000));
-    // Of exponential gaps with a mean of 1 ms, the share longer than t ms is e^-t.
-    for (const t of [0.5, 1, 3]) {
-      expect(gaps.filter((gap) => gap > t).length / gaps.length).toBeCloseTo(Math.exp(-t), 1);
-    }
-  });
-
-  test("are drawn from numbers that lie evenly between 0 and 1", () => {
-    const random = seededRandom(1);
-    const tenths = new Array<number>(10).fill(0);
-    for (let each = 0; each < 10_000; each++) (tenths[Math.floor(random() * 10)] as number)++;
-    for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150);
-  });
+test("seeded numbers lie evenly between 0 and 1, the same for a seed", () => {
+  const random = seededRandom(1);
+  expect(seededRandom(1)()).toBe(seededRandom(1)());
+  expect(seededRandom(1)()).not.toBe(seededRandom(2)());
+  const tenths = new Array<number>(10).fill(0);
+  for (let each = 0; each < 10_000; each++) (tenths[Math.floor(random() * 10)] as number)++;
+  for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150);
 });
 
 test("a clock without its waits stands still, and never goes back, when a wait is told of late", () => {
@@ -92,79 +60,6 @@ test("a clock without its waits stands still, and never goes back, when a wait i
     () => waits.shift() ?? 15,
   );
   expect([clock.now(), clock.now(), clock.now()]).toEqual([0, 10, 10]);
-});
-
-describe("the load of the latency question", () => {
-  test.each(["new Uint8Array", "array pool, fill(0)", "before-reuse", "never"])(
-    "answers every request once: %s",
-    async (rival) => {
-      const input = { rival, perSecond: 800, warmupSeconds: 0.05, seconds: 0.25, seed: 3 };
-      const result = await runLatency(input);
-      expect(result.requests).toBe(arrivals(800, 0.25, 3).length);
-      expect(result.percentiles).toHaveLength(PERCENTILES.length);
-      expect(result.percentiles).toEqual([...result.percentiles].sort((a, b) => a - b));
-      expect(result.percentiles[0]).toBeGreaterThan(0);
-      expect(result.longestCollectionMs).toBeLessThanOrEqual(result.collectionMs);
-    },
-  );
-
-  test("gives the whole distribution, medians over runs", () => {
-    const run = (ns: number) => ({
-      requests: 10,
-      perSecond: 5,
-      processorShare: 0.9,
-      waitedMs: 3,
-      percentiles: PERCENTILES.map((each) => ns * each),
-      collections: ns,
-      collectionMs: 2,
-      longestCollectionMs: 1,
-      peakResidentBytes: MiB,
-    });
-    const measurements = ["new Uint8Array", "before-reuse"].flatMap((rival) =>
-      toMeasurements(rival, 5, [run(30), run(10), run(20)]),
-    );
-    const shown = measurements.filter(({ rival, metric }) => rival === "before-reuse" && metric === "latency");
-    expect(shown.map(({ at, value }) => [at["percentile"], value])).toEqual(
-      PERCENTILES.map((each) => [each, 20 * each]),
-    );
-    expectTables(latency, measurements);
-  });
-});
-
-describe("the load of the cap question", () => {
-  const burst = { maxBytes: 3 * MiB, burstBytes: 12 * MiB, bursts: 2, smallLoans: 500 };
-
-  test("takes an arena without a cap as far as the burst goes, and trim() gives all of it back", async () => {
-    const result = await runCap({ ...burst, variant: "before-reuse, no cap" });
-    expect(result.peakReservedBytes).toBeGreaterThanOrEqual(burst.burstBytes);
-    expect(result.overflowed).toBe(0);
-    expect(result.trimmedReservedBytes).toBe(0);
-  });
-
-  test("keeps a capped one under its cap, overflowing or waiting", async () => {
-    const fresh = await runCap({ ...burst, variant: "new Uint8Array" });
-    const overflows = await runCap({ ...burst, variant: "before-reuse, capped, overflows" });
-    expect(overflows.peakReservedBytes).toBeLessThanOrEqual(burst.maxBytes);
-    expect(overflows.overflowed).toBeGreaterThan(0);
-    for (const variant of ["before-reuse, capped, waits", "never, capped, waits"]) {
-      const waits = await runCap({ ...burst, variant });
-      expect(waits.peakReservedBytes).toBeLessThanOrEqual(burst.maxBytes);
-      expect(waits.overflowed).toBe(0);
-      expect(waits.bytesPerSecond).toBeGreaterThan(0);
-      const at = { burstBytes: burst.burstBytes, maxBytes: burst.maxBytes };
-      const rivals = { "new Uint8Array": fresh, overflows, waits };
-      expectTables(
-        cap,
-        Object.entries(rivals).flatMap(([rival, result]) => toCapMeasurements(rival, at, [result])),
-      );
-    }
-  });
-
-  test("is skipped with a sentence where memory is too small", () => {
-    expect(cap.tables([skipped(512 * MiB)])[0]?.title).toBe(
-      "Skipped: in full this needs 2.3 GiB of free memory, and there were 512 MiB",
-    );
-  });
 });
 
 describe("the load of mixed lifetimes", () => {
