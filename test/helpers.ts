@@ -21,7 +21,9 @@ export const REVOKING_MODES: readonly RevokeMode[] = ["before-reuse", "on-releas
 /** The modes that serve leases out of segments. */
 export const SEGMENT_MODES: readonly RevokeMode[] = ["before-reuse", "never"];
 
-export const PAGE_BYTES = 65536;
+export const KiB = 1024;
+export const MiB = 1024 * KiB;
+export const PAGE_BYTES = 64 * KiB;
 /** The shortest segment there is: 64 slabs of 4 KiB. The first slab is the trap. */
 export const SEGMENT_BYTES = 262144;
 /** The longest lease that shares such a segment with others. A longer one has a memory of its own. */
@@ -220,6 +222,81 @@ export async function collectGarbageUntil(done: () => boolean, rounds = 200): Pr
     gc();
     await new Promise<void>((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Whole numbers below a bound, the same ones for the same seed. */
+export function seeded(seed: number): (below: number) => number {
+  let state = seed % 2147483647 || 1;
+  return (below) => {
+    state = (state * 48271) % 2147483647;
+    return state % below;
+  };
+}
+
+/** The leases that a test holds, each filled with a mark of its own: overlapping leases lose their marks. */
+export class LiveLeases {
+  readonly marks = new Map<Lease, number>();
+  #next = 0;
+
+  /** Takes leases just handed out, which are zero. */
+  add(...leases: Lease[]): void {
+    for (const lease of leases) {
+      if (!isZero(lease.bytes)) throw new Error(`a lease of ${lease.byteLength} bytes was not zero when handed out`);
+      this.mark(lease);
+    }
+  }
+
+  mark(lease: Lease): void {
+    this.#next = (this.#next % 251) + 1;
+    lease.bytes.fill(this.#next);
+    this.marks.set(lease, this.#next);
+  }
+
+  /** Every lease, or this one, has its mark. */
+  check(leases: Iterable<Lease> = this.marks.keys()): void {
+    for (const lease of leases) {
+      const { bytes, byteLength, byteOffset } = lease;
+      const isWhole = bytes.length === byteLength && isAll(bytes, this.marks.get(lease) ?? 0);
+      if (!isWhole) throw new Error(`a lease of ${byteLength} bytes at ${byteOffset} lost its bytes`);
+    }
+  }
+
+  release(...leases: Lease[]): void {
+    this.check(leases);
+    for (const lease of leases) {
+      this.marks.delete(lease);
+      lease.release();
+    }
+  }
+
+  releaseAll(): void {
+    this.release(...this.marks.keys());
+  }
+}
+
+const iterators = [[], new Map(), new Set()].map(
+  (each) => Object.getPrototypeOf(each[Symbol.iterator]()) as { next(): unknown },
+);
+
+/** Elements of arrays, maps and sets that are gone through while `fn` runs: work, without a clock. */
+export async function countSteps(fn: () => unknown): Promise<number> {
+  let steps = 0;
+  const originals = iterators.map((prototype) => prototype.next);
+  iterators.forEach((prototype, each) => {
+    const next = originals[each] as () => unknown;
+    prototype.next = function (this: unknown) {
+      steps++;
+      return next.call(this);
+    };
+  });
+  try {
+    await fn();
+  } finally {
+    iterators.forEach((prototype, each) => {
+      prototype.next = originals[each] as () => unknown;
+    });
+  }
+  return steps;
 }
 
 /** By arena: a lease of the whole cap. Forgotten, it would be a leak that the collector may find. */

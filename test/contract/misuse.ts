@@ -1,13 +1,12 @@
 /**
- * Promise 7: every misuse is a typed error with the value and the advice in it,
- * and leaves the arena as it was. All combinations are test/misuse's.
+ * Promise 7: misuse is a typed error with the value and the advice in it, and leaves the
+ * arena as it was. Here a few; all ways and combinations are test/misuse's.
  */
 
 import type { ArenaOptions, RevokeMode } from "cleanslab";
 import {
   check,
   checkArenaError,
-  checkEqual,
   checkRejects,
   checkThrows,
   checkUnharmed,
@@ -22,7 +21,6 @@ import type { ContractCase } from "./contract.ts";
 const BAD_LENGTHS: readonly [unknown, string][] = [
   [-1, "-1"],
   [1.5, "1.5"],
-  [Number.NaN, "NaN"],
   [2 ** 32, "4294967296"],
   ["64", '"64"'],
   [undefined, "undefined"],
@@ -33,17 +31,13 @@ const BAD_OPTIONS: readonly [ArenaOptions, string][] = [
   [{ maxBytes: 1 }, "maxBytes is 1"],
   [{ segmentBytes: 3 }, "segmentBytes is 3"],
   [{ revoke: wrong("sometimes") }, 'revoke is "sometimes"'],
-  [{ onExhausted: wrong("explode") }, 'onExhausted is "explode"'],
-  [{ guardEvery: -1 }, "guardEvery is -1"],
-  [{ trace: wrong(1) }, "trace is 1"],
-  [{ wipeOnRelease: wrong("yes") }, 'wipeOnRelease is "yes"'],
   [{ module: {} }, "module is [object Object]"],
 ];
 
 function misuseIn(revoke: RevokeMode): ContractCase[] {
   return [
     {
-      name: `${revoke}: a second release throws, and the block stays its next owner's`,
+      name: `${revoke}: every use after release throws, and the block stays its next owner's`,
       run(library) {
         using arena = smallArena(library, { revoke });
         const lease = arena.acquire(100);
@@ -51,46 +45,20 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
         const next = arena.acquire(100);
         next.bytes.fill(7);
         checkUnharmed(arena, () => {
-          checkThrows(library, () => lease.release(), "ERR_LEASE_RELEASED", "100 bytes", "acquire a new one");
+          for (const use of [
+            () => lease.release(),
+            () => lease.bytes,
+            () => lease.view(DataView),
+            () => lease.memory,
+            () => lease.resize(50),
+            () => lease.pin(),
+          ]) {
+            checkThrows(library, use, "ERR_LEASE_RELEASED", "100 bytes", "acquire a new one");
+          }
           lease[Symbol.dispose]();
         });
         check(isAll(next.bytes, 7), "the next owner's bytes changed");
         next.release();
-      },
-    },
-    {
-      name: `${revoke}: every use after release throws`,
-      run(library) {
-        using arena = smallArena(library, { revoke });
-        const lease = arena.acquire(100);
-        lease.release();
-        checkUnharmed(arena, () => {
-          checkThrows(library, () => lease.bytes, "ERR_LEASE_RELEASED", "read bytes");
-          checkThrows(library, () => lease.view(DataView), "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.copy(), "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.memory, "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.origin, "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.resize(50), "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.pin(), "ERR_LEASE_RELEASED");
-          checkThrows(library, () => lease.releaseAfter(Promise.resolve()), "ERR_LEASE_RELEASED");
-        });
-      },
-    },
-    {
-      name: `${revoke}: a lease is still held after a refused resize or view`,
-      run(library) {
-        using arena = smallArena(library, { revoke });
-        const lease = arena.acquire(10);
-        lease.bytes.fill(7);
-        checkUnharmed(arena, () => {
-          for (const [value, shown] of BAD_LENGTHS) {
-            checkThrows(library, () => lease.resize(wrong(value)), "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
-          }
-          checkThrows(library, () => lease.view(Float64Array), "ERR_INVALID_ARGUMENT", "Float64Array", "10 bytes");
-          checkThrows(library, () => lease.view(wrong(Date)), "ERR_INVALID_ARGUMENT", "View is");
-        });
-        check(!lease.released && isAll(lease.bytes, 7), "the lease changed");
-        lease.release();
       },
     },
     {
@@ -100,7 +68,7 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
         const lease = arena.acquire(100);
         const pool = arena.pool(100);
         arena[Symbol.dispose]();
-        const asked: (() => unknown)[] = [
+        for (const ask of [
           () => arena.acquire(1),
           () => pool.acquire(),
           () => arena.pool(100),
@@ -115,8 +83,9 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
           () => lease.bytes,
           () => lease.resize(50),
           () => lease.release(),
-        ];
-        for (const ask of asked) checkThrows(library, ask, "ERR_ARENA_DISPOSED", "create a new one");
+        ]) {
+          checkThrows(library, ask, "ERR_ARENA_DISPOSED", "create a new one");
+        }
         await checkRejects(library, arena.acquireAsync(1), "ERR_ARENA_DISPOSED");
         await checkRejects(library, arena.acquireAsync([1, 2]), "ERR_ARENA_DISPOSED");
         await arena.drained();
@@ -128,59 +97,31 @@ function misuseIn(revoke: RevokeMode): ContractCase[] {
 export const misuse: readonly ContractCase[] = [
   ...MODES.flatMap(misuseIn),
   {
-    name: "a length that is no whole number of bytes is refused at every door",
+    name: "a length or an option out of range is refused, by name and value",
     async run(library) {
       using arena = smallArena(library);
       for (const [value, shown] of BAD_LENGTHS) {
         const byteLength: number = wrong(value);
         checkUnharmed(arena, () => {
-          for (const ask of [
-            () => arena.acquire(byteLength),
-            () => arena.pool(byteLength),
-            () => arena.use(byteLength, () => 0),
-            () => arena.scope().acquire(byteLength),
-            () => arena.acquireFilled(byteLength, () => 0),
-            () => arena.filler(byteLength),
-          ]) {
-            checkThrows(library, ask, "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
-          }
+          checkThrows(library, () => arena.acquire(byteLength), "ERR_INVALID_ARGUMENT", `byteLength is ${shown}`);
         });
-        await checkRejects(library, arena.acquireAsync(byteLength), "ERR_INVALID_ARGUMENT", shown);
         await checkRejects(library, arena.acquireAsync([8, byteLength]), "ERR_INVALID_ARGUMENT", shown);
-        checkEqual(arena.stats().liveLeases, 0, "liveLeases");
       }
-    },
-  },
-  {
-    name: "an option out of range is refused, by name and value",
-    run(library) {
       for (const [options, shown] of BAD_OPTIONS) {
         checkThrows(library, () => new library.Arena(options), "ERR_INVALID_ARGUMENT", shown);
       }
-      checkThrows(library, () => new library.Arena(wrong(null)), "ERR_INVALID_ARGUMENT", "options is null");
     },
   },
   {
-    name: "a copy of something that is no view, or a dead one, is refused",
+    name: "a copy of a dead view is refused",
     run(library) {
       using arena = smallArena(library, { revoke: "on-release" });
       const lease = arena.acquire(10);
       const dead = lease.view(DataView);
       lease.release();
       checkUnharmed(arena, () => {
-        checkThrows(library, () => arena.copyOf(wrong([1, 2])), "ERR_INVALID_ARGUMENT", "bytes is [object Array]");
         checkThrows(library, () => arena.copyOf(dead), "ERR_INVALID_ARGUMENT", "still attached");
       });
-    },
-  },
-  {
-    name: "waiting for more than can ever fit is refused at once",
-    async run(library) {
-      using arena = smallArena(library);
-      for (const byteLengths of [2 ** 30, [2 ** 30], [8, 2 ** 30]] as number[]) {
-        await checkRejects(library, arena.acquireAsync(byteLengths), "ERR_ARENA_EXHAUSTED", "can never fit");
-      }
-      checkEqual(arena.stats().waiting, 0, "waiting");
     },
   },
   {
@@ -188,13 +129,8 @@ export const misuse: readonly ContractCase[] = [
     run(library) {
       using arena = smallArena(library);
       const leases = [arena.acquire(10), arena.acquire(PAGE_BYTES)];
-      checkThrows(
-        library,
-        () => arena.assertDrained(),
-        "ERR_LEASES_OUTSTANDING",
-        "2 leases",
-        `${PAGE_BYTES + 10} bytes`,
-      );
+      const says = ["2 leases", `${PAGE_BYTES + 10} bytes`];
+      checkThrows(library, () => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...says);
       for (const lease of leases) lease.release();
       arena.assertDrained();
     },
@@ -206,7 +142,6 @@ export const misuse: readonly ContractCase[] = [
       const lease = arena.acquire(100);
       (lease.memory as unknown as { grow(deltaPages: number): number }).grow(0);
       checkThrows(library, () => lease.bytes, "ERR_LEASE_DETACHED", "do not grow lease.memory");
-      checkThrows(library, () => lease.resize(50), "ERR_LEASE_DETACHED", "do not grow lease.memory");
       lease.release();
       arena.acquire(100).release();
       arena.assertDrained();

@@ -9,7 +9,6 @@ import {
   isAll,
   MODES,
   PAGE_BYTES,
-  REVOKING_MODES,
   SEGMENT_MODES,
   smallArena,
   turn,
@@ -33,7 +32,7 @@ const staleViews: readonly ContractCase[] = [
   {
     name: "before-reuse: a stale view keeps its own old bytes at first, and is dead before they are anyone else's",
     run(library) {
-      using arena = smallArena(library, {});
+      using arena = smallArena(library);
       const lease = arena.acquire(1024);
       const stale = lease.bytes.fill(7);
       lease.release();
@@ -49,9 +48,10 @@ const staleViews: readonly ContractCase[] = [
     },
   },
   {
-    name: "on-release: a stale view is dead at once",
+    name: "on-release: a stale view is dead at once, and the buffer of a lease is its own",
     run(library) {
-      using arena = smallArena(library, { revoke: "on-release" });
+      using arena = smallArena(library, { revoke: "on-release", guardEvery: 1 });
+      const other = arena.acquire(100);
       for (let round = 0; round < 10; round++) {
         const lease = arena.acquire(1024);
         const part = lease.bytes.subarray(8);
@@ -60,20 +60,9 @@ const staleViews: readonly ContractCase[] = [
         checkDead(stale, "the stale view");
         checkDead(part, "a part of it");
       }
-      checkEqual(arena.stats().revocations, 10, "revocations");
-      checkEqual(arena.stats().reservedBytes, PAGE_BYTES, "reservedBytes");
-    },
-  },
-  {
-    name: "on-release: the buffer of a lease is its own",
-    run(library) {
-      using arena = smallArena(library, { revoke: "on-release" });
-      const one = arena.acquire(100);
-      const other = arena.acquire(100);
-      check(one.bytes.buffer !== other.bytes.buffer, "two leases share a buffer");
-      one.release();
       checkEqual(other.bytes.length, 100, "the length of the other");
-      other.release();
+      const { revocations, reservedBytes, missedGuards } = arena.stats();
+      checkSame([revocations, reservedBytes, missedGuards], [10, 2 * PAGE_BYTES, 0], "the counts");
     },
   },
   {
@@ -84,10 +73,8 @@ const staleViews: readonly ContractCase[] = [
       const stale = lease.bytes.fill(7);
       lease.release();
       check(stale.length === 1024 && isAll(stale, 7), "it does not keep its bytes");
-      const next = arena.acquire(1024);
-      next.bytes.fill(9);
+      arena.acquire(1024).bytes.fill(9);
       check(stale.length === 1024 && isAll(stale, 9), "the block most recently released was not the next handed out");
-      next.release();
       checkEqual(arena.stats().revocations, 0, "revocations");
     },
   },
@@ -111,52 +98,27 @@ const staleViews: readonly ContractCase[] = [
       },
     }),
   ),
-  {
-    name: "on-release: guardEvery changes nothing, because every lease dies at release",
-    run(library) {
-      using arena = smallArena(library, { revoke: "on-release", guardEvery: 1 });
-      const lease = arena.acquire(100);
-      checkEqual(lease.origin, "arena", "origin");
-      const stale = lease.bytes;
-      lease.release();
-      checkDead(stale, "the stale view");
-      checkEqual(arena.stats().missedGuards, 0, "missedGuards");
-    },
-  },
 ];
 
 const endings: readonly ContractCase[] = [
   ...MODES.map(
     (revoke): ContractCase => ({
-      name: `${revoke}: disposing the arena revokes every view, of live leases too`,
+      name: `${revoke}: trim lets go of what is not leased, dispose of all, and every view of it is dead`,
       run(library) {
         const arena = smallArena(library, { revoke });
-        const lease = arena.acquire(1024);
-        const live = lease.bytes;
         const old = arena.acquire(1024);
         const stale = old.bytes;
         old.release();
+        const { reservedBytes } = arena.stats();
+        checkEqual(arena.trim(), reservedBytes, "bytes trimmed");
+        checkDead(stale, "the stale view");
+        const lease = arena.acquire(1024);
+        const live = lease.bytes;
         arena[Symbol.dispose]();
         arena[Symbol.dispose]();
         checkDead(live, "a live view");
-        checkDead(stale, "a stale view");
         lease[Symbol.dispose]();
         checkEqual(arena.stats().reservedBytes, 0, "reservedBytes");
-      },
-    }),
-  ),
-  ...REVOKING_MODES.map(
-    (revoke): ContractCase => ({
-      name: `${revoke}: trim kills the stale views of what it lets go of`,
-      run(library) {
-        using arena = smallArena(library, { revoke });
-        const lease = arena.acquire(1024);
-        const stale = lease.bytes;
-        lease.release();
-        const { reservedBytes } = arena.stats();
-        checkEqual(arena.trim(), reservedBytes, "bytes trimmed");
-        checkEqual(arena.stats().reservedBytes, 0, "reservedBytes");
-        checkDead(stale, "the stale view");
       },
     }),
   ),
@@ -190,23 +152,17 @@ const endings: readonly ContractCase[] = [
       async run(library) {
         using arena = smallArena(library, { revoke, trace: "all" }, 1);
         const events: { count: number; byteOffset: number }[] = [];
-        arena.addEventListener("dirty", (event) => events.push(event));
+        arena.addEventListener("dirty", ({ count, byteOffset }) => events.push({ count, byteOffset }));
         const lease = arena.acquire(256);
         const stale = lease.bytes;
         const byteOffset = lease.byteOffset + 10;
         lease.release();
         stale[10] = 1;
         for (let each = 0; each < 2000; each++) {
-          const next = arena.acquire(256);
-          check(isAll(next.bytes, 0), "the write reached a lease");
-          next.release();
+          arena.use(256, (bytes) => check(isAll(bytes, 0), "the write reached a lease"));
         }
         await turn();
-        checkSame(
-          events.map((event) => ({ count: event.count, byteOffset: event.byteOffset })),
-          [{ count: 1, byteOffset }],
-          "the events",
-        );
+        checkSame(events, [{ count: 1, byteOffset }], "the events");
         checkEqual(arena.stats().dirtyBlocks, 1, "dirtyBlocks");
       },
     }),

@@ -18,9 +18,9 @@
  * 9. The library never detaches or frees a buffer that it did not make, unless an
  *    option says so (`freeChunks`).
  *
- * Here are 1 to 5, at once in a seeded random program and 1, 3 and 5 one by one;
- * 2, 4, 8 and 9 are guarantees.ts's, 6 is leaks.ts's and 7 misuse.ts's. `vm` timeouts
- * and `freeChunks` are Node's alone, and so are the long random programs: test/model.
+ * Here are 1 to 5, at once in a seeded random program and 3 and 5 one by one; 2, 4 and 9 are
+ * guarantees.ts's, 6 is leaks.ts's and 7 misuse.ts's. The rest, `vm` timeouts and the long
+ * random programs are for Node alone: test/promises and test/model.
  */
 
 import type { Arena, Lease, RevokeMode } from "cleanslab";
@@ -37,7 +37,6 @@ import {
   placeOf,
   REVOKING_MODES,
   randomFrom,
-  SEGMENT_BYTES,
   SEGMENT_MODES,
   smallArena,
   turn,
@@ -237,37 +236,6 @@ function cap(revoke: RevokeMode): ContractCase[] {
         for (const lease of leases) lease.release();
         checkEqual(stale.length, revoke === "never" ? PAGE_BYTES : 0, "the length of the stale heap view");
         checkSound(lenient);
-      },
-    },
-    {
-      name: `${revoke}: a lease longer than a segment counts under the same cap, and its memory is used again`,
-      run(library) {
-        using arena = smallArena(library, { revoke, onExhausted: "throw" }, 8);
-        const byteLength = 3 * SEGMENT_BYTES;
-        const lease = arena.acquire(byteLength);
-        check(arena.stats().reservedBytes >= byteLength, "it is not counted");
-        lease.bytes.fill(7);
-        checkThrows(library, () => arena.acquire(6 * SEGMENT_BYTES), "ERR_ARENA_EXHAUSTED", "no room");
-        lease.release();
-        const { reservedBytes } = arena.stats();
-        const next = arena.acquire(byteLength);
-        check(isAll(next.bytes, 0), "it is not zero");
-        checkEqual(arena.stats().reservedBytes, reservedBytes, "reservedBytes");
-        next.release();
-        check(arena.trim() >= byteLength, "trim did not let go of it");
-        checkEqual(arena.stats().reservedBytes, 0, "reservedBytes after trim");
-      },
-    },
-    {
-      name: `${revoke}: a length above maxBytes can never fit, whatever onExhausted says`,
-      run(library) {
-        for (const onExhausted of ["allocate", "throw"] as const) {
-          using arena = smallArena(library, { revoke, onExhausted });
-          const { maxBytes } = arena.stats();
-          checkThrows(library, () => arena.acquire(maxBytes + 1), "ERR_ARENA_EXHAUSTED", "can never fit");
-          arena.acquire(maxBytes).release();
-          checkSound(arena);
-        }
       },
     },
   ];

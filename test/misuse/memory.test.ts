@@ -1,10 +1,9 @@
-/** What the holder of `lease.memory` or of a view's `.buffer` can do to an arena. */
+/** What the holder of `lease.memory` or of its buffer can do to an arena. Stale views of it are promises/3-stale.test.ts's. */
 
 import type { Arena, Lease } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
   bytesNow,
-  exhaust,
   expectSound,
   expectThrow,
   expectUnharmed,
@@ -12,6 +11,7 @@ import {
   growUnder,
   isAll,
   isZero,
+  LiveLeases,
   LONGEST_SHORT_BYTES,
   MODES,
   memoryNow,
@@ -24,66 +24,38 @@ import {
 
 /** Detached views say nothing of their own. */
 function expectDetached(lease: Lease): void {
-  expectThrow(
-    () => lease.bytes,
-    "ERR_LEASE_DETACHED",
-    "cannot read bytes",
-    `${lease.byteLength} bytes`,
-    "revoked",
-    "release the lease",
-    "do not grow lease.memory",
-  );
-  expectThrow(() => lease.view(DataView), "ERR_LEASE_DETACHED", "do not grow");
-  expectThrow(() => lease.copy(), "ERR_LEASE_DETACHED", "do not grow");
-  expectThrow(() => lease.resize(1), "ERR_LEASE_DETACHED", "cannot resize", "do not grow");
-  expectThrow(() => lease.resize(lease.byteLength), "ERR_LEASE_DETACHED", "cannot resize");
+  const advice = ["release the lease", "do not grow lease.memory"];
+  expectThrow(() => lease.bytes, "ERR_LEASE_DETACHED", "read bytes", `${lease.byteLength} bytes`, "revoked", ...advice);
+  expectThrow(() => lease.view(DataView), "ERR_LEASE_DETACHED", ...advice);
+  expectThrow(() => lease.copy(), "ERR_LEASE_DETACHED", ...advice);
+  for (const byteLength of [1, lease.byteLength]) {
+    expectThrow(() => lease.resize(byteLength), "ERR_LEASE_DETACHED", "cannot resize", ...advice);
+  }
   expect(lease.released).toBe(false);
 }
 
 describe.each(MODES)("revoke: %s, a lease.memory that its holder grows by nothing", (revoke) => {
-  const WAYS: Record<string, (arena: Arena) => Lease> = {
-    acquire: (arena) => arena.acquire(100),
-    pool: (arena) => arena.pool(100).acquire(),
-    acquireFilled: (arena) => arena.acquireFilled(200, (bytes) => bytes.fill(1, 0, 100) && 100),
-    "an acquire of a memory of its own": (arena) => arena.acquire(LONGEST_SHORT_BYTES + 1),
-  };
-
-  test.each(Object.entries(WAYS))("kills the views of leases from %s, which can still be released", (_name, take) => {
-    using arena = smallArena({ revoke, wipeOnRelease: true });
-    const lease = take(arena);
-    const other = take(arena);
-    lease.bytes.fill(7);
-    other.bytes.fill(8);
-    const places = [placeOf(lease), placeOf(other)];
-    const { byteLength } = lease;
-    const before = arena.stats();
-    growUnder(lease, 0);
-    for (const each of lease.memory === other.memory ? [lease, other] : [lease]) expectDetached(each);
-    expect(arena.stats()).toEqual(before);
-    const next = arena.acquire(byteLength);
-    expect(isZero(next.bytes)).toBe(true);
-    next.release();
-    lease.release();
-    other.release();
-    for (const place of places) expect(isZero(bytesNow(place))).toBe(true);
-    expect(arena.stats()).toMatchObject({ liveLeases: 0 });
-    for (let round = 0; round < 3; round++) {
-      const again = arena.acquire(byteLength);
-      expect(again.bytes.length).toBe(byteLength);
-      expect(isZero(again.bytes)).toBe(true);
-      again.bytes.fill(9);
-      again.release();
+  test.each<[string, (arena: Arena) => Lease]>([
+    ["acquire", (arena) => arena.acquire(100)],
+    ["pool", (arena) => arena.pool(100).acquire()],
+    ["acquireFilled", (arena) => arena.acquireFilled(200, (bytes) => bytes.fill(1, 0, 100) && 100)],
+    ["an acquire of a memory of its own", (arena) => arena.acquire(LONGEST_SHORT_BYTES + 1)],
+  ])("kills the views of leases from %s, which can still be released", (_name, take) => {
+    for (const options of [{ wipeOnRelease: true }, { trace: "all" }] as const) {
+      using arena = smallArena({ revoke, ...options });
+      const [lease, other] = [take(arena), take(arena)] as const;
+      for (const { bytes } of [lease, other]) bytes.fill(7);
+      const places = [placeOf(lease), placeOf(other)];
+      const before = arena.stats();
+      growUnder(lease, 0);
+      for (const each of lease.memory === other.memory ? [lease, other] : [lease]) expectDetached(each);
+      expect(arena.stats()).toEqual(before);
+      arena.use(lease.byteLength, (bytes) => expect(isZero(bytes)).toBe(true));
+      releaseAll([lease, other]);
+      for (const place of places) expect(isZero(bytesNow(place))).toBe(true);
+      arena.assertDrained();
+      expectUsable(arena, places[0]?.byteLength);
     }
-    expectUsable(arena);
-  });
-
-  test("can still be released with tracing on", () => {
-    using arena = smallArena({ revoke, trace: "all" });
-    const lease = arena.acquire(100);
-    growUnder(lease, 0);
-    lease.release();
-    expect(arena.stats().liveLeases).toBe(0);
-    expectUsable(arena);
   });
 
   test("kept past the release, kills the views of the next owner, who is told so and can go on", () => {
@@ -101,40 +73,31 @@ describe.each(MODES)("revoke: %s, a lease.memory that its holder grows by nothin
     expectUsable(arena);
   });
 
-  test("says so of a lease without bytes, too, which looks the same when it is detached", () => {
+  test("gives a lease without bytes another view, which looks the same when it is detached", () => {
     using arena = smallArena({ revoke });
     const lease = arena.acquire(0);
+    const { bytes } = lease;
     growUnder(lease, 0);
-    expect(lease.bytes.length).toBe(0);
+    expect(lease.bytes === bytes).toBe(false);
+    expect(lease.bytes.buffer.byteLength).toBeGreaterThan(0);
     lease.release();
     expectUsable(arena);
   });
 });
 
 describe.each(MODES)("revoke: %s, a lease.memory that its holder grows for real", (revoke) => {
-  test("cannot be grown past the cap", () => {
-    using arena = smallArena({ revoke }, 1);
-    for (const lease of [arena.acquire(100), arena.acquire(SEGMENT_BYTES - PAGE_BYTES)]) {
-      if (lease.origin === "heap") continue;
+  test("cannot be grown past the cap, and not at all where other leases lie in it", () => {
+    using arena = smallArena({ revoke }, 2);
+    const pages = revoke === "on-release" ? 1 : (2 * SEGMENT_BYTES) / PAGE_BYTES;
+    for (const [lease, more] of [
+      [arena.acquire(100), 1],
+      [arena.acquire(SEGMENT_BYTES - PAGE_BYTES), pages],
+    ] as const) {
       lease.bytes.fill(7);
-      expectUnharmed(arena, () => {
-        expect(() => growUnder(lease, 5)).toThrow(RangeError);
-      });
+      expectUnharmed(arena, () => expect(() => growUnder(lease, more)).toThrow(RangeError));
       expect(isAll(lease.bytes, 7)).toBe(true);
       lease.release();
     }
-    expectSound(arena);
-  });
-
-  test("cannot be grown at all where other leases lie in it", () => {
-    using arena = smallArena({ revoke });
-    const lease = arena.acquire(100);
-    lease.bytes.fill(7);
-    expectUnharmed(arena, () => {
-      expect(() => growUnder(lease, 1)).toThrow(RangeError);
-    });
-    expect(isAll(lease.bytes, 7)).toBe(true);
-    lease.release();
     expectSound(arena);
   });
 
@@ -155,66 +118,42 @@ describe.each(MODES)("revoke: %s, a lease.memory that its holder grows for real"
   });
 });
 
-/** Node 26: makes the memory's buffer one that `grow` does not detach. */
-function makeResizable(lease: Lease): void {
-  (lease.memory as unknown as { toResizableBuffer(): ArrayBuffer }).toResizableBuffer();
+interface ResizableMemory {
+  toResizableBuffer(): ArrayBuffer;
+  toFixedLengthBuffer(): ArrayBuffer;
 }
 
-describe.runIf("toResizableBuffer" in WebAssembly.Memory.prototype)("a lease.memory that is made resizable", () => {
-  test.each(MODES)("shows no later lease's bytes to a view of it, in %s mode", (revoke) => {
-    using arena = smallArena({ revoke }, 1);
-    const lease = arena.acquire(100);
-    makeResizable(lease);
-    const memory = lease.memory as { buffer: ArrayBuffer };
-    const whole = new Uint8Array(memory.buffer);
-    const ptr = lease.byteOffset;
-    lease.release();
-    for (let round = 0; round < 200; round++) {
-      const next = arena.acquire(4096);
-      expect(isZero(next.bytes)).toBe(true);
-      next.bytes.fill(9);
-      if (revoke === "on-release") expect(whole.length).toBe(0);
-      next.release();
-    }
-    // A view of what lay there at first: dead, or not of these bytes.
-    if (revoke === "before-reuse") expect(whole.length === 0 || whole[ptr] === 0).toBe(true);
-    expectUsable(arena);
-  });
-});
+const memoryOf = ({ memory }: Lease): ResizableMemory => memory as unknown as ResizableMemory;
 
-/** Everything that the buffer under `lease` shows. */
-function scribble(lease: Lease): void {
-  new Uint8Array(lease.bytes.buffer).fill(0xab);
-}
+/** What else other code may do to a memory that it was given, or to its buffer; engines refuse some of it. */
+const TRICKS: Record<string, (lease: Lease) => unknown> = {
+  "structuredClone with a transfer": ({ bytes }) => structuredClone(bytes, { transfer: [bytes.buffer] }),
+  "buffer.transfer()": ({ bytes }) => (bytes.buffer as unknown as { transfer(): void }).transfer(),
+  "toResizableBuffer()": (lease) => memoryOf(lease).toResizableBuffer(),
+  "toResizableBuffer() and toFixedLengthBuffer()": (lease) => {
+    memoryOf(lease).toResizableBuffer();
+    memoryOf(lease).toFixedLengthBuffer();
+  },
+};
 
-describe.each(MODES)("revoke: %s, a view's .buffer that is written all over", (revoke) => {
-  test("takes no block from the leases that are out, and each can be released once", () => {
+// Once some of these were an untyped error at release, or stayed in the counts.
+describe.each(MODES)("revoke: %s, a lease's memory changed by", (revoke) => {
+  test.each(Object.entries(TRICKS))("%s is released, and harms nobody", (_name, trick) => {
     using arena = smallArena({ revoke });
-    const leases = [
-      ...Array.from({ length: 8 }, () => arena.acquire(1000)),
-      arena.acquire(LONGEST_SHORT_BYTES),
-      arena.acquire(LONGEST_SHORT_BYTES + 1),
-    ];
-    for (const lease of leases) scribble(lease);
-    for (const [value, { bytes }] of leases.entries()) bytes.fill(value + 1);
-    const more = Array.from({ length: 5 }, () => arena.acquire(1000));
-    for (const { bytes } of more) bytes.fill(0xff);
-    for (const [value, { bytes }] of leases.entries()) expect(isAll(bytes, value + 1)).toBe(true);
-    expectSound(arena);
-    releaseAll([...more, ...leases]);
-    for (const lease of leases) expectThrow(() => lease.release(), "ERR_LEASE_RELEASED");
-    expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0 });
-    expectUsable(arena, 5000);
-  });
-
-  test("costs no room: as many leases fit afterwards as before", () => {
-    using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
-    const before = exhaust(arena, 4096);
-    for (const lease of before) scribble(lease);
-    releaseAll(before);
-    const after = exhaust(arena, 4096);
-    expect(after.length).toBe(before.length);
-    releaseAll(after);
-    expectSound(arena);
+    const live = new LiveLeases();
+    for (const byteLength of [100, LONGEST_SHORT_BYTES + 1]) {
+      const lease = arena.acquire(byteLength);
+      try {
+        trick(lease);
+      } catch {
+        // Refused.
+      }
+      live.add(arena.acquire(byteLength));
+      lease.release();
+      for (let each = 0; each < 20; each++) live.add(arena.acquire(100));
+    }
+    live.releaseAll();
+    arena.assertDrained();
+    expectUsable(arena);
   });
 });

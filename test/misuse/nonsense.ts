@@ -15,15 +15,23 @@ export interface Context {
   readonly scope: Scope;
 }
 
-export const LENGTH = [{}, null, "8", -1, 0.5, [8]];
+const { proxy: revoked, revoke } = Proxy.revocable({}, {});
+revoke();
+const detached = new Uint8Array(8);
+structuredClone(detached, { transfer: [detached.buffer] });
+
 /** Where an array is a list of lengths. */
-export const LENGTHS = [{}, null, "8", -1, 0.5, [[8]], ["8"]];
+export const LENGTHS = [{}, null, "8", -1, 0.5, Number.NaN, 8n, Symbol("8"), () => 8, [[8]], ["8"]];
+export const LENGTH = [...LENGTHS, [8], revoked];
 export const INTEGER = [{}, null, "8", 0.5, [8]];
 export const NUMBER = [{}, null, "8", [8], 8n];
 export const BOOLEAN = [{}, null, "yes", 1];
-export const FUNCTION = [{}, null, 5, "fn"];
+export const FUNCTION = [{}, null, 5, "fn", Promise.resolve()];
 export const OBJECT = [null, 5, "options", true];
-export const BYTES = [{}, null, 5, "text", [1, 2], new ArrayBuffer(8)];
+export const BYTES = [
+  ...[{}, null, 5, "text", [1, 2], new ArrayBuffer(8), new SharedArrayBuffer(8), { length: 3, byteLength: 3 }],
+  ...[Object.create(Uint8Array.prototype), new Proxy(new Uint8Array(4), {}), detached],
+];
 export const SIGNAL = [{}, 5, "abort", { aborted: false }, { aborted: false, addEventListener() {} }];
 export const ARENA = [{}, null, 5, "arena", Arena, { acquire() {} }];
 /** The last is a writer whose `take` was forgotten, as far as one can see. */
@@ -36,6 +44,17 @@ export type Call = [
   nonsense: unknown[],
   call: (context: Context, nonsense: never) => unknown,
 ];
+
+/** A row for each option of a function. */
+export function optionsOf(
+  name: string,
+  options: Record<string, unknown[]>,
+  call: (context: Context, options: never) => unknown,
+): Call[] {
+  return Object.entries(options).map(([option, nonsense]) => {
+    return [name, option, nonsense, (context, each) => call(context, wrong({ [option]: each }))];
+  });
+}
 
 /** Each call is refused with a typed error, before anything is leased. */
 export function testRefusals(calls: readonly Call[], endsLease: (name: string, parameter: string) => boolean): void {
@@ -59,10 +78,7 @@ export function testRefusals(calls: readonly Call[], endsLease: (name: string, p
       expect(lease.released).toBe(endsLease(name, parameter));
       expect(writer.bytes).toEqual(Uint8Array.of(0, 0, 0, 1));
       expect([filler.written, reader.offset]).toEqual([1, 1]);
-      lease[Symbol.dispose]();
-      writer.release();
-      filler.drop();
-      scope.release();
+      for (const held of [lease, writer, filler, scope]) held[Symbol.dispose]();
       arena.assertDrained();
       expectSound(arena);
       expectUsable(arena);

@@ -1,14 +1,23 @@
-/** Waiting for room: signals, order, and what can never fit. */
+/**
+ * Waiting for room, for several leases at once, and for the moment when none is out: signals,
+ * order, what can never fit, and callers whose own code interferes. On every engine it is
+ * test/contract/waiting.ts's.
+ */
 
-import type { AbortSignalLike, Arena, ArenaOptions } from "cleanslab";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import type { AbortSignalLike, Arena, Lease } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
+  exhaust,
   expectArenaError,
+  expectSound,
+  expectThrow,
   expectUnharmedAsync,
   expectUsable,
   isSettled,
   isZero,
   MODES,
+  PAGE_BYTES,
   promptly,
   rejectionOf,
   releaseAll,
@@ -18,232 +27,330 @@ import {
   wrong,
 } from "../helpers.ts";
 
-/** An arena with room for one lease of `SEGMENT_BYTES` at a time, in every mode. */
-function singleLeaseArena(options: ArenaOptions): Arena {
-  return smallArena(options, 1);
+const WHOLE = SEGMENT_BYTES;
+
+/** A signal of the caller's own, whose methods do what a test wants. */
+function signalOf(parts: Partial<AbortSignalLike>): AbortSignalLike {
+  const signal = { aborted: false, addEventListener() {}, removeEventListener() {} };
+  return Object.create(signal, Object.getOwnPropertyDescriptors(parts)) as AbortSignalLike;
 }
 
-/** An `AbortSignal` that shows who listens. */
-class CountingSignal implements AbortSignalLike {
-  aborted = false;
-  reason: unknown = undefined;
-  readonly listeners = new Set<() => void>();
-  addEventListener(_type: "abort", listener: () => void): void {
-    this.listeners.add(listener);
-  }
-  removeEventListener(_type: "abort", listener: () => void): void {
-    this.listeners.delete(listener);
-  }
-}
+describe.each(MODES)("revoke: %s, acquireAsync with a signal", (revoke) => {
+  test.each(["before the call", "while it waits", "right before the room is free", "right after it is free"] as const)(
+    "aborted %s rejects with its reason, loses no lease, and the next in line is served",
+    async (when) => {
+      using arena = smallArena({ revoke }, 1);
+      const held = arena.acquire(WHOLE);
+      const controller = new AbortController();
+      const reason = { why: "too slow" };
+      if (when === "before the call") controller.abort(reason);
+      const first = rejectionOf(arena.acquireAsync(WHOLE, { signal: controller.signal }));
+      const second = arena.acquireAsync(WHOLE);
+      if (when === "while it waits") {
+        controller.abort(reason);
+        expect(await first).toBe(reason);
+        expect(arena.stats()).toMatchObject({ waiting: 1, liveLeases: 1, acquired: 1 });
+        expect(await isSettled(second)).toBe(false);
+      }
+      if (when === "right before the room is free") controller.abort(reason);
+      held.release();
+      // Nothing is served inside the release, so the abort comes first.
+      if (when === "right after it is free") controller.abort(reason);
+      expect(await first).toBe(reason);
+      const lease = await promptly(second);
+      expect(isZero(lease.bytes)).toBe(true);
+      expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2, released: 1 });
+      lease.release();
+      expectUsable(arena);
+    },
+  );
 
-describe.each(MODES)("revoke: %s, acquireAsync", (revoke) => {
-  test("rejects with the reason of a signal that was aborted before, and acquires nothing", async () => {
-    using arena = singleLeaseArena({ revoke });
-    await expectUnharmedAsync(arena, async () => {
-      const reason = new Error("changed my mind");
-      expect(await rejectionOf(arena.acquireAsync(100, { signal: AbortSignal.abort(reason) }))).toBe(reason);
-      const plain = await rejectionOf(arena.acquireAsync(100, { signal: AbortSignal.abort() }));
-      expect(plain).toMatchObject({ name: "AbortError" });
+  test("gives the lease when that is aborted after it was served, and has stopped listening", async () => {
+    using arena = smallArena({ revoke }, 1);
+    const held = arena.acquire(WHOLE);
+    const listeners = new Set<() => void>();
+    const signal = signalOf({
+      addEventListener: (_type, listener) => void listeners.add(listener),
+      removeEventListener: (_type, listener) => void listeners.delete(listener),
     });
-  });
-
-  test("rejects with the reason of a signal aborted while it waited, and the next in line is served", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
+    const served = arena.acquireAsync(WHOLE, { signal });
     const controller = new AbortController();
-    const first = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
-    const second = arena.acquireAsync(SEGMENT_BYTES);
-    expect(arena.stats().waiting).toBe(2);
-    const reason = { why: "too slow" };
-    controller.abort(reason);
-    expect(await rejectionOf(first)).toBe(reason);
-    expect(arena.stats()).toMatchObject({ waiting: 1, liveLeases: 1, acquired: 1 });
-    expect(await isSettled(second)).toBe(false);
+    const later = arena.acquireAsync(WHOLE, { signal: controller.signal });
+    expect(listeners.size).toBe(1);
     held.release();
-    const lease = await promptly(second);
-    expect(isZero(lease.bytes)).toBe(true);
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2, released: 1 });
-    lease.release();
-    expectUsable(arena);
+    (await promptly(served)).release();
+    expect(listeners.size).toBe(0);
+    await settle();
+    controller.abort();
+    (await promptly(later)).release();
+    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 0, waited: { count: 2 } });
   });
 
-  test("serves those behind one that gave up, who were waiting for its turn alone", async () => {
-    using arena = singleLeaseArena({ revoke });
+  test("serves those behind one that gave up, but none that waits with the same signal", async () => {
+    using arena = smallArena({ revoke }, 1);
     const held = [arena.acquire(64), arena.acquire(64)];
     const controller = new AbortController();
-    const long = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
+    const long = arena.acquireAsync(WHOLE, { signal: controller.signal });
+    const same = arena.acquireAsync(64, { signal: controller.signal });
     const short = arena.acquireAsync(64);
-    expect(arena.stats().waiting).toBe(2);
+    expect(arena.stats().waiting).toBe(3);
     controller.abort();
-    await rejectionOf(long);
-    expect(await isSettled(short)).toBe(true);
-    releaseAll(held);
-  });
-
-  test("gives none of those a lease who wait with the same signal, once that is aborted", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = [arena.acquire(64), arena.acquire(64)];
-    const controller = new AbortController();
-    const { signal } = controller;
-    const long = arena.acquireAsync(SEGMENT_BYTES, { signal });
-    const short = arena.acquireAsync(64, { signal });
-    controller.abort();
-    expect(await rejectionOf(long)).toMatchObject({ name: "AbortError" });
-    expect(await rejectionOf(short)).toMatchObject({ name: "AbortError" });
+    for (const each of [long, same]) expect(await rejectionOf(each)).toMatchObject({ name: "AbortError" });
+    (await promptly(short)).release();
     expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 2 });
     releaseAll(held);
   });
+});
 
-  test("loses no lease when the signal is aborted right after the room came free", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    const controller = new AbortController();
-    const promise = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
-    held.release();
-    // Nothing is served inside the release, so the abort comes first.
-    controller.abort();
-    expect(await rejectionOf(promise)).toMatchObject({ name: "AbortError" });
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 0, acquired: 1 });
-    expectUsable(arena);
-  });
+/** Ends `arena` should it acquire and release for ever in microtasks, where no timer of the test's would come. */
+function stopIfEndless(arena: Arena): Disposable {
+  let messages = 0;
+  const listener = (): void => {
+    if (messages++ > 10_000) arena[Symbol.dispose]();
+  };
+  subscribe("cleanslab:acquire", listener);
+  return { [Symbol.dispose]: () => void unsubscribe("cleanslab:acquire", listener) };
+}
 
-  test("gives the lease when the signal is aborted after it was served", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    const controller = new AbortController();
-    const promise = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
-    held.release();
-    await settle();
-    controller.abort();
-    const lease = await promptly(promise);
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2, waited: { count: 1 } });
-    lease.release();
-    expectUsable(arena);
-  });
-
-  test("loses no lease when the signal is aborted right before the room comes free", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    const controller = new AbortController();
-    const promise = arena.acquireAsync(SEGMENT_BYTES, { signal: controller.signal });
-    controller.abort();
-    held.release();
-    expect(await rejectionOf(promise)).toMatchObject({ name: "AbortError" });
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 0, acquired: 1 });
-    expectUsable(arena);
-  });
-
-  test("is not disturbed by an abort after it was served", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const controller = new AbortController();
-    const lease = await promptly(arena.acquireAsync(100, { signal: controller.signal }));
-    controller.abort();
-    await settle();
-    expect(lease.bytes.length).toBe(100);
-    lease.release();
-    expectUsable(arena);
-  });
-
-  test("stops listening to its signal however the waiting ends", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    const served = new CountingSignal();
-    const aborted = new CountingSignal();
-    const first = arena.acquireAsync(SEGMENT_BYTES, { signal: served });
-    const rejection = rejectionOf(arena.acquireAsync(SEGMENT_BYTES, { signal: aborted }));
-    expect([served.listeners.size, aborted.listeners.size]).toEqual([1, 1]);
-    aborted.aborted = true;
-    aborted.reason = "enough";
-    for (const listener of aborted.listeners) listener();
-    held.release();
-    (await promptly(first)).release();
-    expect(await rejection).toBe("enough");
-    expect([served.listeners.size, aborted.listeners.size]).toEqual([0, 0]);
-  });
-
-  test("serves in the order of the calls", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    const served: number[] = [];
-    const promises = [0, 1, 2, 3].map(async (caller) => {
-      const lease = await arena.acquireAsync(SEGMENT_BYTES);
-      served.push(caller);
-      return lease;
-    });
-    expect(arena.stats().waiting).toBe(4);
-    held.release();
-    for (const [caller, promise] of promises.entries()) {
-      const lease = await promptly(promise);
-      expect(served).toEqual([0, 1, 2, 3].slice(0, caller + 1));
-      expect(arena.stats()).toMatchObject({ waiting: 3 - caller, liveLeases: 1 });
-      lease.release();
-    }
-    expectUsable(arena);
-  });
-
-  test("does not let a call that would fit overtake one that waits", async () => {
-    using arena = singleLeaseArena({ revoke });
+describe.each(MODES)("revoke: %s, those who wait", (revoke) => {
+  test("are served in the order of their calls: what would fit does not overtake, but for a plain acquire", async () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
     const held = [arena.acquire(64), arena.acquire(64)];
     const served: string[] = [];
-    const long = arena.acquireAsync(SEGMENT_BYTES).then((lease) => {
-      served.push("long");
+    const wait = async (name: string, byteLength: number): Promise<void> => {
+      const lease = await arena.acquireAsync(byteLength);
+      served.push(name);
+      await settle();
       lease.release();
-    });
-    const short = arena.acquireAsync(64).then((lease) => {
-      served.push("short");
-      lease.release();
-    });
+    };
+    const waiting = [wait("long", WHOLE), wait("short", 64), wait("last", WHOLE)];
+    arena.acquire(64).release();
     await settle();
     expect(served).toEqual([]);
     releaseAll(held);
-    await promptly(Promise.all([long, short]));
-    expect(served).toEqual(["long", "short"]);
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 0 });
+    await Promise.all(waiting);
+    expect(served).toEqual(["long", "short", "last"]);
     expectUsable(arena);
   });
 
-  test("lets a plain acquire go first, which does not queue", async () => {
-    using arena = singleLeaseArena({ revoke, onExhausted: "throw" });
-    const held = [arena.acquire(64), arena.acquire(64)];
-    const waiting = arena.acquireAsync(SEGMENT_BYTES);
-    const lease = arena.acquire(64);
-    expect(await isSettled(waiting)).toBe(false);
-    releaseAll([...held, lease]);
-    (await promptly(waiting)).release();
-    expectUsable(arena);
-  });
-
-  test("rejects at once what can never fit under the cap", async () => {
-    using arena = singleLeaseArena({ revoke });
+  test("are refused at once for what can never fit, and hold nothing", async () => {
+    using arena = smallArena({ revoke }, 2);
     await expectUnharmedAsync(arena, async () => {
-      for (const byteLength of [SEGMENT_BYTES + 1, 10 * SEGMENT_BYTES, 2 ** 32 - 1]) {
-        expectArenaError(
-          await rejectionOf(arena.acquireAsync(byteLength)),
-          "ERR_ARENA_EXHAUSTED",
-          `${byteLength} bytes can never fit`,
-          `maxBytes = ${SEGMENT_BYTES}`,
-          "raise maxBytes",
-        );
+      for (const wanted of [
+        2 * WHOLE + 1,
+        2 ** 32 - 1,
+        [WHOLE, WHOLE, 1],
+        [1, 2 ** 32 - 1],
+        new Array<number>(9).fill(PAGE_BYTES),
+      ]) {
+        const total = [wanted].flat().reduce((sum, each) => sum + each, 0);
+        const error = await rejectionOf(arena.acquireAsync(wanted as number));
+        expectArenaError(error, "ERR_ARENA_EXHAUSTED", `${total} bytes can never fit`, `maxBytes = ${2 * WHOLE}`);
       }
-      expect(arena.stats().waiting).toBe(0);
     });
   });
 
-  test("takes what just fits under the cap, and drops what is idle for it", async () => {
-    using arena = singleLeaseArena({ revoke });
+  test("take what just fits, for which what is idle is dropped", async () => {
+    using arena = smallArena({ revoke }, 1);
     arena.acquire(100).release();
-    const lease = await promptly(arena.acquireAsync(SEGMENT_BYTES));
+    const lease = await promptly(arena.acquireAsync(WHOLE));
     expect(lease.origin).toBe("arena");
     lease.release();
+  });
+
+  test("for what fits in no layout are told so once no lease is out", async () => {
+    using arena = smallArena({ revoke }, 2);
+    // Not above maxBytes together, but a memory or block of its own for each takes more than there is.
+    const byteLengths = [WHOLE - PAGE_BYTES + 1, WHOLE - PAGE_BYTES + 1, 1, 1, 1, PAGE_BYTES];
+    expectArenaError(await rejectionOf(arena.acquireAsync(byteLengths)), "ERR_ARENA_EXHAUSTED", "no lease is out");
+    const held = arena.acquire(100);
+    const later = arena.acquireAsync(byteLengths);
+    expect(await isSettled(later)).toBe(false);
+    held.release();
+    expectArenaError(await rejectionOf(later), "ERR_ARENA_EXHAUSTED", "no lease is out");
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, waiting: 0 });
     expectUsable(arena);
   });
 
-  test("rejects, and loses its place in the line, when its signal is none", async () => {
-    using arena = singleLeaseArena({ revoke });
-    const held = arena.acquire(SEGMENT_BYTES);
-    await rejectionOf(arena.acquireAsync(SEGMENT_BYTES, { signal: wrong({}) }));
-    expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1 });
+  test("get the lengths as they were at the call, or are refused as a whole for one that is none", async () => {
+    using arena = smallArena({ revoke }, 2);
+    const holes: number[] = [];
+    holes.length = 2;
+    for (const bad of [holes, ...[-1, 0.5, "8", null, [8]].map((each) => [100, each, 100])]) {
+      const error = await rejectionOf(arena.acquireAsync(wrong<number[]>(bad)));
+      expectArenaError(error, "ERR_INVALID_ARGUMENT", "byteLength is");
+    }
+    const held = arena.acquire(WHOLE);
+    const byteLengths = [WHOLE, WHOLE];
+    const promise = arena.acquireAsync(byteLengths);
+    byteLengths[0] = 3;
+    byteLengths.push(-1);
     held.release();
+    const leases = await promptly(promise);
+    expect(leases.map(({ byteLength }) => byteLength)).toEqual([WHOLE, WHOLE]);
+    releaseAll(leases);
+  });
+
+  // Once taking some and giving them back, for want of room for the rest, called for another try: for ever.
+  test.each<[number[], (arena: Arena) => Lease[]]>([
+    [[100, 4096, WHOLE, 100], (arena) => [arena.acquire(WHOLE)]],
+    [[16_384, 16_384, 16_384], (arena) => exhaust(arena, 16_384).filter((lease, each) => each > 0 || lease.release())],
+  ])("for %j use up no room by trying, and try only when there is a reason to", async (byteLengths, fill) => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+    using _stop = stopIfEndless(arena);
+    const tiny = arena.acquire(16);
+    const held = fill(arena);
+    const promise = arena.acquireAsync(byteLengths);
+    const { acquired, revocations } = arena.stats();
+    for (let round = 0; round < 50; round++) {
+      try {
+        // Each release is a reason to try once more.
+        arena.acquire(100).release();
+      } catch {
+        // No room even for that.
+      }
+      await settle();
+    }
+    const after = arena.stats();
+    expect(after).toMatchObject({ liveLeases: held.length + 1, waiting: 1 });
+    // In "never" mode only trying tells whether there is room: some leases a round, not endlessly many.
+    expect(after.acquired - acquired).toBeLessThanOrEqual(revoke === "never" ? 10 * 50 : 50);
+    expect(after.revocations - revocations).toBeLessThanOrEqual(51);
+    tiny.release();
+    await settle();
+    releaseAll(held);
+    releaseAll(await promptly(promise));
+    arena.assertDrained();
     expectUsable(arena);
   });
+});
+
+describe.each(MODES)("revoke: %s, drained", (revoke) => {
+  test("waits for leases of every kind, for those acquired meanwhile or at once again, and for who waits", async () => {
+    using arena = smallArena({ revoke }, 1);
+    const leases = [arena.acquire(WHOLE), arena.acquire(100)];
+    expect(leases.at(-1)?.origin).toBe("heap");
+    const order: string[] = [];
+    const drained = arena.drained().then(() => order.push("drained"));
+    leases.push(arena.acquire(0));
+    leases.shift()?.release();
+    leases.push(arena.acquire(0));
+    leases.shift()?.release();
+    leases.shift()?.release();
+    expect(await isSettled(drained)).toBe(false);
+    const waiting = arena.acquireAsync(WHOLE).then((lease) => {
+      order.push("served");
+      lease.release();
+    });
+    leases.shift()?.release();
+    await promptly(Promise.all([drained, waiting]));
+    expect(order).toEqual(["served", "drained"]);
+    arena.assertDrained();
+  });
+
+  test("rejects with the reason of a signal that was aborted before, even if no lease is out", async () => {
+    using arena = smallArena({ revoke });
+    const reason = new Error("changed my mind");
+    expect(await rejectionOf(arena.drained({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+  });
+});
+
+describe.each(MODES)("revoke: %s, a signal of the caller's own", (revoke) => {
+  // Once its removeEventListener ran inside the release that made room, and released that lease a second time.
+  test("that uses the arena finds every lease in order, after the release", async () => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+    const held = exhaust(arena, 16_384);
+    const steps: string[] = [];
+    const signal = signalOf({
+      addEventListener: () => void steps.push("added"),
+      removeEventListener() {
+        steps.push("removed");
+        for (const lease of held) expectThrow(() => lease.release(), "ERR_LEASE_RELEASED");
+        arena.acquire(64).release();
+      },
+    });
+    const waiting = arena.acquireAsync(16_384, { signal });
+    releaseAll(held);
+    expect(steps).toEqual(["added"]);
+    (await promptly(waiting)).release();
+    expect(steps).toEqual(["added", "removed"]);
+    arena.assertDrained();
+    expectSound(arena);
+  });
+});
+
+/** What a signal of the caller's own may throw, and when. */
+const throws = (what: string) => (): never => {
+  throw new Error(what);
+};
+const HOSTILE: [string, () => AbortSignalLike][] = [
+  ["whose addEventListener throws", () => signalOf({ addEventListener: throws("mine") })],
+  ["whose removeEventListener throws", () => signalOf({ removeEventListener: throws("mine") })],
+  ...[1, 2, 3, 4, 5].map((throwsAt): [string, () => AbortSignalLike] => [
+    `whose aborted throws when read for time ${throwsAt}`,
+    () => {
+      let reads = 0;
+      return signalOf({
+        get aborted() {
+          if (++reads === throwsAt) throw new Error("mine");
+          return false;
+        },
+      });
+    },
+  ]),
+  [
+    "whose reason throws",
+    () => {
+      let reads = 0;
+      return signalOf({
+        get aborted() {
+          return ++reads > 3;
+        },
+        get reason() {
+          throw new Error("mine");
+        },
+      });
+    },
+  ],
+];
+
+// Once what it threw came out of somebody else's release, or left its waiter at the head of the line.
+test.each(HOSTILE)("a signal %s harms nobody but its waiter, and leaks nothing", async (_name, signal) => {
+  using arena = smallArena({ onExhausted: "throw" }, 2);
+  const uncaught: unknown[] = [];
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => uncaught.push(error));
+  try {
+    const held = exhaust(arena, 16_384);
+    const waiting = arena.acquireAsync(16_384, { signal: signal() }).then(
+      (lease) => lease.release(),
+      (error: unknown) => expect(error).toMatchObject({ message: "mine" }),
+    );
+    const next = arena.acquireAsync(16_384);
+    releaseAll(held);
+    (await promptly(next)).release();
+    await promptly(waiting);
+    await settle();
+    expect(uncaught).toEqual([]);
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, waiting: 0 });
+  } finally {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of listeners) process.on("uncaughtException", listener);
+  }
+});
+
+// Once a lease given at the moment of an abort was lost, and so was the room of those who gave up.
+test("a signal that aborts many at once rejects all of them with its reason", async () => {
+  using arena = smallArena({ onExhausted: "throw" }, 2);
+  const held = exhaust(arena, 60_000);
+  const controller = new AbortController();
+  const any = AbortSignal.any([AbortSignal.timeout(60_000), controller.signal]);
+  const all = Array.from({ length: 10 }, (_, each) => {
+    return arena.acquireAsync(60_000, { signal: each % 2 === 0 ? any : controller.signal });
+  });
+  const reason = new Error("stop");
+  controller.abort(reason);
+  for (const each of all) expect(await rejectionOf(each)).toBe(reason);
+  expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: held.length });
 });

@@ -1,260 +1,360 @@
 /**
  * Promise 2: two live leases never overlap. Also after a stack overflow, a `vm` timeout, or
- * a hook that throws, at any point inside the library.
+ * a hook that throws, at any point inside the library: afterwards every lease is zero when it
+ * is handed out, audits find nothing, and counts heal once the collector has run. Random
+ * programs are test/model's. `CLEANSLAB_OPS` makes the campaigns here longer.
  */
 
-import { createContext, runInContext } from "node:vm";
-import { type Arena, ArenaError, type Lease, type RevokeMode } from "cleanslab";
-import fc from "fast-check";
-import { describe, expect, test } from "vitest";
-import { exhaust, expectSound, isAll, isZero, MODES, releaseAll, SEGMENT_BYTES, smallArena } from "../helpers.ts";
-import { runPrograms } from "../seeded.ts";
-import { scribble } from "./helpers.ts";
+import { createContext, Script } from "node:vm";
+import { Arena, type ArenaOptions, type Lease, type RevokeMode } from "cleanslab";
+import { afterEach, describe, expect, test } from "vitest";
+import {
+  collectGarbageUntil,
+  exhaust,
+  expectArenaError,
+  expectSound,
+  expectThrow,
+  isAll,
+  LiveLeases,
+  MiB,
+  MODES,
+  SEGMENT_BYTES,
+  seeded,
+  settle,
+  smallArena,
+} from "../helpers.ts";
+import { operations } from "../seeded.ts";
 
-/** Leases that are held, each with a mark of its own. */
-class Held {
-  readonly marks = new Map<Lease, number>();
-  #next = 0;
+const LENGTHS = [0, 1, 16, 64, 100, 257, 1000, 1024, 4000, 5000, 16384, 20000, 40000, 66000, 150000];
+const VARIANTS: readonly ArenaOptions[] = [
+  {},
+  { wipeOnRelease: true },
+  { guardEvery: 5 },
+  { maxBytes: 2 * SEGMENT_BYTES, onExhausted: "throw" },
+  { trace: "all" },
+];
+/** What the stack's end is left with: room for the test's own code, in frames of some 80 bytes. */
+const SPARE_FRAMES = 1000;
+/** Arguments fewer than the deepest call may have, at most: what the library needs of the stack at its deepest. */
+const REACH = 1000;
 
-  add(lease: Lease): void {
-    expect(isZero(lease.bytes)).toBe(true);
-    this.mark(lease);
-  }
-
-  mark(lease: Lease): void {
-    this.#next = (this.#next % 254) + 1;
-    lease.bytes.fill(this.#next);
-    this.marks.set(lease, this.#next);
-  }
-
-  check(): void {
-    for (const [lease, mark] of this.marks) {
-      expect(lease.bytes.length).toBe(lease.byteLength);
-      if (!isAll(lease.bytes, mark)) expect.fail(`${lease.byteLength} bytes at ${lease.byteOffset} lost their mark`);
-    }
-  }
-
-  at(which: number): Lease | undefined {
-    return [...this.marks.keys()][which % Math.max(1, this.marks.size)];
-  }
-}
-
-const KINDS = ["acquire", "filled", "copy", "resize", "release", "pin", "unpin", "stale", "trim", "check"] as const;
-
-interface Op {
-  readonly do: (typeof KINDS)[number];
-  readonly which: number;
-  readonly byteLength: number;
-}
-
-const [acquire, filled, copy, resize, release, pin, unpin, stale, trim, check] = KINDS;
-const OPERATION: fc.Arbitrary<Op> = fc.record({
-  do: fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(acquire, filled, copy) },
-    { weight: 6, arbitrary: fc.constant(release) },
-    { weight: 2, arbitrary: fc.constant(resize) },
-    { weight: 3, arbitrary: fc.constantFrom(pin, unpin, stale) },
-    { weight: 1, arbitrary: fc.constantFrom(trim, check) },
-  ),
-  which: fc.nat(),
-  byteLength: fc.oneof(fc.nat(300), fc.nat(20_000), fc.nat(70_000), fc.nat(SEGMENT_BYTES)),
+const { prepareStackTrace } = Error;
+afterEach(() => {
+  Error.prepareStackTrace = prepareStackTrace;
 });
 
-/** Runs a program against an arena of three segments; each live lease keeps its mark. */
-function run(revoke: RevokeMode, ops: readonly Op[]): void {
-  using arena = smallArena({ revoke, guardEvery: 9, wipeOnRelease: ops.length % 2 === 0 }, 3);
-  const held = new Held();
-  const stale: Uint8Array[] = [];
-  const pinned: { unpin(): void }[] = [];
-  for (const op of ops) {
-    if (op.do === "acquire") held.add(arena.acquire(op.byteLength));
-    else if (op.do === "filled") {
-      const lease = arena.acquireFilled(op.byteLength, (bytes) => bytes.fill(1).length >> 1);
-      expect(isAll(lease.bytes, 1)).toBe(true);
-      held.mark(lease);
-    } else if (op.do === "copy") {
-      const lease = arena.copyOf(new Uint8Array(op.byteLength).fill(3));
-      expect(isAll(lease.bytes, 3)).toBe(true);
-      held.mark(lease);
-    } else if (op.do === "trim") arena.trim();
-    else if (op.do === "check") held.check();
-    else if (op.do === "unpin") pinned.shift()?.unpin();
-    else if (op.do === "stale") {
-      // Only where stale views may be used, and only those.
-      const view = stale[op.which % Math.max(1, stale.length)];
-      if (revoke !== "never" && view !== undefined) scribble(view, 0xff);
-    } else {
-      const lease = held.at(op.which);
-      if (lease === undefined) continue;
-      const mark = held.marks.get(lease) ?? 0;
-      const { bytes } = lease;
-      if (op.do === "resize") {
-        const kept = Math.min(lease.byteLength, op.byteLength);
-        lease.resize(op.byteLength);
-        expect(isAll(lease.bytes.subarray(0, kept), mark)).toBe(true);
-        expect(isZero(lease.bytes.subarray(kept))).toBe(true);
-        held.mark(lease);
-        continue;
-      }
-      held.marks.delete(lease);
-      if (op.do === "pin") {
-        const pin = lease.pin();
-        lease.release();
-        pinned.push({
-          unpin: () => {
-            expect(isAll(bytes, mark)).toBe(true);
-            pin.release();
-          },
-        });
-      } else {
-        lease.release();
-        stale.push(bytes);
-      }
+const pads = Array.from({ length: 30_000 }, () => undefined);
+const padsOf = new Map<number, []>();
+
+/** An array of `length` elements. As arguments of a call they leave so much less of the stack. */
+function pad(length: number): [] {
+  const known = padsOf.get(length) ?? (pads.slice(0, length) as []);
+  padsOf.set(length, known);
+  return known;
+}
+
+/** Calls `fn` close to the stack's end. */
+function nearStackEnd(fn: () => void): void {
+  let left = SPARE_FRAMES;
+  const dive = (): void => {
+    try {
+      dive();
+    } catch (error) {
+      if (!(error instanceof RangeError) || left < 0) throw error;
+      if (left-- > 0) throw error;
+      fn();
+    }
+  };
+  dive();
+}
+
+/** How many arguments a call of `fn` may have here, at most, and still come to its end. */
+function deepestPad(fn: () => void): number {
+  let low = 0;
+  for (let high = pads.length; low < high; ) {
+    const middle = (low + high + 1) >> 1;
+    try {
+      fn.apply(undefined, pad(middle));
+      low = middle;
+    } catch {
+      high = middle - 1;
     }
   }
-  held.check();
-  const { reservedBytes, maxBytes, liveLeases } = arena.stats();
-  expect(reservedBytes).toBeLessThanOrEqual(maxBytes);
-  expect(liveLeases).toBe(held.marks.size + pinned.length);
-  for (const { unpin } of pinned) unpin();
-  releaseAll(held.marks.keys());
-  expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0 });
-  expectSound(arena);
+  return low;
+}
+
+/**
+ * Disposed arenas, kept. In V8 of Node 20 and 24 a FinalizationRegistry that is collected
+ * while it has callbacks to make ends those of every registry in the process.
+ */
+const disposed: Arena[] = [];
+
+/** The torn calls are over: invariants hold, and counts heal with the collector. In `"never"` blocks may stay lost. */
+async function expectHealed(arena: Arena, revoke: RevokeMode): Promise<void> {
+  expect(arena.audit().problems).toEqual([]);
+  if (revoke !== "never") {
+    await collectGarbageUntil(() => {
+      arena.trim();
+      const { liveLeases, reservedBytes } = arena.stats();
+      return liveLeases === 0 && reservedBytes === 0;
+    });
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, liveBytes: 0, reservedBytes: 0 });
+  }
+  arena[Symbol.dispose]();
+  disposed.push(arena);
 }
 
 describe.each(MODES)("revoke: %s, live leases", (revoke: RevokeMode) => {
-  test("keep their bytes through every program", { timeout: 600_000 }, async () => {
-    await runPrograms(`apart, ${revoke}`, OPERATION, (ops) => run(revoke, ops));
-  });
-
   test("are apart for every length, all that fit under the cap at once", () => {
     for (const byteLength of [1, 64, 100, 1000, 4096, 5000, 20_000, 65_536, 65_537, 100_000, SEGMENT_BYTES]) {
       using arena = smallArena({ revoke, onExhausted: "throw" }, 3);
-      const held = new Held();
+      const live = new LiveLeases();
       const leases = exhaust(arena, byteLength);
-      for (const lease of leases) held.mark(lease);
-      held.check();
-      // Every third is given back, and what comes in its place is apart from the rest, too.
-      for (const lease of leases.filter((_, each) => each % 3 === 0)) {
-        held.marks.delete(lease);
-        lease.release();
-      }
-      for (const lease of exhaust(arena, byteLength)) held.add(lease);
-      held.check();
+      live.add(...leases);
+      live.release(...leases.filter((_, each) => each % 3 === 0));
+      live.add(...exhaust(arena, byteLength));
+      live.check();
     }
   });
 
-  test("are apart after stack overflows anywhere in the library", () => {
-    using arena = smallArena({ revoke }, 3);
-    const held = new Held();
-    let overflows = 0;
-    let left = 0;
-    let each = 0;
-    const act = (): void => {
-      const lease = arena.acquire([64, 4096, 1000, 70_000][each++ % 4] as number);
-      held.marks.set(lease, 0);
-      const [first] = held.marks.keys();
-      if (held.marks.size <= 20 || first === undefined) return;
-      held.marks.delete(first);
-      first.release();
-    };
-    /** Down to the end of the stack, and `act` in each of the last frames on the way back. */
-    const dive = (): void => {
-      try {
-        dive();
-      } catch {
-        // The end of the stack.
-      }
-      if (left-- <= 0) return;
-      try {
-        act();
-      } catch {
-        overflows++;
-      }
-    };
-    for (let round = 0; round < 40; round++) {
-      left = 60;
-      dive();
-    }
-    expect(overflows).toBeGreaterThan(50);
-    for (const lease of held.marks.keys()) held.mark(lease);
-    for (let more = 0; more < 200; more++) held.mark(arena.acquire(1000));
-    held.check();
+  test("stay live though another arena is disposed, and end with their own", () => {
+    const [mine, other] = [smallArena({ revoke }), smallArena({ revoke })];
+    const leases = [mine, other].map((arena) => arena.acquire(100)) as [Lease, Lease];
+    leases[0].bytes.fill(7);
+    other[Symbol.dispose]();
+    expect(isAll(leases[0].bytes, 7)).toBe(true);
+    mine[Symbol.dispose]();
+    for (const lease of leases) expectThrow(() => lease.bytes, "ERR_ARENA_DISPOSED");
   });
+});
 
-  test("are apart after timeouts of a vm script anywhere in the library", () => {
-    using arena = smallArena({ revoke }, 3);
-    const shared: Lease[] = [];
-    const context = createContext({ arena, shared });
-    let timeouts = 0;
-    for (let each = 0; each < 60; each++) {
-      try {
-        runInContext(
-          `for (let each = ${each}; ; each++) {
-             shared.push(arena.acquire([64, 4096, 1000, 70000, 200][each % 5]));
-             if (shared.length > 12) shared.shift().release();
-           }`,
-          context,
-          { timeout: 3 },
-        );
-      } catch (error) {
-        if ((error as { code?: string }).code !== "ERR_SCRIPT_EXECUTION_TIMEOUT") throw error;
-        timeouts++;
-      }
-      const held = new Held();
-      for (const lease of shared) if (!lease.released) held.mark(lease);
-      for (let more = 0; more < 30; more++) held.mark(arena.acquire(500));
-      held.check();
-      for (const lease of held.marks.keys()) if (!shared.includes(lease)) lease.release();
-    }
-    expect(timeouts).toBe(60);
-    expect(arena.stats().reservedBytes).toBeLessThanOrEqual(arena.stats().maxBytes);
-  });
-
-  test.each(["throws", "releases", "acquires"])("are apart though a hook for stack traces %s", (what) => {
-    using arena = smallArena({ revoke, trace: "all" }, 3);
-    const held = new Held();
-    let depth = 0;
-    const extra: Lease[] = [];
-    const act = (): void => {
-      if (what === "throws") throw new Error("hook");
-      if (depth++ === 0) {
-        if (what === "acquires") extra.push(arena.acquire(1000));
-        else extra.shift()?.release();
-      }
-      depth--;
-    };
-    const { prepareStackTrace } = Error as { prepareStackTrace?: unknown };
-    Reflect.set(Error, "prepareStackTrace", act);
+/** Many calls, each with so little of the stack left that most overflow somewhere inside. Answers how many did. */
+function overflowInOneDive(arena: Arena, live: LiveLeases, next: (below: number) => number): number {
+  const held = [...live.marks.keys()];
+  const fresh: Lease[] = [];
+  let byteLength = 0;
+  let victim: Lease | undefined;
+  let stopped = 0;
+  const steps = {
+    acquire: () => void fresh.push(arena.acquire(byteLength)),
+    acquireFilled: () => void fresh.push(arena.acquireFilled(byteLength, (bytes) => bytes.fill(0).length)),
+    release: () => victim?.release(),
+    resize: () => victim?.resize(byteLength),
+    trim: () => void arena.trim(),
+  };
+  const names = ["release", "release", "release", "release", "acquire", "acquire", "acquireFilled", "resize"] as const;
+  const tryOne = (elements: []): void => {
+    byteLength = LENGTHS[next(LENGTHS.length)] as number;
+    let name: keyof typeof steps = names[next(8)] as keyof typeof steps;
+    if (held.length >= 40) name = "release";
+    else if (next(300) === 0) name = "trim";
+    victim = name === "release" || name === "resize" ? held[next(Math.max(1, held.length))] : undefined;
+    if (victim !== undefined) live.check([victim]);
+    const before = victim?.byteLength;
     try {
-      for (let each = 0; each < 300; each++) {
-        const lease = arena.acquire([64, 1000, 5000][each % 3] as number);
-        if (what === "releases") extra.push(arena.acquire(1000));
-        held.add(lease);
-        if (each % 2 === 0) {
-          const first = held.at(0) as Lease;
-          held.marks.delete(first);
-          first.release();
-        }
-      }
-    } finally {
-      Reflect.set(Error, "prepareStackTrace", prepareStackTrace);
+      steps[name].apply(undefined, elements);
+    } catch (error) {
+      if (error instanceof RangeError) stopped++;
+      else expectArenaError(error, "ERR_ARENA_EXHAUSTED");
     }
-    for (const lease of extra) if (!lease.released) held.mark(lease);
-    held.check();
-    releaseAll(held.marks.keys());
-    arena.assertDrained();
-    expectSound(arena);
+    held.push(...fresh);
+    live.add(...fresh.splice(0));
+    if (victim?.released) {
+      live.marks.delete(victim);
+      held.splice(held.indexOf(victim), 1);
+    } else if (victim !== undefined) {
+      if (victim.byteLength === before) live.check([victim]);
+      else live.mark(victim);
+    }
+  };
+  // A function that was never called has no bytecode, and compiling takes more of the stack than is left.
+  for (let each = 0; each < 60; each++) tryOne(pad(0));
+  using scratch = smallArena();
+  const probe = (): void => scratch.acquire(100).release();
+  probe();
+  nearStackEnd(() => {
+    const deepest = deepestPad(probe);
+    for (let each = 0; each < 2000; each++) {
+      // The fast paths end within some 100 words of the stack's end, the slow ones within 1000.
+      tryOne(pad(Math.max(0, deepest + 120 - next(next(2) ? 200 : REACH))));
+    }
+  });
+  return stopped;
+}
+
+describe.each(MODES)("revoke: %s, a stack overflow", (revoke: RevokeMode) => {
+  // Once a block was given back before its lease was marked: a retry gave it back twice, and two leases shared it.
+  test("leaves live leases apart and counts that heal, wherever it comes", { timeout: 900_000 }, async () => {
+    const next = seeded(17);
+    for (let stopped = 0, arenas = 0; stopped < operations / 5; arenas++) {
+      const arena = smallArena({ revoke, ...VARIANTS[arenas % VARIANTS.length] }, 24);
+      const live = new LiveLeases();
+      for (let dive = 0; dive < 12; dive++) {
+        stopped += overflowInOneDive(arena, live, next);
+        live.check();
+      }
+      live.releaseAll();
+      await expectHealed(arena, revoke);
+    }
   });
 
-  test("stay live though something else is disposed, and end with their own arena", () => {
-    const arenas: Arena[] = [smallArena({ revoke }), smallArena({ revoke })];
-    const [mine, other] = arenas.map((arena) => arena.acquire(100)) as [Lease, Lease];
-    mine.bytes.fill(7);
-    arenas[1]?.[Symbol.dispose]();
-    expect(isAll(mine.bytes, 7)).toBe(true);
-    expect(() => other.bytes).toThrow(ArenaError);
-    arenas[0]?.[Symbol.dispose]();
-    expect(() => mine.bytes).toThrow(ArenaError);
+  // Once disposing what a deep recursion had left revoked the bytes of somebody else's lease, or left leases out.
+  test("while every level of a recursion holds a lease harms nobody else's, and leaves none out", async () => {
+    for (const byteLength of [16, 64, 100, 1000, 5000]) {
+      const arena = new Arena({ revoke, maxBytes: 32 * MiB, trace: "off" });
+      const held: Lease[] = [];
+      const descend = (): void => {
+        const lease = arena.acquire(byteLength);
+        held.push(lease);
+        try {
+          descend();
+        } finally {
+          lease.release();
+        }
+      };
+      expect(descend).toThrow(RangeError);
+      const live = new LiveLeases();
+      live.add(arena.acquire(byteLength));
+      for (const lease of held.splice(0)) lease[Symbol.dispose]();
+      for (let each = 0; each < 300; each++) live.add(arena.acquire(byteLength));
+      live.releaseAll();
+      await expectHealed(arena, revoke);
+    }
+  });
+
+  // Once a flag was set before the microtask was asked for: one overflow there, and nobody was ever served again.
+  test("in a release never keeps those who wait from being served", async () => {
+    for (let round = 0; round < 6; round++) {
+      using arena = smallArena({ revoke, onExhausted: "throw" }, revoke === "on-release" ? 100 : 8);
+      const victims = exhaust(arena, revoke === "before-reuse" ? 60_000 : 4096);
+      let isServed = false;
+      const waiting = arena.acquireAsync(4096).then((lease) => {
+        isServed = true;
+        lease.release();
+      });
+      let at = 0;
+      nearStackEnd(() => {
+        const deepest = deepestPad(() => {});
+        for (let back = 0; back < REACH && at < victims.length - 4; back++) {
+          const victim = victims[at] as Lease;
+          try {
+            victim.release.apply(victim, pad(deepest - back));
+          } catch {
+            // Overflowed: before the lease ended, or after.
+          }
+          if (victim.released) at++;
+        }
+      });
+      await settle();
+      // Any release from now on serves whoever waits, and so does the collector.
+      for (const victim of victims.splice(0)) victim[Symbol.dispose]();
+      await collectGarbageUntil(() => isServed, 30);
+      expect(isServed, `round ${round}`).toBe(true);
+      await waiting;
+    }
+  });
+});
+
+/** The first, middle and last byte are looked at: looking at all of them would leave the library too little of the time. */
+const LOOP = new Script(`
+  for (;;) {
+    at = (at + 1) % lengths.length;
+    const slot = at * 7 % ring.length;
+    if (ring[slot] !== undefined && !ring[slot].released) ring[slot].release();
+    const lease = ring[slot] = arena.acquire(lengths[at]);
+    const { bytes } = lease, last = bytes.length - 1;
+    if (last >= 0 && (bytes[0] | bytes[last >> 1] | bytes[last]) !== 0) notZero++;
+    if (last >= 0) bytes[0] = bytes[last >> 1] = bytes[last] = 255;
+  }
+`);
+
+describe.each(MODES)("revoke: %s, a timeout of a vm script", (revoke: RevokeMode) => {
+  // Once a prototype gave one block to two leases in every second timeout.
+  test("leaves live leases apart and counts that heal, wherever it comes", { timeout: 900_000 }, async () => {
+    const next = seeded(5);
+    const lengths = Array.from({ length: 1009 }, () => LENGTHS[next(LENGTHS.length)] as number);
+    const perArena = 30;
+    for (let arenas = 0; arenas < Math.max(VARIANTS.length, operations / 160 / perArena); arenas++) {
+      const arena = smallArena({ revoke, ...VARIANTS[arenas % VARIANTS.length], onExhausted: "allocate" }, 24);
+      const sandbox = { arena, ring: new Array<Lease | undefined>(40).fill(undefined), lengths, notZero: 0, at: 0 };
+      const context = createContext(sandbox);
+      for (let each = 0; each < perArena; each++) {
+        expect(() => LOOP.runInContext(context, { timeout: 1 })).toThrow(/timed out/);
+        expect(sandbox.notZero).toBe(0);
+        const live = new LiveLeases();
+        for (const lease of sandbox.ring) if (lease?.released === false) live.mark(lease);
+        for (let more = 0; more < 8; more++) live.add(arena.acquire(LENGTHS[next(LENGTHS.length)] as number));
+        live.check();
+        // The host may end what the script held, twice too.
+        if (each % 5 === 4) live.releaseAll();
+        else live.release(...[...live.marks.keys()].slice(-8));
+        for (const lease of sandbox.ring) if (lease?.released) lease[Symbol.dispose]();
+        await settle();
+      }
+      for (const lease of sandbox.ring.splice(0)) lease?.[Symbol.dispose]();
+      await expectHealed(arena, revoke);
+    }
+  });
+});
+
+describe.each(MODES)("revoke: %s, a hook for stack traces", (revoke: RevokeMode) => {
+  // Once one that threw made release throw half way, and the retry gave the block back again; and one that used
+  // the arena inside a release got the very block that was being released.
+  test.each(["throws", "releases", "acquires", "releases the same lease"])(
+    "that %s leaves every lease apart and in order",
+    (what) => {
+      using arena = smallArena({ revoke, trace: "all" }, 3);
+      const live = new LiveLeases();
+      const extra: Lease[] = [];
+      let same: Lease | undefined;
+      let depth = 0;
+      Error.prepareStackTrace = () => {
+        if (what === "throws") throw new Error("no source map");
+        if (depth++ === 0) {
+          if (what === "acquires") extra.push(arena.acquire(1000));
+          else if (what === "releases") extra.shift()?.release();
+          else if (same !== undefined) expectThrow(() => same?.release(), "ERR_LEASE_RELEASED");
+        }
+        depth--;
+        return "x";
+      };
+      for (let each = 0; each < 300; each++) {
+        live.add(arena.acquire([64, 1000, 5000][each % 3] as number));
+        if (what === "releases") extra.push(arena.acquire(1000));
+        if (each % 2 === 1) continue;
+        [same] = live.marks.keys();
+        live.release(same as Lease);
+        // The message has the stacks, which are read now.
+        expectThrow(() => same?.release(), "ERR_LEASE_RELEASED");
+      }
+      Error.prepareStackTrace = prepareStackTrace;
+      for (const lease of extra) if (!lease.released) live.mark(lease);
+      live.releaseAll();
+      arena.assertDrained();
+      expectSound(arena);
+    },
+  );
+
+  test.each<[string, (arena: Arena) => Lease[] | Promise<Lease[]>]>([
+    ["acquire", (arena) => [arena.acquire(100)]],
+    ["acquireAsync", async (arena) => [await arena.acquireAsync(100)]],
+    ["acquireAsync of several", (arena) => arena.acquireAsync([100, 200, 70_000])],
+    ["copyOf", (arena) => [arena.copyOf(new Uint8Array(100))]],
+    ["writer", (arena) => [arena.writer().take()]],
+  ])("that disposes the arena in %s leaves no usable lease", async (_name, acquire) => {
+    const arena = smallArena({ revoke, trace: "all" });
+    Error.prepareStackTrace = () => {
+      arena[Symbol.dispose]();
+      return "x";
+    };
+    let leases: Lease[] = [];
+    try {
+      leases = await acquire(arena);
+      void arena.sites;
+    } catch (error) {
+      expectArenaError(error, "ERR_ARENA_DISPOSED");
+    }
+    for (const lease of leases) expectThrow(() => lease.bytes, "ERR_ARENA_DISPOSED");
+    expect(arena.stats()).toMatchObject({ reservedBytes: 0, liveLeases: 0 });
   });
 });

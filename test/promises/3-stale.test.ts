@@ -6,9 +6,10 @@ import {
   exhaust,
   expectSound,
   expectThrow,
-  growUnder,
   isAll,
   isZero,
+  LiveLeases,
+  MODES,
   PAGE_BYTES,
   REVOKING_MODES,
   releaseAll,
@@ -19,6 +20,11 @@ import { isDead, scribble, viewsOf } from "./helpers.ts";
 
 const isResizable = "toResizableBuffer" in WebAssembly.Memory.prototype;
 
+/** Node 26: makes the memory's buffer one that `grow` does not detach. */
+function makeResizable({ memory }: Pick<Lease, "memory">): ArrayBuffer {
+  return (memory as unknown as { toResizableBuffer(): ArrayBuffer }).toResizableBuffer();
+}
+
 describe.each(REVOKING_MODES)("revoke: %s, a stale view", (revoke: RevokeMode) => {
   test.each([64, 4096, 50_000, 70_000, 200_000])(
     "of %i bytes is dead before its bytes are anyone else's",
@@ -26,43 +32,21 @@ describe.each(REVOKING_MODES)("revoke: %s, a stale view", (revoke: RevokeMode) =
       using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
       for (let round = 0; round < 5; round++) {
         const first = exhaust(arena, byteLength);
-        const stale = first.flatMap((lease, each) =>
-          each % Math.ceil(first.length / 100) === 0 ? viewsOf(lease) : [],
-        );
+        const some = first.filter((_, each) => each % Math.ceil(first.length / 100) === 0);
+        const stale = some.flatMap(viewsOf);
         const places = new Set(first.map((lease) => lease.memory));
         releaseAll(first);
-        const second = exhaust(arena, byteLength);
-        expect(second.some((lease) => places.has(lease.memory))).toBe(true);
-        for (const { bytes } of second) bytes.fill(7);
+        const live = new LiveLeases();
+        live.add(...exhaust(arena, byteLength));
+        expect([...live.marks.keys()].some((lease) => places.has(lease.memory))).toBe(true);
         for (const view of stale) {
           expect(isDead(view)).toBe(true);
           scribble(view);
         }
-        for (const { bytes } of second) expect(isAll(bytes, 7)).toBe(true);
-        releaseAll(second);
+        live.releaseAll();
       }
     },
   );
-
-  test("of a lease that moved is one of a released lease", () => {
-    using arena = smallArena({ revoke }, 8);
-    const lease = arena.acquire(1000);
-    const stale = viewsOf(lease);
-    lease.resize(100_000);
-    lease.bytes.fill(7);
-    for (const view of stale) scribble(view);
-    expect(isAll(lease.bytes, 7)).toBe(true);
-    const others: Lease[] = [];
-    for (let each = 0; each < 200; each++) {
-      const other = arena.acquire(1000);
-      other.bytes.fill(9);
-      for (const view of stale) scribble(view);
-      expect(isAll(other.bytes, 9)).toBe(true);
-      others.push(other);
-      if (others.length > 10) others.shift()?.release();
-    }
-    expect(isAll(lease.bytes, 7)).toBe(true);
-  });
 
   test("of a memory whose grow somebody replaced is dead all the same", () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
@@ -73,75 +57,42 @@ describe.each(REVOKING_MODES)("revoke: %s, a stale view", (revoke: RevokeMode) =
     WebAssembly.Memory.prototype.grow = () => 1;
     try {
       releaseAll(first);
-      const second = exhaust(arena, 4096);
-      expect(second.length).toBe(first.length);
+      expect(exhaust(arena, 4096)).toHaveLength(first.length);
       expect(stale.every((view) => view.length === 0)).toBe(true);
     } finally {
       WebAssembly.Memory.prototype.grow = grow;
     }
   });
 
+  // Once such views survived the revocation; once an own byteLength on the buffer hid that it had failed.
   test.skipIf(!isResizable)("of a memory that somebody made resizable is dead all the same", () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
     for (const byteLength of [4096, 100_000]) {
       const leases = exhaust(arena, byteLength);
-      const memories = new Set(leases.map(({ memory }) => memory as unknown as { toResizableBuffer(): ArrayBuffer }));
+      const memories = new Set(leases.map(({ memory }) => memory));
       const stale = [...memories].flatMap((memory) => {
-        const buffer = memory.toResizableBuffer();
+        const buffer = makeResizable({ memory });
+        Object.defineProperty(buffer, "byteLength", { value: 0 });
         return [new Uint8Array(buffer), new Uint8Array(buffer, 64)];
       });
       // The views of the leases are dead with it: they can only be released.
       for (const lease of leases) expectThrow(() => lease.bytes, "ERR_LEASE_DETACHED");
       releaseAll(leases);
       const next = exhaust(arena, byteLength);
-      const used = new Set(next.map(({ memory }) => memory as unknown));
-      expect([...memories].some((memory) => used.has(memory))).toBe(true);
-      for (const view of stale) expect(view.length).toBe(0);
+      expect(next.some(({ memory }) => memories.has(memory))).toBe(true);
+      expect(stale.map(({ length }) => length)).toEqual(stale.map(() => 0));
       for (const { bytes } of next) expect(isZero(bytes)).toBe(true);
       releaseAll(next);
       arena.trim();
     }
-  });
-
-  test("of a memory that a stranger revoked under its lease is dead, and so are the lease's bytes; releasing works", () => {
-    using arena = smallArena({ revoke });
-    for (const byteLength of [100, 100_000]) {
-      const lease = arena.acquire(byteLength);
-      const other = arena.acquire(byteLength);
-      lease.bytes.fill(7);
-      growUnder(lease, 0);
-      for (const use of [() => lease.bytes, () => lease.view(DataView), () => lease.copy(), () => lease.resize(5)]) {
-        expectThrow(use, "ERR_LEASE_DETACHED", "other code revoked");
-      }
-      lease.release();
-      other.release();
-      const next = arena.acquire(byteLength);
-      expect(isZero(next.bytes)).toBe(true);
-      next.release();
-      expectSound(arena);
-    }
-  });
-
-  test("keeps no memory from being dropped: it is dead after trim and dispose", () => {
-    for (const end of ["trim", Symbol.dispose] as const) {
-      const arena = smallArena({ revoke });
-      const stale = [100, 100_000].flatMap((byteLength) => {
-        const lease = arena.acquire(byteLength);
-        const views = viewsOf(lease);
-        lease.release();
-        return views;
-      });
-      arena[end]();
-      expect(stale.every(isDead)).toBe(true);
-      arena[Symbol.dispose]();
-    }
+    expectSound(arena);
   });
 });
 
 describe("revoke: on-release, a stale view", () => {
-  test.each([10, 5000, 100_000])("of %i bytes is dead the moment release returns", (byteLength) => {
+  test.each([16, 5000, 100_000])("of %i bytes is dead the moment release returns", (byteLength) => {
     using arena = smallArena({ revoke: "on-release" });
-    const lease = arena.acquire(Math.max(16, byteLength));
+    const lease = arena.acquire(byteLength);
     const other = arena.acquire(5000);
     other.bytes.fill(7);
     const stale = [...viewsOf(lease), new Uint8Array(lease.bytes.buffer)];
@@ -170,8 +121,7 @@ describe("revoke: before-reuse, a stale view", () => {
     const stale = lease.bytes.fill(7);
     lease.release();
     for (let each = 0; each < 10; each++) arena.acquire(5000).bytes.fill(9);
-    expect(isAll(stale, 7)).toBe(true);
-    expect(stale.length).toBe(5000);
+    expect(stale.length === 5000 && isAll(stale, 7)).toBe(true);
   });
 
   test("is dead before reuse although its segment started over early, for a lease alone in it", () => {
@@ -190,12 +140,58 @@ describe("revoke: before-reuse, a stale view", () => {
   });
 });
 
+// Once an own property on the buffer hid it from the release, and the view stayed alive.
+test.each(REVOKING_MODES)("revoke: %s, a heap lease is dead at release, whatever was put on its buffer", (revoke) => {
+  using arena = smallArena({ revoke }, 1);
+  arena.acquire(SEGMENT_BYTES);
+  const lease = arena.acquire(32);
+  const { bytes, origin } = lease;
+  const transfer = (): never => {
+    throw new Error("transfer");
+  };
+  Object.defineProperties(bytes.buffer, { byteLength: { value: 0 }, transfer: { value: transfer } });
+  lease.release();
+  expect([origin, bytes.length]).toEqual(["heap", 0]);
+});
+
+describe.each(MODES)("revoke: %s, a copy that the platform makes of a view", (revoke) => {
+  // On Node 20 a transfer list with a lease's view is ignored in silence.
+  test("by structuredClone never shows the next lease", () => {
+    using arena = smallArena({ revoke });
+    const lease = arena.acquire(100);
+    lease.bytes[0] = 1;
+    let clone: Uint8Array | undefined;
+    try {
+      clone = structuredClone(lease.bytes, { transfer: [lease.bytes.buffer] });
+    } catch {
+      // Refused, as the standard has it.
+    }
+    lease.release();
+    arena.acquire(100).bytes.fill(9);
+    expect(clone?.[0] ?? 1).toBe(1);
+  });
+
+  test("by Response, Blob or digest is taken at the call", async () => {
+    using arena = smallArena({ revoke });
+    const text = new TextEncoder().encode("hello world");
+    const take = <T>(use: (bytes: Uint8Array<ArrayBuffer>) => T): T => {
+      const lease = arena.copyOf(text);
+      const taken = use(lease.bytes);
+      lease.release();
+      arena.acquire(11).bytes.fill(0x21);
+      return taken;
+    };
+    expect(await take((bytes) => new Response(bytes)).text()).toBe("hello world");
+    expect(await take((bytes) => new Blob([bytes])).text()).toBe("hello world");
+    const digest = await take((bytes) => crypto.subtle.digest("SHA-256", bytes));
+    expect(Buffer.from(digest).equals(Buffer.from(await crypto.subtle.digest("SHA-256", text)))).toBe(true);
+  });
+});
+
 test("revoke: never, a stale view sees the next owner's bytes, as said", () => {
   using arena = smallArena({ revoke: "never" });
   const lease = arena.acquire(100);
   const { bytes } = lease;
   lease.release();
-  const next = arena.acquire(100);
-  expect(next.bytes).toBe(bytes);
-  expect(SEGMENT_BYTES).toBe(arena.stats().reservedBytes);
+  expect(arena.acquire(100).bytes).toBe(bytes);
 });

@@ -5,6 +5,7 @@
 
 import { Arena, type LeakEvent, type RevokeMode } from "cleanslab";
 import { describe, expect, test } from "vitest";
+import { inChild } from "../child.ts";
 import {
   collectGarbageUntil,
   exhaust,
@@ -20,7 +21,6 @@ import {
   REVOKING_MODES,
   releaseAll,
   SEGMENT_BYTES,
-  settle,
   smallArena,
 } from "../helpers.ts";
 
@@ -79,71 +79,30 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     arena.assertDrained();
   });
 
-  test("is none as long as a lease of its segment or memory is reachable", async () => {
-    using arena = smallArena({ revoke, onExhausted: "throw" });
-    const leaks = listenToLeaks(arena);
-    const leases = [1, 2, 3].map((value) => {
-      const lease = arena.acquire(PAGE_BYTES);
-      lease.bytes.fill(value);
-      return lease;
-    });
-    const next = arena.acquire(PAGE_BYTES);
-    await collectGarbageUntil(() => leaks.events.length > 0, 10);
-    expect(leaks.events).toEqual([]);
-    for (const [each, lease] of leases.entries()) expect(isAll(lease.bytes, each + 1)).toBe(true);
-    releaseAll([...leases, next]);
-    expect(arena.stats()).toMatchObject({ liveLeases: 0, leakedLeases: 0 });
-    expectSound(arena);
-  });
-
-  test.each(["bytes", "subarray", "DataView", "buffer"] as const)(
-    "is none as long as %s of one is reachable, though no lease is: its bytes stay its own, and charged",
+  // Once leases whose views were still in use counted as leaked, and the cap bounded nothing.
+  test.each(["lease", "bytes", "subarray", "DataView", "buffer"] as const)(
+    "is none as long as the %s is reachable, with its bytes its own and charged; and then it is one",
     async (what) => {
       using arena = smallArena({ revoke, onExhausted: "throw" });
       const leaks = listenToLeaks(arena);
-      let kept: Uint8Array | DataView | ArrayBuffer | null = (() => {
-        const lease = arena.acquire(PAGE_BYTES);
-        lease.bytes.fill(7);
-        if (what === "subarray") return lease.bytes.subarray(10, 20);
-        if (what === "DataView") return lease.view(DataView);
-        return what === "buffer" ? lease.bytes.buffer : lease.bytes;
-      })();
+      const reachable = [keep(arena, what)];
       arena.trim();
-      await collectGarbageUntil(() => leaks.events.length > 0, 10);
-      expect(leaks.events).toEqual([]);
-      expect(arena.stats()).toMatchObject({
-        liveLeases: 1,
-        reservedBytes: revoke === "on-release" ? PAGE_BYTES : SEGMENT_BYTES,
-      });
+      await collectGarbageUntil(() => leaks.leases() > 0, 8);
+      expect([leaks.leases(), arena.stats().liveLeases]).toEqual([0, 1]);
+      expect(arena.stats().reservedBytes).toBe(revoke === "on-release" ? PAGE_BYTES : SEGMENT_BYTES);
       for (let round = 0; round < 20; round++) arena.use(PAGE_BYTES, (bytes) => bytes.fill(1));
-      const bytes =
-        kept instanceof ArrayBuffer
-          ? new Uint8Array(kept).subarray(-PAGE_BYTES, -8192)
-          : new Uint8Array(kept.buffer, kept.byteOffset, kept.byteLength);
-      if (what !== "buffer") expect(isAll(bytes, 7)).toBe(true);
-      expect(bytes.length).toBeGreaterThan(0);
-      kept = null;
+      expect(reachable[0]?.isWhole()).toBe(true);
+      arena.trim();
+      reachable.length = 0;
+      await collectGarbageUntil(() => leaks.leases() > 0);
+      expect([leaks.leases(), arena.stats().reservedBytes]).toEqual([1, 0]);
     },
   );
-
-  test("is found once the last view of it is forgotten as well", async () => {
-    using arena = smallArena({ revoke });
-    const leaks = listenToLeaks(arena);
-    const views: Uint8Array[] = [];
-    (() => void views.push(arena.acquire(PAGE_BYTES).bytes))();
-    arena.trim();
-    await collectGarbageUntil(() => leaks.leases() > 0, 8);
-    expect(leaks.leases()).toBe(0);
-    views.pop();
-    await collectGarbageUntil(() => leaks.leases() > 0);
-    expect([leaks.leases(), arena.stats().reservedBytes]).toEqual([1, 0]);
-  });
 
   test("in a memory that was recycled or lengthened before is none while a view is reachable", async () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
     const leaks = listenToLeaks(arena);
-    for (const byteLength of [4096, 100_000]) releaseAll(exhaust(arena, byteLength));
-    releaseAll(exhaust(arena, 4096));
+    for (const byteLength of [4096, 100_000, 4096]) releaseAll(exhaust(arena, byteLength));
     const views = (() => exhaust(arena, 4096).map(({ bytes }) => bytes.fill(7)))();
     const some = [views[0], views.at(-1)];
     views.length = 0;
@@ -162,32 +121,31 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     expect(leaks.events.length).toBeLessThan(8);
   });
 
-  test("is not reported for what a disposed arena dropped", async () => {
-    const arena = smallArena({ revoke });
-    const leaks = listenToLeaks(arena);
-    leak(arena, 8, PAGE_BYTES);
-    arena[Symbol.dispose]();
-    await collectGarbageUntil(() => leaks.events.length > 0, 10);
-    expect(leaks.events).toEqual([]);
-    expect(arena.stats()).toMatchObject({ liveLeases: 0, released: 8, leakedLeases: 0, reservedBytes: 0 });
-  });
+  // Once the segment of a leaked lease stayed active while everybody waited for its room.
+  test.each([[[64]], [[2 * PAGE_BYTES]], [[SEGMENT_BYTES]], [[PAGE_BYTES, PAGE_BYTES, PAGE_BYTES]]])(
+    "gives its room to all who wait for %j, beside other traffic too",
+    async (byteLengths) => {
+      for (const hasTraffic of [false, true]) {
+        using arena = smallArena({ revoke }, 1);
+        leak(arena, revoke === "on-release" ? 4 : 3, PAGE_BYTES);
+        const served: boolean[] = [];
+        const waiting = [1, 2].map(async () => {
+          const leases = await arena.acquireAsync(byteLengths);
+          served.push(leases.every(({ bytes }) => isZero(bytes)));
+          releaseAll(leases);
+        });
+        await collectGarbageUntil(() => {
+          if (hasTraffic) arena.acquire(1000).release();
+          return served.length === 2;
+        });
+        expect(served).toEqual([true, true]);
+        await Promise.all(waiting);
+        expect(arena.stats().waiting).toBe(0);
+      }
+    },
+  );
 
-  test("gives its room to one who waits, for a lease of another kind too", async () => {
-    for (const byteLength of [64, 2 * PAGE_BYTES, SEGMENT_BYTES]) {
-      using arena = smallArena({ revoke }, 1);
-      leak(arena, revoke === "on-release" ? 4 : 3, PAGE_BYTES);
-      const served: number[] = [];
-      arena.acquireAsync(byteLength).then((lease) => {
-        served.push(lease.byteLength);
-        expect(isZero(lease.bytes)).toBe(true);
-        lease.release();
-      });
-      await collectGarbageUntil(() => served.length > 0);
-      expect(served).toEqual([byteLength]);
-    }
-  });
-
-  test("is waited for by nobody who waits until no lease is out", async () => {
+  test("keeps those who wait until no lease is out only until it is found", async () => {
     using arena = smallArena({ revoke });
     leak(arena, 3, 1000);
     const drained = arena.drained();
@@ -199,18 +157,57 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
   test("gives its room to a plain acquire that finds none", async () => {
     using arena = smallArena({ revoke }, 1);
     leak(arena, revoke === "on-release" ? 4 : 1, 64);
-    await collectGarbageUntil(() => {
+    const isFree = (): boolean => {
       const lease = arena.acquire(SEGMENT_BYTES);
       const { origin } = lease;
       lease.release();
       return origin === "arena";
-    }, 60);
-    expect(arena.acquire(SEGMENT_BYTES).origin).toBe("arena");
+    };
+    await collectGarbageUntil(isFree, 60);
+    expect(isFree()).toBe(true);
   });
 });
 
-describe.each(MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
-  test("of a lease with a memory of its own, and of one on the heap, is reported once in every mode", async () => {
+/** What somebody keeps of a lease of sevens, and whether its bytes are still that. */
+function keep(arena: Arena, what: string): { isWhole(): boolean } {
+  const lease = arena.acquire(PAGE_BYTES);
+  lease.bytes.fill(7);
+  const { bytes, byteOffset } = lease;
+  const kept = { lease, bytes, subarray: bytes.subarray(10, 20), DataView: lease.view(DataView), buffer: bytes.buffer };
+  const one: unknown = kept[what as keyof typeof kept];
+  if (one instanceof ArrayBuffer) return { isWhole: () => isAll(new Uint8Array(one, byteOffset, PAGE_BYTES), 7) };
+  if (one instanceof DataView) return { isWhole: () => one.getUint8(7) === 7 && one.byteLength === PAGE_BYTES };
+  if (one instanceof Uint8Array) return { isWhole: () => isAll(one, 7) };
+  return keepLease(one as typeof lease);
+}
+
+/** Apart, so that no closure holds a view as well. */
+function keepLease(lease: { readonly bytes: Uint8Array }): { isWhole(): boolean } {
+  return { isWhole: () => isAll(lease.bytes, 7) };
+}
+
+// Once asking for stats() in each job kept the leaked segment reachable for ever.
+test.each([
+  { polls: false, lengths: 1 },
+  { polls: true, lengths: 1 },
+  { polls: true, lengths: 400 },
+])("leaks are found under traffic whose jobs the collector interrupts: %o", async ({ polls, lengths }) => {
+  using arena = smallArena({}, 1);
+  const leaks = listenToLeaks(arena);
+  leak(arena, 1, 100);
+  for (let jobs = 0; jobs < 600 && leaks.leases() === 0; jobs++) {
+    if (polls) arena.stats();
+    for (let each = 0; each < 20; each++) arena.acquire(4000 + ((jobs + each) % lengths) * 40).release();
+    if (jobs % 10 === 0) globalThis.gc?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(leaks.leases()).toBe(1);
+  expect(arena.stats()).toMatchObject({ leakedLeases: 1, liveLeases: 0 });
+});
+
+test.each(MODES)(
+  "revoke: %s, a leak of a lease with a memory of its own, and of one on the heap, is reported once",
+  async (revoke) => {
     using arena = smallArena({ revoke }, 2);
     const leaks = listenToLeaks(arena);
     leak(arena, 5, 200_000);
@@ -220,8 +217,8 @@ describe.each(MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     expect([leaks.leases(), leaks.byteLength()]).toEqual([5, 1_000_000]);
     expect(arena.stats()).toMatchObject({ leakedLeases: 5, liveLeases: 0, liveBytes: 0, reservedBytes: 0 });
     expectUsable(arena);
-  });
-});
+  },
+);
 
 describe("revoke: never, leaks", () => {
   test.each([
@@ -267,18 +264,57 @@ describe("revoke: never, leaks", () => {
   });
 });
 
-describe.each(MODES)("revoke: %s, an arena that nobody holds", (revoke: RevokeMode) => {
-  test("is collected with its memories, though leases of it were never released", async () => {
-    const collected = new Set<string>();
-    const registry = new FinalizationRegistry<string>((name) => void collected.add(name));
-    (() => {
-      const arena = smallArena({ revoke });
-      registry.register(arena, "arena");
-      registry.register(arena.acquire(100).memory as object, "segment");
-      registry.register(arena.acquire(200_000).memory as object, "long");
-    })();
-    await settle();
-    await collectGarbageUntil(() => collected.size === 3);
-    expect(collected.size).toBe(3);
+/** In a process of its own, because the engine's bug below would end the callbacks of all tests here. */
+const COLLECTING = `
+  import { Arena } from "cleanslab";
+  const turn = () => new Promise(setImmediate);
+  const collect = async (isDone) => {
+    for (let round = 0; round < 60 && !isDone(); round++) { await turn(); gc(); await new Promise((resolve) => setTimeout(resolve, 5)); }
+  };
+`;
+
+describe("an arena that nobody holds", () => {
+  // Once something of it stayed reachable: a registry, a channel, a waiter.
+  test.each(MODES)("is collected, though leases of it are out and somebody waits, in %s mode", async (revoke) => {
+    const program = `${COLLECTING}
+      const MiB = 2 ** 20, arenas = [];
+      const make = (each) => {
+        const arena = new Arena({ revoke: "${revoke}", trace: each % 2 ? "all" : "off", guardEvery: each % 3 });
+        arenas.push(new WeakRef(arena), new WeakRef(arena.acquire(100).memory), new WeakRef(arena.acquire(MiB).memory));
+        const pool = arena.pool(1000);
+        for (let k = 0; k < 200; k++) { const lease = k % 2 ? pool.acquire() : arena.acquire(5000); if (k % 10) lease.release(); }
+        arena.acquireAsync(60 * MiB).catch(() => {});
+        arena.acquireAsync([60 * MiB, 1]).catch(() => {});
+        if (each % 5 === 0) arena.writer().writeString("x");
+        arena.scope().bytes(10);
+      };
+      for (let each = 0; each < 12; each++) { make(each); await turn(); }
+      const left = () => arenas.filter((each) => each.deref() !== undefined).length;
+      await collect(() => left() === 0);
+      console.log(left());
+    `;
+    expect(await inChild(program, ["--expose-gc"])).toBe(0);
   });
+
+  // In V8 of Node 20 and 24, a FinalizationRegistry that is collected with callbacks due ends all callbacks in the process.
+  test.each(["", "arena[Symbol.dispose]();"])(
+    "does not end the reports of leaks in other arenas with a report due: %s",
+    async (drop) => {
+      const program = `${COLLECTING}
+        const leaked = (arena) => { arena.acquire(300_000); };
+        let arena = (() => { const arena = new Arena({ trace: "off" }); leaked(arena); return arena; })();
+        await turn();
+        gc();
+        ${drop}
+        arena = undefined;
+        gc();
+        await turn();
+        const other = new Arena({ trace: "off" });
+        leaked(other);
+        await collect(() => other.stats().leakedLeases > 0);
+        console.log(other.stats().leakedLeases);
+      `;
+      expect(await inChild(program, ["--expose-gc"])).toBe(1);
+    },
+  );
 });

@@ -1,47 +1,6 @@
-/** What the tests of the promises share: programs in processes of their own, and stale views of every kind. */
+/** Stale views of every kind. */
 
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
 import type { Lease } from "cleanslab";
-import { build } from "esbuild";
-import { afterAll } from "vitest";
-
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-/** The library as one file, made of the sources, for processes that know nothing of the test runner. */
-export async function bundleLibrary(name = "library.mjs"): Promise<string> {
-  const outfile = join(folder, name);
-  await build({ entryPoints: [join(root, "src/index.ts")], bundle: true, format: "esm", target: "node20", outfile });
-  return pathToFileURL(outfile).href;
-}
-
-const library = bundleLibrary();
-
-/**
- * What `program` prints as JSON, run by a fresh Node. `LIBRARY` in it stands for the library.
- *
- * @param shell a command that is run before, in the same shell.
- */
-export async function answerOf(program: string, flags: readonly string[] = [], shell = "true"): Promise<unknown> {
-  const source = program.replaceAll("LIBRARY", JSON.stringify(await library));
-  const args = [
-    "-c",
-    `${shell} && exec "$0" "$@"`,
-    process.execPath,
-    ...flags,
-    "--input-type=module",
-    "--eval",
-    source,
-  ];
-  const { stdout, stderr, status } = spawnSync("sh", args, { cwd: root, encoding: "utf8" });
-  if (status !== 0) throw new Error(`the program ended with ${status}: ${stderr}`);
-  return JSON.parse(stdout);
-}
 
 /** Views of a lease of at least 16 bytes, made in every way there is. */
 export function viewsOf(lease: Lease): ArrayBufferView[] {

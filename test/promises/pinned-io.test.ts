@@ -1,12 +1,12 @@
 /**
  * Promises 2 and 4 with what pins are for: files, pipes, sockets and zlib, which go on using
  * a lease's bytes after it was released. cleanslab/node's own use of them is tested in
- * test/node, single steps of a pin in test/unit/lease/pin.test.ts.
+ * test/node, what a pin is in test/misuse/lease.test.ts.
  */
 
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createWriteStream, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import net, { type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,16 +14,10 @@ import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { promisify } from "node:util";
 import { deflate, inflateSync } from "node:zlib";
-import type { Arena, Lease } from "cleanslab";
+import type { Arena } from "cleanslab";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deferred, exhaust, expectThrow, isZero, MODES, releaseAll, settle, smallArena } from "../helpers.ts";
-import { expectDrained, pattern, type Served, serveTcp } from "../node/helpers.ts";
-
-const MESSAGE = pattern(60_000);
-/** Shorter than the message, so that a read fills it more than once. */
-const PART_BYTES = 8192;
-/** Of 200 000 bytes: more together than the system takes for a peer that does not read. */
-const WRITES = 80;
+import { bytesNow, deferred, exhaust, isZero, MODES, placeOf, releaseAll, settle, smallArena } from "../helpers.ts";
+import { expectDrained, pattern, serveTcp } from "../node/helpers.ts";
 
 let folder = "";
 beforeAll(() => {
@@ -31,77 +25,172 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** What lies in the lease's block at any time, whatever became of the lease. */
-function blockOf(lease: Lease): () => Uint8Array<ArrayBuffer> {
-  const { memory, byteOffset, byteLength } = lease;
-  if (memory === undefined) throw new Error("a heap lease has no memory");
-  return () => new Uint8Array(memory.buffer, byteOffset, byteLength);
+/** Something that messages are written to. */
+interface Target {
+  write(bytes: Uint8Array): Promise<unknown>;
+  /** Lets the writes go on, where something holds them up. */
+  go?(): unknown;
+  received(): Promise<Buffer>;
 }
 
-/** Writes a copy of `message` without waiting, and ends the lease at once. */
-function writePinned(stream: Writable, arena: Arena, message: Uint8Array = MESSAGE) {
-  const lease = arena.copyOf(message);
-  const block = blockOf(lease);
-  const done = lease.releaseAfter(
-    new Promise<void>((resolve, reject) => {
-      stream.write(lease.bytes, (error) => (error ? reject(error) : resolve()));
-    }),
-  );
-  expect(lease.released).toBe(true);
-  expectThrow(() => lease.bytes, "ERR_LEASE_RELEASED");
-  return { done, block };
-}
+/** Writes to a stream, done by its callback. */
+const to =
+  (stream: Writable): Target["write"] =>
+  (bytes) =>
+    new Promise<void>((resolve, reject) => stream.write(bytes, (error) => (error ? reject(error) : resolve())));
 
-/** A peer that reads nothing until it is told to; then all that comes. */
-async function pausedPeer(): Promise<Served & { peer: Promise<Socket>; read(): Promise<Buffer> }> {
+/** A socket whose peer reads nothing until `read()`. */
+async function socketTo() {
   const connected = deferred<Socket>();
-  const served = await serveTcp((socket) => connected.resolve(socket.pause()));
-  return {
-    ...served,
-    peer: connected.promise,
-    async read() {
-      const chunks: Buffer[] = [];
-      for await (const chunk of await connected.promise) chunks.push(chunk);
-      return Buffer.concat(chunks);
-    },
+  const server = await serveTcp((peer) => connected.resolve(peer.pause()));
+  const socket = net.connect(server.port, "127.0.0.1");
+  const chunks: Buffer[] = [];
+  const read = async (): Promise<void> => {
+    for await (const chunk of await connected.promise) chunks.push(chunk);
   };
+  const received = async (reading = read()): Promise<Buffer> => {
+    socket.end();
+    await reading;
+    await server.close();
+    return Buffer.concat(chunks);
+  };
+  return { socket, write: to(socket), read, received, peer: connected.promise, close: () => server.close() };
 }
 
-/** Returns while the system still has bytes to send that are in the arena's memory. */
-async function settleFull(socket: Socket): Promise<void> {
-  await settle();
-  expect(socket.writableLength).toBeGreaterThan(0);
+const SHORT = 60_000;
+/** Of 200,000 bytes each: more together than the system takes for a peer that does not read. */
+const MANY = 80;
+const LONG = 200_000;
+
+const TARGETS: [string, count: number, byteLength: number, (path: string) => Promise<Target>][] = [
+  [
+    "a file",
+    1,
+    SHORT,
+    async (path) => {
+      const file = await open(path, "w");
+      return { write: (bytes) => file.write(bytes), received: () => file.close().then(() => readFileSync(path)) };
+    },
+  ],
+  [
+    "a file stream that is not open yet",
+    3,
+    SHORT,
+    async (path) => {
+      const stream = createWriteStream(path);
+      return { write: to(stream), received: () => once(stream.end(), "close").then(() => readFileSync(path)) };
+    },
+  ],
+  [
+    "a socket that is not connected yet",
+    2,
+    SHORT,
+    async () => {
+      const { write, received } = await socketTo();
+      return { write, received: () => received() };
+    },
+  ],
+  [
+    "a corked socket",
+    2,
+    SHORT,
+    async () => {
+      const { socket, write, received } = await socketTo();
+      socket.cork();
+      return { write, go: () => socket.uncork(), received: () => received() };
+    },
+  ],
+  [
+    "a socket whose peer reads nothing for a while",
+    MANY,
+    LONG,
+    async () => {
+      const { write, read, received } = await socketTo();
+      let reading: Promise<void> | undefined;
+      const go = (): void => {
+        reading = read();
+      };
+      return { write, go, received: () => received(reading) };
+    },
+  ],
+  [
+    "a thread that compresses",
+    8,
+    SHORT,
+    async () => {
+      const zipped: Promise<Buffer>[] = [];
+      const write = (bytes: Uint8Array): Promise<Buffer> => {
+        zipped.push(promisify(deflate)(bytes));
+        return zipped.at(-1) as Promise<Buffer>;
+      };
+      return {
+        write,
+        received: async () => Buffer.concat((await Promise.all(zipped)).map((each) => inflateSync(each))),
+      };
+    },
+  ],
+];
+
+/** Writes `count` messages without waiting, and ends their leases at once. */
+function writeAll(arena: Arena, write: Target["write"], count: number, byteLength: number) {
+  return Array.from({ length: count }, (_, each) => {
+    const message = pattern(byteLength, each + 1);
+    const lease = arena.copyOf(message);
+    const place = placeOf(lease);
+    const done = lease.releaseAfter(write(lease.bytes));
+    expect(lease.released).toBe(true);
+    return { message, done, bytes: () => Buffer.from(bytesNow(place)) };
+  });
 }
 
 describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
-  test("is written to a file as it was at the release, and wiped after that", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true });
-    const path = join(folder, `${revoke}-written`);
-    const file = await open(path, "w");
-    const lease = arena.copyOf(MESSAGE);
-    const block = blockOf(lease);
-    const written = lease.releaseAfter(file.write(lease.bytes));
-    expect([lease.released, arena.stats().liveLeases]).toEqual([true, 1]);
-    expect(MESSAGE.equals(block())).toBe(true);
-    expect((await written).bytesWritten).toBe(MESSAGE.length);
-    expect(isZero(block())).toBe(true);
-    await file.close();
-    expect(readFileSync(path).equals(MESSAGE)).toBe(true);
+  test.each(TARGETS)(
+    "is written to %s as it was at the release, and wiped after that",
+    async (name, count, byteLength, open) => {
+      using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
+      const target = await open(join(folder, `${revoke} ${name}`));
+      const writes = writeAll(arena, target.write, count, byteLength);
+      for (const { message, bytes } of writes) expect(message.equals(bytes())).toBe(true);
+      expect(arena.stats().liveLeases).toBe(count);
+      if (target.go !== undefined) {
+        await settle();
+        const last = writes.at(-1);
+        expect(last?.message.equals(last.bytes())).toBe(true);
+        target.go();
+      }
+      await Promise.all(writes.map(({ done }) => done));
+      for (const { bytes } of writes) expect(isZero(bytes())).toBe(true);
+      expect((await target.received()).equals(Buffer.concat(writes.map(({ message }) => message)))).toBe(true);
+      expectDrained(arena);
+    },
+  );
+
+  test.each<[string, (socket: Socket, peer: Socket) => unknown]>([
+    ["the peer goes away", (_, peer) => peer.resetAndDestroy()],
+    ["this side is destroyed", (socket) => socket.destroy()],
+  ])("comes back when %s in the middle of a write", async (_name, leave) => {
+    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
+    const { socket, peer, write, close } = await socketTo();
+    socket.on("error", () => {});
+    const away = await peer;
+    const writes = writeAll(arena, write, MANY, LONG);
+    await settle();
+    expect(socket.writableLength).toBeGreaterThan(0);
+    leave(socket, away);
+    // Fulfilled or rejected: to Node a write that was under way when its socket was destroyed is no failure.
+    await Promise.allSettled(writes.map(({ done }) => done));
+    for (const { bytes } of writes) expect(isZero(bytes())).toBe(true);
+    await close();
     expectDrained(arena);
   });
 
-  test("is read into from a file by whoever was promised it, and wiped after that", async () => {
+  test("comes back when what it is kept for fails at once", async () => {
     using arena = smallArena({ revoke, wipeOnRelease: true });
-    const path = join(folder, `${revoke}-read`);
-    writeFileSync(path, MESSAGE);
-    const file = await open(path);
-    const lease = arena.acquire(MESSAGE.length);
-    const block = blockOf(lease);
-    const { bytes } = lease;
-    const copied = lease.releaseAfter(file.read(bytes, 0, bytes.length, 0).then(() => Buffer.from(bytes)));
-    expect((await copied).equals(MESSAGE)).toBe(true);
-    expect(isZero(block())).toBe(true);
+    const file = await open(join(folder, `${revoke}-closed`), "w");
     await file.close();
+    const [write] = writeAll(arena, (bytes) => file.write(bytes), 1, SHORT);
+    await expect(write?.done).rejects.toMatchObject({ code: "EBADF" });
+    expect(write && isZero(write.bytes())).toBe(true);
     expectDrained(arena);
   });
 
@@ -114,202 +203,22 @@ describe.each(MODES)("revoke: %s, a pinned block", (revoke) => {
       // Both ends in one, so that opening does not wait for a writer.
       const pipe = await open(path, "r+");
       const lease = arena.acquire(4096);
-      const { bytes, memory, byteOffset } = lease;
-      const block = blockOf(lease);
+      const { bytes } = lease;
+      const place = placeOf(lease);
       const read = lease.releaseAfter(
         pipe.read(bytes, 0, 4096).then(({ bytesRead }) => Buffer.from(bytes.subarray(0, bytesRead))),
       );
       await settle();
       expect(arena.stats().liveLeases).toBe(1);
       const others = exhaust(arena, 4096);
-      expect(others.some((other) => other.memory === memory && other.byteOffset === byteOffset)).toBe(false);
       for (const other of others) other.bytes.fill(0xee);
-      expect(isZero(block())).toBe(true);
+      expect(isZero(bytesNow(place))).toBe(true);
       releaseAll(others);
-      await pipe.write(MESSAGE, 0, 4096);
-      expect((await read).equals(MESSAGE.subarray(0, 4096))).toBe(true);
-      expect(isZero(block())).toBe(true);
+      await pipe.write(pattern(4096), 0, 4096);
+      expect((await read).equals(pattern(4096))).toBe(true);
+      expect(isZero(bytesNow(place))).toBe(true);
       await pipe.close();
       expectDrained(arena);
     },
   );
-
-  test("goes through a file stream that is not open yet, and one that is corked", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
-    const path = join(folder, `${revoke}-stream`);
-    const stream = createWriteStream(path);
-    const early = [1, 2, 3].map(() => writePinned(stream, arena));
-    for (const { block } of early) expect(MESSAGE.equals(block())).toBe(true);
-    await Promise.all(early.map(({ done }) => done));
-    for (const { block } of early) expect(isZero(block())).toBe(true);
-    stream.cork();
-    const corked = writePinned(stream, arena);
-    await settle();
-    expect(MESSAGE.equals(corked.block())).toBe(true);
-    stream.uncork();
-    await corked.done;
-    expect(isZero(corked.block())).toBe(true);
-    stream.end();
-    await once(stream, "close");
-    expect(readFileSync(path).equals(Buffer.concat([MESSAGE, MESSAGE, MESSAGE, MESSAGE]))).toBe(true);
-    expectDrained(arena);
-  });
-
-  test("goes over a socket that is not connected yet, and one that is corked", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
-    const server = await pausedPeer();
-    const received = server.read();
-    const socket = net.connect(server.port, "127.0.0.1");
-    const early = writePinned(socket, arena);
-    expect([socket.connecting, arena.stats().liveLeases]).toEqual([true, 1]);
-    expect(MESSAGE.equals(early.block())).toBe(true);
-    await early.done;
-    expect(isZero(early.block())).toBe(true);
-    socket.cork();
-    const corked = [1, 2].map(() => writePinned(socket, arena));
-    await settle();
-    for (const { block } of corked) expect(MESSAGE.equals(block())).toBe(true);
-    socket.uncork();
-    await Promise.all(corked.map(({ done }) => done));
-    for (const { block } of corked) expect(isZero(block())).toBe(true);
-    socket.end();
-    expect((await received).equals(Buffer.concat([MESSAGE, MESSAGE, MESSAGE]))).toBe(true);
-    await server.close();
-    expectDrained(arena);
-  });
-
-  test("waits for a peer that reads nothing for a while", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
-    const server = await pausedPeer();
-    const socket = net.connect(server.port, "127.0.0.1");
-    await once(socket, "connect");
-    const message = pattern(200_000);
-    const writes = Array.from({ length: WRITES }, () => writePinned(socket, arena, message));
-    await settleFull(socket);
-    const last = writes.at(-1);
-    expect(last !== undefined && message.equals(last.block())).toBe(true);
-    const received = server.read();
-    await Promise.all(writes.map(({ done }) => done));
-    for (const { block } of writes) expect(isZero(block())).toBe(true);
-    socket.end();
-    expect((await received).equals(Buffer.concat(Array.from(writes, () => message)))).toBe(true);
-    await server.close();
-    expectDrained(arena);
-  });
-
-  test("is wiped when the last of two writes of it is done", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
-    const servers = [await pausedPeer(), await pausedPeer()] as const;
-    const sockets = servers.map(({ port }) => net.connect(port, "127.0.0.1"));
-    const received = servers.map((server) => server.read());
-    const lease = arena.copyOf(MESSAGE);
-    const block = blockOf(lease);
-    const { bytes } = lease;
-    const written = sockets.map((socket) => {
-      socket.cork();
-      const pin = lease.pin();
-      const done = deferred<void>();
-      socket.write(bytes, () => {
-        pin.release();
-        done.resolve();
-      });
-      return done.promise;
-    });
-    lease.release();
-    sockets[0]?.uncork();
-    await written[0];
-    expect(MESSAGE.equals(block())).toBe(true);
-    sockets[1]?.uncork();
-    await written[1];
-    expect(isZero(block())).toBe(true);
-    for (const socket of sockets) socket.end();
-    for (const each of await Promise.all(received)) expect(each.equals(MESSAGE)).toBe(true);
-    for (const server of servers) await server.close();
-    expectDrained(arena);
-  });
-
-  test("comes back when the peer goes away, or this side is destroyed, in the middle of a write", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 100);
-    for (const leave of [(_: Socket, peer: Socket) => peer.resetAndDestroy(), (socket: Socket) => socket.destroy()]) {
-      const server = await pausedPeer();
-      const socket = net.connect(server.port, "127.0.0.1");
-      socket.on("error", () => {});
-      const peer = await server.peer;
-      const message = pattern(200_000);
-      const writes = Array.from({ length: WRITES }, () => writePinned(socket, arena, message));
-      const outcomes = Promise.allSettled(writes.map(({ done }) => done));
-      await settleFull(socket);
-      leave(socket, peer);
-      // Fulfilled or rejected: to Node a write that was under way when its socket was destroyed is no failure.
-      expect(await outcomes).toHaveLength(WRITES);
-      for (const { block } of writes) expect(isZero(block())).toBe(true);
-      await server.close();
-      expectDrained(arena);
-    }
-  });
-
-  test("is read into by a socket until its peer goes away, and wiped then", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true });
-    const server = await pausedPeer();
-    const lease = arena.acquire(PART_BYTES);
-    const block = blockOf(lease);
-    const { bytes } = lease;
-    const pin = lease.pin();
-    const chunks: Buffer[] = [];
-    let byteLength = 0;
-    const all = deferred<void>();
-    const callback = (length: number): boolean => {
-      chunks.push(Buffer.from(bytes.subarray(0, length)));
-      byteLength += length;
-      if (byteLength === MESSAGE.length) all.resolve();
-      return true;
-    };
-    const socket = net.connect({ port: server.port, host: "127.0.0.1", onread: { buffer: bytes, callback } });
-    socket.on("error", () => {});
-    const closed = deferred<void>();
-    socket.once("close", () => closed.resolve());
-    lease.release();
-    const peer = await server.peer;
-    peer.write(MESSAGE);
-    await all.promise;
-    expect(Buffer.concat(chunks).equals(MESSAGE)).toBe(true);
-    expect([isZero(block()), arena.stats().liveLeases]).toEqual([false, 1]);
-    peer.resetAndDestroy();
-    await closed.promise;
-    pin.release();
-    expect(isZero(block())).toBe(true);
-    await server.close();
-    expectDrained(arena);
-  });
-
-  test("is compressed in another thread as it was at the release", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true }, 8);
-    const zip = promisify(deflate);
-    const jobs = Array.from({ length: 8 }, (_, each) => {
-      const message = pattern(60_000, each + 1);
-      const lease = arena.copyOf(message);
-      const block = blockOf(lease);
-      const zipped = lease.releaseAfter(zip(lease.bytes) as Promise<Buffer>);
-      expect(message.equals(block())).toBe(true);
-      return { message, block, zipped };
-    });
-    expect(arena.stats().liveLeases).toBe(8);
-    for (const { message, block, zipped } of jobs) {
-      expect(inflateSync(await zipped).equals(message)).toBe(true);
-      expect(isZero(block())).toBe(true);
-    }
-    expectDrained(arena);
-  });
-
-  test("comes back when what it is kept for fails at once", async () => {
-    using arena = smallArena({ revoke, wipeOnRelease: true });
-    const path = join(folder, `${revoke}-closed`);
-    const file = await open(path, "w");
-    await file.close();
-    const lease = arena.copyOf(MESSAGE);
-    const block = blockOf(lease);
-    await expect(lease.releaseAfter(file.write(lease.bytes))).rejects.toMatchObject({ code: "EBADF" });
-    expect(isZero(block())).toBe(true);
-    expectDrained(arena);
-  });
 });

@@ -1,96 +1,71 @@
 /** Leases that end together, with a stand-in for the arena. A scope used after its end is test/misuse/outstanding.test.ts's. */
 
 import { describe, expect, test } from "vitest";
-import { Scope } from "../../../src/lease/scope.ts";
-import {
-  collectGarbageUntil,
-  deferred,
-  expectArenaError,
-  expectThrow,
-  promptly,
-  rejectionOf,
-  thrownBy,
-} from "../../helpers.ts";
+import type { Lease } from "../../../src/lease/lease.ts";
+import { Scope, type ScopeSource } from "../../../src/lease/scope.ts";
+import { collectGarbageUntil, deferred, expectArenaError, expectThrow, rejectionOf, thrownBy } from "../../helpers.ts";
 import { FakeOwner } from "../helpers.ts";
 
-/** A scope whose leases lie at 1, 2, 3 … of `owner`. */
-function open(owner = new FakeOwner()) {
+/** A scope whose leases lie at 1, 2, 3 … of `owners`, of each in turn. */
+function open(owners: readonly FakeOwner[], parts: Partial<ScopeSource<Lease>> = {}): Scope {
   let ptr = 0;
-  const next = (byteLength: number) => owner.lease(byteLength, ++ptr);
-  const scope = new Scope({ acquire: next, acquireAsync: async (byteLengths) => byteLengths.map(next) });
-  return { scope, owner };
+  const next = (byteLength: number): Lease => {
+    const owner = owners[ptr++ % owners.length] as FakeOwner;
+    return owner.lease(byteLength, ptr);
+  };
+  return new Scope({ acquire: next, acquireAsync: async (byteLengths) => byteLengths.map(next), ...parts });
 }
 
 describe("a scope", () => {
-  test("releases last acquired first, and leaves out what was released before", async () => {
-    const { scope, owner } = open();
+  test("releases last acquired first, leaves out what was released before, and is quietly disposed after", async () => {
+    const owner = new FakeOwner();
+    const scope = open([owner]);
     scope.acquire(10);
     const second = scope.acquire(20);
     scope.bytes(30);
     await scope.acquireAsync([40, 50]);
     second.release();
-    scope.release();
+    scope[Symbol.dispose]();
+    scope[Symbol.dispose]();
     expect(owner.ends.map(([ptr]) => ptr)).toEqual([2, 5, 4, 3, 1]);
   });
 
-  test("goes through all of its leases when some cannot be released, and throws all of the errors", () => {
-    const sound = new FakeOwner();
-    const broken = [new FakeOwner(), new FakeOwner()] as const;
-    for (const [each, owner] of broken.entries()) owner.error = new Error(`broken ${each}`);
-    const owners = [sound, ...broken, sound];
-    const scope = new Scope({
-      acquire: (byteLength) => (owners.shift() ?? sound).lease(byteLength, byteLength),
-      acquireAsync: () => Promise.resolve([]),
-    });
-    for (const byteLength of [1, 2, 3, 4]) scope.acquire(byteLength);
+  test("goes through all of its leases when some cannot be released, and throws the error, or all of them", () => {
+    const owners = [new FakeOwner(), new FakeOwner()] as const;
+    owners[1].error = new Error("broken");
+    const one = open(owners);
+    for (const byteLength of [1, 2]) one.acquire(byteLength);
+    expect(thrownBy(() => one.release())).toBe(owners[1].error);
+    const scope = open(owners);
+    for (const byteLength of [1, 2, 3, 4, 5]) scope.acquire(byteLength);
     const error = thrownBy(() => scope.release());
     expect(error).toBeInstanceOf(AggregateError);
-    expect(error).toMatchObject({ errors: [broken[1].error, broken[0].error] });
-    expect(sound.ends.map(([ptr]) => ptr)).toEqual([4, 1]);
+    expect(error).toMatchObject({ errors: [owners[1].error, owners[1].error] });
+    expect(owners[0].ends.map(([ptr]) => ptr)).toEqual([1, 5, 3, 1]);
     expectThrow(() => scope.release(), "ERR_LEASE_RELEASED", "scope has ended");
   });
 
-  test("throws the one error as it is", () => {
+  test("that ends while it waits, or in the middle of an acquire, releases what comes, and says that it has ended", async () => {
     const owner = new FakeOwner();
-    owner.error = new Error("broken");
-    const { scope } = open(owner);
-    scope.acquire(10);
-    expect(thrownBy(() => scope.release())).toBe(owner.error);
-  });
-
-  test("that ends while it waits for several leases releases them, and says that it has ended", async () => {
-    const owner = new FakeOwner();
-    const waiting = deferred<[]>();
-    const scope = new Scope({
-      acquire: (byteLength) => owner.lease(byteLength),
-      acquireAsync: async (byteLengths) => {
-        await waiting.promise;
-        return byteLengths.map((byteLength) => owner.lease(byteLength));
-      },
-    });
-    const rejection = rejectionOf(scope.acquireAsync([10, 20]));
-    scope.release();
-    waiting.resolve([]);
-    expectArenaError(await promptly(rejection), "ERR_LEASE_RELEASED", "scope has ended");
-    expect(owner.ends).toHaveLength(2);
-  });
-
-  test("that ends in the middle of an acquire releases its lease, and says that it has ended", () => {
-    const owner = new FakeOwner();
-    const scope: Scope = new Scope({
+    const waiting = deferred<Lease[]>();
+    const scope: Scope = open([owner], {
       acquire: (byteLength) => {
         // As a hook for stack traces can, that acquiring runs.
         scope.release();
         return owner.lease(byteLength);
       },
-      acquireAsync: () => Promise.resolve([]),
+      acquireAsync: () => waiting.promise,
     });
+    const rejection = rejectionOf(scope.acquireAsync([10, 20]));
     expectThrow(() => scope.acquire(10), "ERR_LEASE_RELEASED", "scope has ended");
-    expect(owner.ends).toHaveLength(1);
+    waiting.resolve([owner.lease(10), owner.lease(20)]);
+    expectArenaError(await rejection, "ERR_LEASE_RELEASED", "scope has ended");
+    expect(owner.ends).toHaveLength(3);
   });
 
+  // Once a scope kept every lease it had ever given, released or not.
   test("lets go of leases that were released early, however long it lives", async () => {
-    const { scope } = open();
+    const scope = open([new FakeOwner()]);
     let collected = 0;
     const registry = new FinalizationRegistry(() => collected++);
     for (let each = 0; each < 1000; each++) {
@@ -101,13 +76,5 @@ describe("a scope", () => {
     await collectGarbageUntil(() => collected >= 936);
     expect(collected).toBeGreaterThanOrEqual(936);
     scope.release();
-  });
-
-  test("is quietly disposed after its end", () => {
-    const { scope, owner } = open();
-    scope.acquire(10);
-    scope[Symbol.dispose]();
-    scope[Symbol.dispose]();
-    expect(owner.ends).toHaveLength(1);
   });
 });

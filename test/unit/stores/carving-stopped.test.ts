@@ -1,7 +1,7 @@
 /**
  * The store of the default mode, stopped at every point where something can come between
  * two steps, as a stack overflow or a `vm` timeout does. Stand-ins stop it: each order has
- * a test that fails when it is another. Real timeouts at random points are findings/'s.
+ * a test that fails when it is another. Real timeouts at random points are promises/2-apart.test.ts's.
  */
 
 import { describe, expect, test } from "vitest";

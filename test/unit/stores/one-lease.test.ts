@@ -5,8 +5,9 @@ import type { Lease } from "../../../src/lease/lease.ts";
 import { PAGE_BYTES } from "../../../src/memory/abi.ts";
 import type { OneLeaseMemory } from "../../../src/memory/one-lease.ts";
 import { type OneLeaseOptions, OneLeaseStore } from "../../../src/stores/one-lease.ts";
-import { growUnder, isAll, isZero, memoryNow, placeOf } from "../../helpers.ts";
-import { aroundRevoke, FakeHost, openTable, ownerOf, present } from "../helpers.ts";
+import { growUnder, isAll, isZero, memoryNow, placeOf, releaseAll } from "../../helpers.ts";
+import { aroundRevoke, ownerOf, present } from "../helpers.ts";
+import { openStore } from "./helpers.ts";
 
 const ISOLATING: OneLeaseOptions = {
   origin: "arena",
@@ -16,66 +17,67 @@ const ISOLATING: OneLeaseOptions = {
   mayDrop: true,
 };
 const LONG: OneLeaseOptions = { ...ISOLATING, isolates: false };
-const KEEPING: OneLeaseOptions = { ...LONG, revokes: false };
 
 function open(options: OneLeaseOptions, { segments = 16, wipes = false } = {}) {
-  const opened = openTable(segments);
-  const host = new FakeHost(wipes);
-  const store = new OneLeaseStore(opened.table, host, options);
-  host.store = store;
-  return { ...opened, host, store };
+  return openStore((table, host) => new OneLeaseStore(table, host, options), { segments, wipes });
 }
 
 type Opened = ReturnType<typeof open>;
 
 /** Pages of every memory there is, those leased and those idle. */
 function pagesOf({ table }: Opened): number[] {
-  return [...table.accounts].map(({ reservedBytes }) => reservedBytes / PAGE_BYTES);
+  return [...table.accounts].map(({ reservedBytes }) => reservedBytes / PAGE_BYTES).sort((a, b) => a - b);
 }
 
 function acquire({ store }: Opened, byteLength: number): Lease {
   return present(store.acquire(byteLength));
 }
 
+/** A lease that goes into a memory of so many pages, its stagger included. */
+function acquirePages(opened: Opened, pages: number): Lease {
+  return acquire(opened, pages * PAGE_BYTES - 5000);
+}
+
 describe("a memory of one lease", () => {
-  test("serves the next lease of its length, dead to the one before, as zeros", () => {
+  test("serves the next lease of its length, dead to the one before, as zeros or as it is", () => {
     const opened = open(LONG);
-    const lease = acquire(opened, 200_000);
-    const { bytes, memory } = lease;
-    bytes.fill(7);
-    lease.release();
+    const first = acquire(opened, 200_000);
+    const { memory } = first;
+    const bytes = first.bytes.fill(7);
+    first.release();
     expect(bytes.length).toBe(0);
-    const next = acquire(opened, 200_000);
-    expect(next.memory).toBe(memory);
-    expect(isZero(next.bytes)).toBe(true);
+    const unzeroed = present(opened.store.acquireUnzeroed(200_000));
+    expect([unzeroed.memory === memory, isAll(unzeroed.bytes, 7)]).toEqual([true, true]);
+    unzeroed.release();
+    const zeroed = acquire(opened, 200_000);
+    expect([zeroed.memory === memory, isZero(zeroed.bytes)]).toEqual([true, true]);
   });
 
-  test("is the one released last", () => {
-    const opened = open(LONG);
-    const leases = [1, 2, 3].map(() => acquire(opened, 200_000));
-    const memories = leases.map(({ memory }) => memory);
-    for (const lease of leases) lease.release();
-    expect(acquire(opened, 200_000).memory).toBe(memories[2]);
-  });
-
-  test("is the shortest that fits, of up to twice the length while the cap is far", () => {
+  test("is the one released last, and the shortest that fits, of up to twice the length", () => {
     const opened = open(LONG, { segments: 64 });
-    const leases = [5, 7, 16].map((pages) => acquire(opened, pages * PAGE_BYTES - 5000));
-    const [, seven] = leases.map(({ memory }) => memory);
-    for (const lease of leases) lease.release();
-    expect(acquire(opened, 6 * PAGE_BYTES - 5000).memory).toBe(seven);
+    const leases = [5, 7, 7, 16].map((pages) => acquirePages(opened, pages));
+    const [, , last] = leases.map(({ memory }) => memory);
+    releaseAll(leases);
+    expect(acquirePages(opened, 6).memory).toBe(last);
+    acquirePages(opened, 6);
     // 16 pages are more than twice 6: a shorter one is lengthened instead.
-    acquire(opened, 6 * PAGE_BYTES - 5000);
-    expect(pagesOf(opened).sort((a, b) => a - b)).toEqual([6, 7, 16]);
+    acquirePages(opened, 6);
+    expect(pagesOf(opened)).toEqual([6, 7, 7, 16]);
   });
 
-  test("of more than twice the need gives way to a shorter one: it would keep long leases out", () => {
+  test("of more than twice the need gives way to a shorter one, as it would keep long leases out, or serves at the cap", () => {
     const opened = open(LONG, { segments: 5 });
-    const leases = [16, 3].map((pages) => acquire(opened, pages * PAGE_BYTES - 5000));
-    const { memory } = present(leases[0]);
-    leases[0]?.release();
-    expect(acquire(opened, 2 * PAGE_BYTES - 5000).memory).not.toBe(memory);
-    expect(opened.table.budget.reservedBytes).toBe(5 * PAGE_BYTES);
+    const [long, short] = [16, 3].map((pages) => acquirePages(opened, pages)) as [Lease, Lease];
+    const { memory } = long;
+    long.release();
+    expect(acquirePages(opened, 2).memory).not.toBe(memory);
+    expect(pagesOf(opened)).toEqual([2, 3]);
+    const full = open({ ...LONG, most: 1 });
+    const only = acquirePages(full, 16);
+    const kept = only.memory;
+    only.release();
+    expect(acquirePages(full, 2).memory).toBe(kept);
+    short.release();
   });
 
   test("is lengthened when a longer one is needed, and zero to its end", () => {
@@ -85,62 +87,41 @@ describe("a memory of one lease", () => {
     lease.bytes.fill(7);
     lease.release();
     const longer = acquire(opened, 700_000);
-    expect(longer.memory).toBe(memory);
-    expect(isZero(longer.bytes)).toBe(true);
-    expect(opened.table.accounts.size).toBe(1);
+    expect([longer.memory === memory, isZero(longer.bytes), opened.table.accounts.size]).toEqual([true, true, 1]);
   });
 
   test("has a stagger where that costs no lease under the cap", () => {
     const opened = open(LONG);
     const starts = [1, 2, 3].map(() => acquire(opened, 200_000).byteOffset);
-    for (const start of starts) expect(start % 64).toBe(0);
+    expect(starts.every((start) => start % 64 === 0)).toBe(true);
     expect(new Set(starts).size).toBe(3);
     // Half of the cap, exactly: no further page.
     expect(opened.store.pagesFor(32 * PAGE_BYTES)).toBe(32);
     expect(opened.store.bytesFor([32 * PAGE_BYTES, 100])).toBe(33 * PAGE_BYTES);
   });
 
-  test("is zeroed only as far as it was used, and not at all where the caller writes it whole", () => {
+  test("where writes are looked for tells of one to an idle memory that was wiped, and zeroes it", () => {
     const opened = open(LONG);
+    opened.host.policy.lookForDirty(true);
     const lease = acquire(opened, 200_000);
-    lease.bytes.fill(7);
+    const place = placeOf(lease);
     lease.release();
-    expect(isAll(present(opened.store.acquireUnzeroed(200_000)).bytes, 7)).toBe(true);
-  });
-
-  test("gives zeros for what a longer lease of it wrote, wherever that began", () => {
-    const opened = open(LONG);
-    const lease = acquire(opened, 150_000);
-    lease.resize(190_000);
-    lease.bytes.fill(7);
-    lease.release();
-    for (let each = 0; each < 3; each++) {
-      const next = acquire(opened, 196_608 - each);
-      expect(isZero(next.bytes)).toBe(true);
-      next.bytes.fill(7);
-      next.release();
-    }
+    memoryNow(place)[150_000] = 7;
+    expect(isZero(acquire(opened, 200_000).bytes)).toBe(true);
+    expect(opened.host.dirtyAt).toEqual([150_000]);
   });
 });
 
 describe("a memory that isolates", () => {
-  test("has its lease at offset 0, and only whole pages for it", () => {
+  test("has its lease at offset 0, only whole pages for it, and cannot be grown", () => {
     const opened = open(ISOLATING);
     const lease = acquire(opened, 100);
     expect([lease.byteOffset, lease.memory?.buffer.byteLength]).toEqual([0, PAGE_BYTES]);
     expect([0, 1, PAGE_BYTES, PAGE_BYTES + 1].map((each) => opened.store.pagesFor(each))).toEqual([1, 1, 1, 2]);
+    expect(() => growUnder(lease, 1)).toThrow(RangeError);
   });
 
-  test("is zero from end to end at release, whatever was written behind the lease", () => {
-    const opened = open(ISOLATING);
-    const lease = acquire(opened, 100);
-    const place = placeOf(lease);
-    new Uint8Array(lease.bytes.buffer).fill(7);
-    lease.release();
-    expect(isZero(memoryNow(place))).toBe(true);
-  });
-
-  test("is zeroed after it was revoked: a write until then does not stay", () => {
+  test("is zero from end to end once it was revoked, whatever was written until then behind the lease", () => {
     const opened = open(ISOLATING);
     const lease = acquire(opened, 100);
     const place = placeOf(lease);
@@ -149,70 +130,16 @@ describe("a memory that isolates", () => {
     lease.release();
     expect(isZero(memoryNow(place))).toBe(true);
   });
-
-  test("cannot be grown", () => {
-    const opened = open(ISOLATING);
-    expect(() => growUnder(acquire(opened, 100), 1)).toThrow(RangeError);
-  });
 });
 
-describe("a memory that is kept with its views", () => {
-  test("works on for a stale view, and is zeroed when it is handed out", () => {
-    const opened = open(KEEPING);
-    const lease = acquire(opened, 200_000);
-    const { bytes } = lease;
-    bytes.fill(7);
-    lease.release();
-    expect(bytes[0]).toBe(7);
-    const next = acquire(opened, 200_000);
-    expect(isZero(next.bytes)).toBe(true);
-    expect(opened.heard.revoked).toEqual([]);
-  });
-
-  test("is wiped at release where the policy says so, and again at hand-out for what a stale view wrote", () => {
-    const opened = open(KEEPING, { wipes: true });
-    const lease = acquire(opened, 200_000);
-    const { bytes } = lease;
-    bytes.fill(7);
-    lease.release();
-    expect(isZero(bytes)).toBe(true);
-    bytes.fill(8);
-    expect(isZero(acquire(opened, 200_000).bytes)).toBe(true);
-  });
-});
-
-describe("a memory that a stranger", () => {
-  test("grew is dropped at release, and what it was charged for is free", () => {
-    const opened = open(LONG);
-    const lease = acquire(opened, 200_000);
-    const { bytes, memory } = lease;
-    growUnder(lease, 1);
-    lease.release();
-    expect([opened.table.accounts.size, opened.table.budget.reservedBytes, bytes.length]).toEqual([0, 0, 0]);
-    expect(acquire(opened, 200_000).memory).not.toBe(memory);
-  });
-
-  test("grew cannot exceed the cap", () => {
-    const opened = open(LONG, { segments: 2 });
-    const lease = acquire(opened, 200_000);
-    const pages = (lease.memory?.buffer.byteLength ?? 0) / PAGE_BYTES;
-    growUnder(lease, 8 - pages);
-    expect(() => growUnder(lease, 1)).toThrow(RangeError);
-  });
-
-  test("made impossible to revoke serves nobody else, and stays charged", () => {
-    const opened = open(LONG);
-    const lease = acquire(opened, 200_000);
-    const { memory } = lease;
-    Reflect.set(ownerOf<OneLeaseMemory>(opened.table, lease), "revoke", () => false);
-    const { bytes } = lease;
-    lease.release();
-    const { reservedBytes } = opened.table.budget;
-    expect(reservedBytes).toBeGreaterThan(200_000);
-    expect(acquire(opened, 200_000).memory).not.toBe(memory);
-    expect(opened.table.budget.reservedBytes).toBe(2 * reservedBytes);
-    expect(bytes.length).toBe(200_000);
-  });
+test("a memory that a stranger made impossible to revoke serves nobody else, and stays charged", () => {
+  const opened = open(LONG);
+  const lease = acquire(opened, 200_000);
+  const { memory, bytes } = lease;
+  Reflect.set(ownerOf<OneLeaseMemory>(opened.table, lease), "revoke", () => false);
+  lease.release();
+  expect(acquire(opened, 200_000).memory).not.toBe(memory);
+  expect([pagesOf(opened).length, bytes.length]).toEqual([2, 200_000]);
 });
 
 describe("a store with a limit", () => {
@@ -229,20 +156,8 @@ describe("a store with a limit", () => {
     acquire(opened, 150_000).release();
     const guards = new OneLeaseStore(opened.table, opened.host, { ...LONG, origin: "guard", mayDrop: false });
     const { reservedBytes } = opened.table.budget;
-    expect(reservedBytes).toBeGreaterThan(2 * PAGE_BYTES);
     expect(guards.acquire(100_000)).toBeNull();
     expect(opened.table.budget.reservedBytes).toBe(reservedBytes);
     expect(present(guards.acquire(100)).origin).toBe("guard");
   });
-});
-
-test("writes to an idle memory that was wiped are found, zeroed and told", () => {
-  const opened = open(LONG);
-  opened.host.policy.lookForDirty(true);
-  const lease = acquire(opened, 200_000);
-  const place = placeOf(lease);
-  lease.release();
-  memoryNow(place)[150_000] = 7;
-  expect(isZero(acquire(opened, 200_000).bytes)).toBe(true);
-  expect(opened.host.dirtyAt).toEqual([150_000]);
 });

@@ -1,0 +1,238 @@
+/**
+ * What a call costs does not grow with the cap, with what is leased, with those who wait or
+ * with what was made before. Counted in steps of iterators, revocations and moves: no clock.
+ */
+
+import { Arena, type ArenaOptions, type Lease } from "cleanslab";
+import { describe, expect, test } from "vitest";
+import {
+  collectGarbageUntil,
+  countSteps,
+  exhaust,
+  KiB,
+  MiB,
+  MODES,
+  releaseAll,
+  seeded,
+  settle,
+  smallArena,
+} from "../helpers.ts";
+
+/** Steps and revocations for each of `count` leases that are released at once, or find no room. */
+async function workOf(arena: Arena, byteLength: number, count = 100): Promise<{ steps: number; revocations: number }> {
+  const before = arena.stats().revocations;
+  const steps = await countSteps(() => {
+    for (let each = 0; each < count; each++) {
+      try {
+        arena.acquire(byteLength).release();
+      } catch {
+        // No room.
+      }
+    }
+  });
+  return { steps: steps / count, revocations: (arena.stats().revocations - before) / count };
+}
+
+/** Fills the arena but for the last slab of each segment: leases of 64 bytes, each in a segment of its own. */
+function oneLeaseInEachSegment(arena: Arena, segments: number): Lease[] {
+  const long: Lease[] = [];
+  for (let isFull = false; !isFull && long.length < 64 * segments; ) {
+    long.push(arena.acquire(64));
+    for (let each = 0; each < 63 && !isFull; each++) {
+      const short = arena.acquire(4 * KiB);
+      isFull = short.origin === "heap";
+      short.release();
+    }
+  }
+  return long;
+}
+
+/** Ways to reach a cap of so many segments. */
+const CAPS: [string, ArenaOptions, (arena: Arena, segments: number) => unknown][] = [
+  ["with a short lease in each segment", { revoke: "before-reuse" }, oneLeaseInEachSegment],
+  ["with a short lease in each segment", { revoke: "never" }, oneLeaseInEachSegment],
+  [
+    "where half of it is free in pieces that are too short",
+    { revoke: "never", onExhausted: "throw" },
+    (arena) => exhaust(arena, 4 * KiB).filter((lease, each) => each % 2 === 0 || lease.release()),
+  ],
+  [
+    "after long leases came and went in each segment",
+    { revoke: "before-reuse" },
+    (arena, segments) => {
+      const next = seeded(1);
+      const long = oneLeaseInEachSegment(arena, segments);
+      for (let each = 0; each < 4 * long.length; each++) {
+        const at = next(long.length);
+        long[at]?.release();
+        long[at] = oneLeaseInEachSegment(arena, 1 / 64)[0] as Lease;
+      }
+      return long;
+    },
+  ],
+  [
+    "while somebody waits for a longer one",
+    { revoke: "before-reuse", onExhausted: "throw" },
+    (arena) => {
+      const held = exhaust(arena, 48 * KiB).filter((lease, each) => each % 2 === 1 || lease.release());
+      arena.acquireAsync(90 * KiB).catch(() => {});
+      return held;
+    },
+  ],
+];
+
+describe("a lease at the cap", () => {
+  // Once it looked at every segment, and cost 50 µs under a cap of 1 GiB.
+  test.each(CAPS)("costs the same under any cap %s: %j", async (_name, options, fill) => {
+    const work = [];
+    for (const segments of [4, 64]) {
+      using arena = smallArena(options, segments);
+      const held = fill(arena, segments);
+      for (let each = 0; each < 2; each++) await workOf(arena, KiB);
+      for (const byteLength of [KiB, 64, 20 * KiB, 40 * KiB]) work.push(await workOf(arena, byteLength));
+      expect(held).toBeDefined();
+    }
+    for (const [each, few] of work.slice(0, 4).entries()) {
+      expect(work[each + 4]?.steps).toBeLessThan(2 * few.steps + 60);
+      expect(work[each + 4]?.revocations).toBeLessThanOrEqual(1.01);
+    }
+  });
+
+  // Once each lease past the cap tried everything again, and told listeners inside acquire.
+  test("revokes nothing, makes no memory, and is one event for all of a job", async () => {
+    using arena = smallArena();
+    const held: Lease[] = [];
+    while (arena.stats().overflowed === 0) held.push(arena.acquire(16 * KiB));
+    await settle();
+    const events: number[] = [];
+    arena.addEventListener("exhausted", ({ count }) => events.push(count));
+    const before = arena.stats();
+    for (let each = 0; each < 500; each++) arena.acquire(KiB).release();
+    const { revocations, overflowed, reservedBytes } = arena.stats();
+    await settle();
+    expect(reservedBytes).toBe(before.reservedBytes);
+    expect(overflowed - before.overflowed).toBeGreaterThan(300);
+    expect(revocations - before.revocations).toBeLessThanOrEqual(2);
+    expect(events).toEqual([overflowed - before.overflowed]);
+    releaseAll(held);
+    expect(arena.acquire(KiB).origin).toBe("arena");
+  });
+});
+
+describe.each(MODES)("revoke: %s", (revoke) => {
+  // Once a pool for each length that a peer chose was kept, with a block of each.
+  test("pools of very many lengths keep nothing", () => {
+    using arena = new Arena({ revoke, trace: "off" });
+    const use = (lengths: number): number => {
+      for (let byteLength = 1; byteLength <= lengths; byteLength++) arena.pool(byteLength).acquire().release();
+      globalThis.gc?.();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = use(5000);
+    expect(use(20_000) - before).toBeLessThan(3 * MiB);
+    expect(arena.stats().reservedBytes).toBeLessThanOrEqual(8 * MiB);
+  });
+
+  // Once each drop started over from the first segment.
+  test("trim goes once through the memories", async () => {
+    const work: number[] = [];
+    for (const segments of [20, 80]) {
+      using arena = smallArena({ revoke }, 2 * segments + 4);
+      const leases = Array.from({ length: 6 * segments }, () => arena.acquire(60 * KiB));
+      releaseAll(leases.splice(3 * segments));
+      const before = arena.stats().reservedBytes;
+      let trimmed = 0;
+      const steps = await countSteps(() => {
+        trimmed = arena.trim();
+      });
+      expect(trimmed).toBe(before - arena.stats().reservedBytes);
+      expect(trimmed).toBeGreaterThan(0.3 * before);
+      work.push(steps / segments);
+    }
+    expect(work[1]).toBeLessThan(2 * (work[0] as number) + 20);
+  });
+
+  // Once serving one of 100,000 who wait cost more, the more of them there were.
+  test("serving costs the same for each of many who wait", async () => {
+    const work: number[] = [];
+    for (const waiters of [100, 2000]) {
+      using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+      const held = exhaust(arena, 60 * KiB);
+      const all = Array.from({ length: waiters }, async () => (await arena.acquireAsync(60 * KiB)).release());
+      const { revocations } = arena.stats();
+      const steps = await countSteps(() => {
+        releaseAll(held);
+        return Promise.all(all);
+      });
+      expect(arena.stats().revocations - revocations).toBeLessThan(3 * waiters + 10);
+      work.push(steps / waiters);
+    }
+    expect(work[1]).toBeLessThan(3 * (work[0] as number) + 100);
+  });
+
+  // Once the hot ones were dropped for the next lease, and one cold memory stayed for ever.
+  test("idle memories are dropped coldest first, so that lengths in turn make few of them", () => {
+    using arena = new Arena({ revoke, maxBytes: 64 * MiB, trace: "off" });
+    const memories = new Set<unknown>();
+    const use = (byteLength: number): void => {
+      const lease = arena.acquire(byteLength);
+      memories.add(lease.memory);
+      lease.release();
+    };
+    for (const each of [14, 12, 28]) use(each * MiB);
+    for (let round = 0; round < 60; round++) for (const each of [14, 12, 10 + 2 * (round % 2)]) use(each * MiB);
+    expect(memories.size).toBeLessThan(10);
+  });
+});
+
+// Once each leaked memory that was collected looked at all traced leases: quadratic.
+test("leaks of traced leases are reported with work in proportion to their number", async () => {
+  const work: number[] = [];
+  for (const count of [200, 800]) {
+    using arena = new Arena({ trace: "all", maxBytes: 256 * MiB, revoke: "on-release" });
+    const keep = Array.from({ length: count }, () => arena.acquire(16));
+    const leakAll = async (): Promise<void> => {
+      (() => {
+        for (let each = 0; each < count; each++) arena.acquire(16);
+      })();
+      await collectGarbageUntil(() => arena.stats().leakedLeases === count);
+    };
+    work.push((await countSteps(leakAll)) / count);
+    expect(arena.stats().leakedLeases).toBe(count);
+    releaseAll(keep);
+  }
+  expect(work[1]).toBeLessThan(2 * (work[0] as number) + 50);
+});
+
+// Once making an arena looked at every one made before.
+test("making an arena does not look at those made before", async () => {
+  const make = (): void => {
+    using arena = new Arena({ maxBytes: 4 * MiB, trace: "off" });
+    arena.acquire(100).release();
+  };
+  make();
+  const first = await countSteps(make);
+  for (let each = 0; each < 2000; each++) {
+    make();
+    if (each % 50 === 0) await settle();
+  }
+  expect(await countSteps(make)).toBeLessThanOrEqual(first + 20);
+});
+
+// Once it grew by exactly what one write needed, and moved the whole message at each.
+test.each([
+  [20 * MiB, 8 * MiB, 1, 30, 4],
+  [32 * MiB, 8 * MiB, 64 * KiB, 30, 4],
+  [2 * MiB, 400 * KiB, 1, 2000, 8],
+  [8 * MiB, 400 * KiB, 1, 2000, 8],
+])(
+  "under a cap of %i bytes a writer of %i moves seldom for writes of %i",
+  (maxBytes, written, byteLength, writes, moves) => {
+    using arena = new Arena({ maxBytes, segmentBytes: MiB, onExhausted: "throw", trace: "off" });
+    using writer = arena.writer(written);
+    writer.reserve(written);
+    const { acquired } = arena.stats();
+    for (let each = 0; each < writes; each++) writer.writeBytes(new Uint8Array(byteLength));
+    expect(arena.stats().acquired - acquired).toBeLessThanOrEqual(moves);
+  },
+);
