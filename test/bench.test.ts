@@ -26,7 +26,7 @@ import { runSideEffects } from "../bench/questions/side-effects.ts";
 import { threads } from "../bench/questions/threads.ts";
 import { writer } from "../bench/questions/writer.ts";
 import { LEASES, MORE_LEASES, namesOf, OUTSIDERS, RIVALS, SHARED_RIVALS, WRITTEN } from "../bench/rivals.ts";
-import { percentile, summarize } from "../bench/statistics.ts";
+import { percentile, seededRandom, summarize } from "../bench/statistics.ts";
 import { crossover, figureOf, find, rivalsIn } from "../bench/tables.ts";
 import { MiB } from "./helpers.ts";
 import { seed } from "./seeded.ts";
@@ -308,6 +308,15 @@ describe("reading figures", () => {
     expect([2, 1].map((count) => mostAlive(Uint32Array.of(5, 1, 1, 6), count))).toEqual([11, 6]);
   });
 
+
+  test("seeded numbers lie evenly between 0 and 1, the same for a seed", () => {
+    const random = seededRandom(1);
+    expect(seededRandom(1)()).toBe(seededRandom(1)());
+    expect(seededRandom(1)()).not.toBe(seededRandom(2)());
+    const tenths = new Array<number>(10).fill(0);
+    for (let each = 0; each < 10_000; each++) (tenths[Math.floor(random() * 10)] as number)++;
+    for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150);
+  });
 });
 
 describe("a program's own clock", () => {

@@ -1,16 +1,17 @@
 /** Every TypeScript block of the README and the docs compiles as it stands and runs to its end. */
 
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const folder = `${root}build/snippets/`;
-const tsc = `${root}node_modules/typescript/bin/tsc`;
 
-const pages = ["README.md", "bench/README.md", ...pagesUnder("docs")];
-const snippets = pages
+const pages = readdirSync(`${root}docs`, { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
+const snippets = ["README.md", "bench/README.md", ...pages]
   // The API pages hold signatures, not programs.
   .filter((page) => page.endsWith(".md") && !page.startsWith("docs/api/"))
   .flatMap((page) =>
@@ -20,40 +21,30 @@ const snippets = pages
     })),
   );
 
-beforeAll(() => {
+beforeAll(async () => {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   for (const { name, code } of snippets) writeFileSync(`${folder}${name}.ts`, code);
-  const config = {
-    extends: "../../tsconfig.check.json",
-    // Against the built package, as a user has it.
-    compilerOptions: { rootDir: ".", noUnusedLocals: false, paths: {} },
-    include: ["*.ts"],
-  };
+  // Against the built package, as a user has it.
+  const compilerOptions = { rootDir: ".", noUnusedLocals: false, paths: {} };
+  const config = { extends: "../../tsconfig.check.json", compilerOptions, include: ["*.ts"] };
   writeFileSync(`${folder}tsconfig.json`, JSON.stringify(config));
+  const entryPoints = snippets.map(({ name }) => `${folder}${name}.ts`);
+  await build({ entryPoints, outdir: folder, format: "esm", target: "node20", tsconfigRaw: {} });
 });
 
-test("the README has snippets", () => {
+test("all snippets of the README and the docs compile", async () => {
   expect(snippets.length).toBeGreaterThanOrEqual(3);
+  await run(`${root}node_modules/typescript/bin/tsc`, "-p", folder);
 });
 
-test("all snippets compile", () => {
-  run([tsc, "-p", folder]);
+describe.concurrent.each(snippets)("$name", ({ name }) => {
+  test("runs", () => run(`${folder}${name}.js`));
 });
 
-describe.each(snippets)("$name", ({ name }) => {
-  test("runs", () => {
-    run(["--import", "tsx", `${folder}${name}.ts`]);
-  });
-});
-
-function pagesUnder(directory: string): string[] {
-  return readdirSync(root + directory, { recursive: true, encoding: "utf8" }).map((name) => `${directory}/${name}`);
-}
-
-function run(args: string[]): string {
+async function run(...args: string[]): Promise<void> {
   try {
-    return execFileSync(process.execPath, args, { cwd: root, encoding: "utf8", stdio: "pipe" });
+    await promisify(execFile)(process.execPath, args, { cwd: root });
   } catch (error) {
     const { stdout, stderr } = error as { stdout?: string; stderr?: string };
     throw new Error(`${args.join(" ")}\n${stdout}\n${stderr}`);

@@ -32,35 +32,20 @@ export const BROWSERS: readonly BrowserKind[] = [
 ];
 
 /** Installs what is missing where it may, and otherwise says what to install. */
-export function provideBrowsers(): Map<BrowserKind, string> {
-  const missing = BROWSERS.filter((kind) => find(kind) === undefined);
-  if (missing.length > 0) install(missing.map((kind) => kind.package));
-  const paths = new Map<BrowserKind, string>();
-  for (const kind of BROWSERS) {
-    const path = find(kind);
-    if (path === undefined) {
-      throw new Error(
-        `${kind.name} was not found: install it (on Debian: apt-get install ${kind.package}), or set ${kind.variable} to its path`,
-      );
-    }
-    paths.set(kind, path);
+export function provideBrowsers(): [BrowserKind, path: string][] {
+  const find = ({ variable, paths }: BrowserKind): string | undefined =>
+    [process.env[variable] ?? "", ...paths].find((path) => existsSync(path));
+  const missing = BROWSERS.filter((kind) => find(kind) === undefined).map((kind) => kind.package);
+  if (missing.length > 0 && process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
+    console.error(`installing ${missing.join(" and ")} …`);
+    execFileSync("scripts/install-debian.sh", missing, { stdio: ["ignore", "ignore", "inherit"] });
   }
-  return paths;
-}
-
-function find({ variable, paths }: BrowserKind): string | undefined {
-  const given = process.env[variable];
-  return [...(given === undefined ? [] : [given]), ...paths].find((path) => existsSync(path));
-}
-
-function install(packages: readonly string[]): void {
-  if (process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return;
-  console.error(`installing ${packages.join(" and ")} …`);
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const wait = ["-o", "DPkg::Lock::Timeout=300"];
-  execFileSync("apt-get", [...wait, "update", "-qq"], { env, stdio: ["ignore", "ignore", "inherit"] });
-  const install = [...wait, "install", "-y", "-qq", "--no-install-recommends", ...packages];
-  execFileSync("apt-get", install, { env, stdio: ["ignore", "ignore", "inherit"] });
+  return BROWSERS.map((kind) => {
+    const path = find(kind);
+    if (path !== undefined) return [kind, path];
+    const how = `install it (on Debian: apt-get install ${kind.package}), or set ${kind.variable} to its path`;
+    throw new Error(`${kind.name} was not found: ${how}`);
+  });
 }
 
 export function start(kind: BrowserKind, executablePath: string): Promise<Browser> {

@@ -1,28 +1,21 @@
-/** Runs the page of frames for a second in each format, on a page as narrow as a phone, and reads its figures. */
+/** Runs the page of frames for a second in each format, and reads its figures. */
 
 import type { Page } from "puppeteer-core";
 import type { CaseResult } from "../contract/contract.ts";
+import { fitsPhone, runSteps } from "./playground.ts";
 
-const PHONE = { width: 390, height: 844 };
 const COPIES_IN_USE = 4;
 
-/** MiB of a frame, at least, and of its lease, whose memory is a little longer. */
+/** By format, MiB of a frame, at least, and of its lease, whose memory is a little longer. */
 const FRAME_MIB = { RGBA: [3.5, 3.6], I420: [1.3, 1.4] } as const;
 
-/** A run in each format as a result; the page is newly opened. */
-export async function runFrames(page: Page): Promise<CaseResult[]> {
-  await page.setViewport(PHONE);
-  const results: CaseResult[] = [];
-  for (const format of ["RGBA", "I420"] as const) {
-    const name = `${format} frames are copied both ways, and the page shows what it took`;
-    try {
-      await runFormat(page, format);
-      results.push({ name, outcome: "passed" });
-    } catch (error) {
-      results.push({ name, outcome: "failed", reason: error instanceof Error ? (error.stack ?? error.message) : "?" });
-    }
-  }
-  return results;
+export function runFrames(page: Page): Promise<CaseResult[]> {
+  const formats = Object.keys(FRAME_MIB) as (keyof typeof FRAME_MIB)[];
+  const name = (format: string): string => `${format} frames are copied both ways, and the page shows what it took`;
+  return runSteps(
+    page,
+    formats.map((format) => [name(format), () => runFormat(page, format)]),
+  );
 }
 
 async function runFormat(page: Page, format: keyof typeof FRAME_MIB): Promise<void> {
@@ -37,22 +30,19 @@ async function runFormat(page: Page, format: keyof typeof FRAME_MIB): Promise<vo
   if (!said.startsWith("Done")) throw new Error(said);
 
   const [leased, fresh] = [await column(page, 2), await column(page, 3)];
+  const figures = `leases: ${leased.join()}; fresh arrays: ${fresh.join()}`;
   for (const [speed, median, slowest, average, most] of [leased, fresh]) {
     const isWhole = is(speed, 0.1, 70) && is(median, 0, 1000) && is(slowest, median, 10_000) && is(average, 0.1, most);
-    if (!isWhole) throw new Error(`leases: ${leased.join()}; fresh arrays: ${fresh.join()}`);
+    if (!isWhole) throw new Error(figures);
   }
   // The arena holds the copies in use and no more; fresh arrays are at least those.
   const [least, longest] = FRAME_MIB[format].map((mebibytes) => mebibytes * COPIES_IN_USE) as [number, number];
-  if (!is(leased[4], least, longest)) throw new Error(`leases took ${leased[4]} MiB, not ${least} to ${longest}`);
-  if (!is(fresh[4], least, 1000)) throw new Error(`fresh arrays took ${fresh[4]} MiB, not ${least} at least`);
+  if (!is(leased[4], least, longest)) throw new Error(`leases take ${least} to ${longest} MiB; ${figures}`);
+  if (!is(fresh[4], least, 1000)) throw new Error(`fresh arrays take ${least} MiB at least; ${figures}`);
 
-  const { lines, scroll, client } = await page.evaluate(() => ({
-    lines: document.querySelectorAll("#chart [aria-label=line] path").length,
-    scroll: document.documentElement.scrollWidth,
-    client: document.documentElement.clientWidth,
-  }));
-  if (lines !== 2) throw new Error(`the chart has ${lines} lines`);
-  if (scroll > client) throw new Error(`the page is ${scroll} pixels wide on a screen of ${client}`);
+  const lines = await page.$$("#chart [aria-label=line] path");
+  if (lines.length !== 2) throw new Error(`the chart has ${lines.length} lines`);
+  await fitsPhone(page);
 }
 
 /** The figures of one way, in the order of the page's rows. */

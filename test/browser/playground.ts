@@ -19,13 +19,12 @@ const STEPS: readonly [name: string, run: (page: Page) => Promise<void>][] = [
   ["the benchmark draws a bar for each rival at each length", measures],
 ];
 
-/** Each step as a result; the page is `origin`'s playground, newly opened. */
-export async function clickThrough(page: Page): Promise<CaseResult[]> {
+/** Each step as a result, on a page as narrow as a phone. */
+export async function runSteps(page: Page, steps: typeof STEPS): Promise<CaseResult[]> {
   await page.setViewport(PHONE);
   await page.reload();
-  await page.waitForSelector("#figures dd");
   const results: CaseResult[] = [];
-  for (const [name, run] of STEPS) {
+  for (const [name, run] of steps) {
     try {
       await run(page);
       results.push({ name, outcome: "passed" });
@@ -36,16 +35,16 @@ export async function clickThrough(page: Page): Promise<CaseResult[]> {
   return results;
 }
 
+export function clickThrough(page: Page): Promise<CaseResult[]> {
+  return runSteps(page, STEPS);
+}
+
 async function press(page: Page, action: string): Promise<void> {
   await page.click(`[data-action=${action}]`);
 }
 
-async function textOf(page: Page, selector: string): Promise<string> {
-  return page.$eval(selector, (element) => element.textContent ?? "");
-}
-
 async function expectText(page: Page, selector: string, wanted: RegExp): Promise<void> {
-  const found = await textOf(page, selector);
+  const found = await page.$eval(selector, (element) => element.textContent ?? "");
   if (!wanted.test(found)) throw new Error(`${selector} says "${found}", not ${wanted}`);
 }
 
@@ -55,6 +54,7 @@ async function expectCount(page: Page, selector: string, wanted: (count: number)
 }
 
 async function acquires(page: Page): Promise<void> {
+  await page.waitForSelector("#figures dd");
   await press(page, "acquire");
   await expectText(page, "#log", /Acquired 4096 zeroed bytes in memory 1/);
   await press(page, "acquireMany");
@@ -102,7 +102,7 @@ async function usesKeyboard(page: Page): Promise<void> {
   if (action !== "acquire" || outline === "none") throw new Error(`the focus is on ${action}, outlined ${outline}`);
 }
 
-async function fitsPhone(page: Page): Promise<void> {
+export async function fitsPhone(page: Page): Promise<void> {
   const { scroll, client } = await page.evaluate(() => ({
     scroll: document.documentElement.scrollWidth,
     client: document.documentElement.clientWidth,

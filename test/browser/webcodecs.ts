@@ -75,10 +75,8 @@ function checkNoneOut(arena: Arena): void {
 async function checkFrame(library: Library, frame: VideoFrame, options?: VideoFrameCopyToOptions): Promise<void> {
   const fresh = new Uint8Array(frame.allocationSize(options));
   await frame.copyTo(fresh, options);
-  check(
-    fresh.some((byte) => byte > 0),
-    "the frame is black",
-  );
+  const isBlack = fresh.every((byte) => byte === 0);
+  check(!isBlack, "the frame is black");
   for (const revoke of ["before-reuse", "on-release", "never"] as const) {
     using arena = new library.Arena({ revoke });
     soil(arena, fresh.length);
@@ -101,10 +99,8 @@ function checkAudio(library: Library, format: AudioSampleFormat, options?: { for
     audio.copyTo(plane, { ...options, planeIndex });
     fresh.set(plane, planeIndex * planeBytes);
   }
-  check(
-    fresh.some((byte) => byte > 0),
-    "the audio is silent",
-  );
+  const isSilent = fresh.every((byte) => byte === 0);
+  check(!isSilent, "the audio is silent");
   using arena = new library.Arena();
   soil(arena, fresh.length);
   const lease = audioToLease(audio, arena, options);
@@ -114,96 +110,71 @@ function checkAudio(library: Library, format: AudioSampleFormat, options?: { for
   audio.close();
 }
 
-/** A frame that writes half of its pixels, and then says `error`. */
-function brokenFrame(error: Error): VideoFrame {
-  const frame: Pick<VideoFrame, "allocationSize" | "copyTo"> = {
-    allocationSize: () => 1000,
-    copyTo: async (bytes) => {
-      (bytes as Uint8Array).fill(1, 0, 500);
-      await Promise.resolve();
-      throw error;
+type Run = (library: Library, environment: Environment) => void | Promise<void>;
+
+/** A case that is skipped where the browser has not all of WebCodecs that it takes. */
+function needing(types: "VideoFrame" | "AudioData" | "VideoFrame AudioData", name: string, run: Run): ContractCase {
+  return {
+    name,
+    run(library, environment) {
+      for (const type of types.split(" ") as ("VideoFrame" | "AudioData")[]) {
+        const isThere = type in globalThis && "copyTo" in globalThis[type].prototype;
+        if (!isThere) environment.skip(`this browser has no ${type}.copyTo`);
+      }
+      return run(library, environment);
     },
   };
-  return frame as VideoFrame;
-}
-
-/** Skips the case where the browser has no WebCodecs. */
-function needs(environment: Environment, name: "VideoFrame" | "AudioData"): void {
-  if (!(name in globalThis) || !("copyTo" in globalThis[name].prototype)) {
-    environment.skip(`this browser has no ${name}.copyTo`);
-  }
 }
 
 export const webcodecs: readonly ContractCase[] = [
   ...FORMATS.flatMap((format): ContractCase[] => [
-    ...SIZES.map(
-      ([width, height]): ContractCase => ({
-        name: `a lease holds the ${format} pixels of a frame of ${width} × ${height} as a fresh array does`,
-        async run(library, environment) {
-          needs(environment, "VideoFrame");
+    ...SIZES.map(([width, height]) => {
+      const frameName = `${format} frame of ${width} × ${height}`;
+      return needing(
+        "VideoFrame",
+        `a lease holds the pixels of a ${frameName} as a fresh array does`,
+        (library, environment) => {
           let frame: VideoFrame;
           try {
             frame = makeFrame(format, width, height);
           } catch (error) {
-            return environment.skip(`this browser makes no ${format} frame of ${width} × ${height}: ${error}`);
+            return environment.skip(`this browser makes no ${frameName}: ${error}`);
           }
-          await checkFrame(library, frame);
+          return checkFrame(library, frame);
         },
-      }),
-    ),
-    {
-      name: `a lease holds a part of a frame in ${format}`,
-      async run(library, environment) {
-        needs(environment, "VideoFrame");
-        await checkFrame(library, makeFrame(format, 64, 48), { rect: { x: 8, y: 4, width: 32, height: 16 } });
-      },
-    },
-    {
-      name: `the gaps of a layout in ${format} are zero`,
-      async run(library, environment) {
-        needs(environment, "VideoFrame");
-        await checkFrame(library, makeFrame(format, 62, 46), { layout: LAYOUTS[format] });
-      },
-    },
-  ]),
-  {
-    name: "a lease holds a frame of a canvas, converted to RGBA",
-    async run(library, environment) {
-      needs(environment, "VideoFrame");
-      const canvas = new OffscreenCanvas(1280, 720);
-      const context = canvas.getContext("2d");
-      check(context !== null, "no canvas");
-      context.fillStyle = "rgb(10 20 30)";
-      context.fillRect(0, 0, 1280, 500);
-      await checkFrame(library, new VideoFrame(canvas, { timestamp: 0 }), { format: "RGBA" });
-    },
-  },
-  ...AUDIO_FORMATS.map(
-    (format): ContractCase => ({
-      name: `a lease holds all planes of ${format} audio as fresh arrays do`,
-      run(library, environment) {
-        needs(environment, "AudioData");
-        checkAudio(library, format);
-      },
+      );
     }),
+    needing("VideoFrame", `a lease holds a part of a frame in ${format}`, (library) =>
+      checkFrame(library, makeFrame(format, 64, 48), { rect: { x: 8, y: 4, width: 32, height: 16 } }),
+    ),
+    needing("VideoFrame", `the gaps of a layout in ${format} are zero`, (library) =>
+      checkFrame(library, makeFrame(format, 62, 46), { layout: LAYOUTS[format] }),
+    ),
+  ]),
+  needing("VideoFrame", "a lease holds a frame of a canvas, converted to RGBA", (library) => {
+    const canvas = new OffscreenCanvas(1280, 720);
+    const context = canvas.getContext("2d");
+    check(context !== null, "no canvas");
+    context.fillStyle = "rgb(10 20 30)";
+    context.fillRect(0, 0, 1280, 500);
+    return checkFrame(library, new VideoFrame(canvas, { timestamp: 0 }), { format: "RGBA" });
+  }),
+  ...AUDIO_FORMATS.map((format) =>
+    needing("AudioData", `a lease holds all planes of ${format} audio as fresh arrays do`, (library) =>
+      checkAudio(library, format),
+    ),
   ),
-  {
-    name: "a lease holds audio converted to planar floats",
-    run(library, environment) {
-      needs(environment, "AudioData");
-      checkAudio(library, "s16", { format: "f32-planar" });
-    },
-  },
-  {
-    name: "closed frames and closed audio are the browser's error, and nothing is leased",
-    async run(library, environment) {
-      needs(environment, "VideoFrame");
-      needs(environment, "AudioData");
+  needing("AudioData", "a lease holds audio converted to planar floats", (library) =>
+    checkAudio(library, "s16", { format: "f32-planar" }),
+  ),
+  needing(
+    "VideoFrame AudioData",
+    "closed frames and closed audio are the browser's error, and nothing is leased",
+    async (library) => {
       using arena = new library.Arena();
       const frame = makeFrame("RGBA", 64, 48);
-      frame.close();
       const audio = makeAudio("f32-planar");
-      audio.close();
+      for (const each of [frame, audio]) each.close();
       for (const copied of [frameToLease(frame, arena), (async () => audioToLease(audio, arena))()]) {
         const error = await rejectionOf(copied);
         check(error instanceof DOMException, `not the browser's error: ${String(error)}`);
@@ -211,11 +182,11 @@ export const webcodecs: readonly ContractCase[] = [
       }
       checkNoneOut(arena);
     },
-  },
-  {
-    name: "a frame closed while it is copied is copied whole or not at all, and nothing stays leased",
-    async run(library, environment) {
-      needs(environment, "VideoFrame");
+  ),
+  needing(
+    "VideoFrame",
+    "a frame closed while it is copied is copied whole or not at all, and nothing stays leased",
+    async (library) => {
       using arena = new library.Arena();
       const frame = makeFrame("I420", 1280, 720);
       const fresh = new Uint8Array(frame.allocationSize());
@@ -228,26 +199,31 @@ export const webcodecs: readonly ContractCase[] = [
       lease?.release();
       checkNoneOut(arena);
     },
-  },
+  ),
   {
     name: "a copy that fails half way rejects with its own error, and its bytes are gone",
     async run(library) {
       using arena = new library.Arena();
       const lost = new Error("the decoder was lost");
-      checkEqual(await rejectionOf(frameToLease(brokenFrame(lost), arena)), lost, "the reason");
+      const broken: Pick<VideoFrame, "allocationSize" | "copyTo"> = {
+        allocationSize: () => 1000,
+        copyTo: async (bytes) => {
+          (bytes as Uint8Array).fill(1, 0, 500);
+          await Promise.resolve();
+          throw lost;
+        },
+      };
+      checkEqual(await rejectionOf(frameToLease(broken as VideoFrame, arena)), lost, "the reason");
       checkNoneOut(arena);
       const next = arena.acquire(1000);
-      check(
-        next.bytes.every((byte) => byte === 0),
-        "the next lease is not zero",
-      );
+      checkBytes(next.bytes, new Uint8Array(1000), "the next lease");
       next.release();
     },
   },
-  {
-    name: "at the cap a frame is ERR_ARENA_EXHAUSTED, and is copied once there is room",
-    async run(library, environment) {
-      needs(environment, "VideoFrame");
+  needing(
+    "VideoFrame",
+    "at the cap a frame is ERR_ARENA_EXHAUSTED, and is copied once there is room",
+    async (library) => {
       using arena = new library.Arena({ maxBytes: 4 * 1024 * 1024, onExhausted: "throw" });
       const frame = makeFrame("RGBA", 1280, 720);
       const first = await frameToLease(frame, arena);
@@ -258,18 +234,14 @@ export const webcodecs: readonly ContractCase[] = [
       checkNoneOut(arena);
       frame.close();
     },
-  },
-  {
-    name: "an arena disposed while a frame is copied is ERR_ARENA_DISPOSED",
-    async run(library, environment) {
-      needs(environment, "VideoFrame");
-      const arena = new library.Arena();
-      const frame = makeFrame("RGBA", 1280, 720);
-      const copied = frameToLease(frame, arena);
-      arena[Symbol.dispose]();
-      checkArenaError(library, await rejectionOf(copied), "ERR_ARENA_DISPOSED");
-      checkEqual(arena.stats().liveLeases, 0, "liveLeases");
-      frame.close();
-    },
-  },
+  ),
+  needing("VideoFrame", "an arena disposed while a frame is copied is ERR_ARENA_DISPOSED", async (library) => {
+    const arena = new library.Arena();
+    const frame = makeFrame("RGBA", 1280, 720);
+    const copied = frameToLease(frame, arena);
+    arena[Symbol.dispose]();
+    checkArenaError(library, await rejectionOf(copied), "ERR_ARENA_DISPOSED");
+    checkEqual(arena.stats().liveLeases, 0, "liveLeases");
+    frame.close();
+  }),
 ];

@@ -1,10 +1,13 @@
-/** Bodies collected from real HTTP requests and other streams, good ones and those that go wrong. */
+/** Bodies in one lease: from real HTTP requests and other streams, good ones and those that go wrong. */
 
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
-import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from "node:http";
+import http, { type ClientRequest, type IncomingMessage } from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
 import { PassThrough, Readable } from "node:stream";
-import { type Arena, ArenaError, type Lease } from "cleanslab";
+import tls from "node:tls";
+import { Arena, ArenaError, type Lease } from "cleanslab";
 import { bufferOf, type CollectOptions, collect } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
 import {
@@ -20,226 +23,216 @@ import {
   smallArena,
   wrong,
 } from "../helpers.ts";
-import { expectDrained, pattern, serveHttp } from "./helpers.ts";
+import { expectDrained, listen, pattern, quiet, type Served, selfSigned, serveHttp } from "./helpers.ts";
 
 const LIMIT = 500_000;
+
+function streamOf(byteLength: number, chunkBytes = 7000): Readable {
+  const body = pattern(byteLength);
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < body.length; at += chunkBytes) chunks.push(body.subarray(at, at + chunkBytes));
+  return Readable.from(chunks, { objectMode: false });
+}
+
+/** What was collected, whose lease is released. */
+async function bytesOf(collected: Promise<Lease>): Promise<Buffer> {
+  const lease = await collected;
+  const bytes = Buffer.from(lease.bytes);
+  lease.release();
+  return bytes;
+}
+
+describe.each(MODES)("revoke: %s, collect", (revoke) => {
+  test.each([0, 1, 1000, 65_536, 400_000])("gives a body of %i bytes as a lease of just that length", async (n) => {
+    using arena = smallArena({ revoke, trace: "all" }, 16);
+    const hints = [undefined, 0, n, LIMIT].map((byteLengthHint) => ({ limit: LIMIT, byteLengthHint }));
+    const exact = [undefined, false, true].map((waitForRoom) => ({ byteLength: n, waitForRoom }));
+    for (const options of [...hints, ...exact]) {
+      const { acquired } = arena.stats();
+      expect(pattern(n).equals(await bytesOf(collect(streamOf(n), arena, options)))).toBe(true);
+      if ("byteLength" in options || options.byteLengthHint === n) expect(arena.stats().acquired - acquired).toBe(1);
+      expectDrained(arena);
+    }
+  });
+});
 
 /** One request to a server that collects its body; `send` is the client, `then` what follows when some of it came. */
 async function exchange(
   arena: Arena,
   options: CollectOptions,
   send: (client: ClientRequest) => void,
-  then?: (client: ClientRequest) => void,
-): Promise<{ body: Buffer | unknown; status: number | undefined }> {
-  const outcome = deferred<Buffer | unknown>();
-  const server = await serveHttp(async (incoming: IncomingMessage, response: ServerResponse) => {
-    try {
-      if (then !== undefined) incoming.once("data", () => then(client));
-      const lease = await collect(incoming, arena, options);
-      outcome.resolve(Buffer.from(bufferOf(lease)));
-      lease.release();
-      response.end();
-    } catch (error) {
-      outcome.resolve(error);
-      response.writeHead(error instanceof ArenaError ? 413 : 400, { connection: "close" });
-      response.end(() => incoming.destroy());
-    }
+  then: (client: ClientRequest) => void = () => {},
+): Promise<{ body: unknown; status: number | undefined }> {
+  const outcome = deferred<unknown>();
+  const server = await serveHttp(async (incoming, response) => {
+    incoming.once("data", () => then(client));
+    const body = await bytesOf(collect(incoming, arena, options)).catch((error: unknown) => error);
+    outcome.resolve(body);
+    response.writeHead(body instanceof ArenaError ? 413 : 200, { connection: "close" });
+    response.end(() => incoming.destroy());
   });
-  const client = request({ port: server.port, method: "POST" });
-  try {
-    const answered = deferred<number | undefined>();
-    client.on("error", () => answered.resolve(undefined));
-    client.on("response", (response) => {
-      response.resume();
-      answered.resolve(response.statusCode);
-    });
-    send(client);
-    return { body: await outcome.promise, status: await answered.promise };
-  } finally {
-    await server.close();
-  }
+  const client = http.request({ port: server.port, method: "POST" });
+  const answered = deferred<number | undefined>();
+  client.on("error", () => answered.resolve(undefined));
+  client.on("response", (response) => answered.resolve(response.resume().statusCode));
+  send(client);
+  const result = { body: await outcome.promise, status: await answered.promise };
+  await server.close();
+  expectDrained(arena);
+  return result;
 }
 
-describe.each(MODES)("revoke: %s, collect", (revoke) => {
-  test.each([0, 1, 1000, 65_536, 400_000])(
-    "gives a body of %i bytes as a lease, with and without a hint",
-    async (n) => {
-      using arena = smallArena({ revoke, trace: "all" }, 16);
-      const sent = pattern(n);
-      for (const byteLengthHint of [undefined, 0, n, LIMIT]) {
-        const { body, status } = await exchange(arena, { limit: LIMIT, byteLengthHint }, (client) => client.end(sent));
-        expect(status).toBe(200);
-        expect(sent.equals(body as Buffer)).toBe(true);
-        expectDrained(arena);
-      }
-    },
-  );
-
-  test("refuses a body that is a byte longer than the limit", async () => {
-    using arena = smallArena({ revoke });
-    const { body } = await exchange(arena, { limit: 1000 }, (client) => client.end(pattern(1001)));
-    expectArenaError(body, "ERR_LIMIT_EXCEEDED", "limit = 1000");
-    expectDrained(arena);
+describe("collect from an HTTP request", () => {
+  test("gives its body", async () => {
+    using arena = smallArena({}, 16);
+    const { body, status } = await exchange(arena, { limit: LIMIT }, (client) => client.end(pattern(400_000)));
+    expect([pattern(400_000).equals(body as Buffer), status]).toEqual([true, 200]);
   });
 
-  test("refuses a body over the limit, and the client still gets an answer", async () => {
-    using arena = smallArena({ revoke }, 16);
-    const { body, status } = await exchange(
-      arena,
-      { limit: 1000 },
-      (client) => client.write(pattern(1000)),
-      (client) => client.write("x"),
-    );
-    expectArenaError(body, "ERR_LIMIT_EXCEEDED", "limit = 1000");
-    expect(status).toBe(413);
-    expectDrained(arena);
+  test("whose body is over the limit, or announced to be: the client, which still sends, gets an answer", async () => {
+    using arena = smallArena();
+    for (const byteLengthHint of [undefined, 1001]) {
+      const send = (client: ClientRequest): void => void client.write(pattern(1000));
+      const { body, status } = await exchange(arena, { limit: 1000, byteLengthHint }, send, (client) =>
+        client.write("x"),
+      );
+      expectArenaError(body, "ERR_LIMIT_EXCEEDED", "limit = 1000");
+      expect(status).toBe(413);
+    }
   });
 
-  test("refuses a hint over the limit before anything is read", async () => {
-    using arena = smallArena({ revoke });
-    const { body, status } = await exchange(arena, { limit: 10, byteLengthHint: 11 }, (client) => client.end("x"));
-    expectArenaError(body, "ERR_LIMIT_EXCEEDED", "limit = 10");
-    expect(status).toBe(413);
-    expect(arena.stats().acquired).toBe(0);
-  });
-
-  test("keeps nothing of a client that goes away in the middle", async () => {
-    using arena = smallArena({ revoke });
-    const { body } = await exchange(
-      arena,
-      { limit: LIMIT },
-      (client) => {
-        client.setHeader("content-length", 100_000);
-        client.write(pattern(5000));
-      },
-      (client) => client.destroy(),
-    );
-    expect((body as NodeJS.ErrnoException).code).toBe("ECONNRESET");
-    expectDrained(arena);
-  });
-
-  test("waits for nothing more once the signal aborts", async () => {
-    using arena = smallArena({ revoke });
-    const controller = new AbortController();
-    const stream = new PassThrough();
-    const collected = rejectionOf(collect(stream, arena, { limit: LIMIT, signal: controller.signal }));
-    stream.write(pattern(5000));
-    await settle();
-    expect(arena.stats().liveLeases).toBe(1);
-    const reason = new Error("too slow");
-    controller.abort(reason);
-    expect(await promptly(collected)).toBe(reason);
-    expectDrained(arena);
-  });
-
-  test("stops when the signal aborts, and gives its reason", async () => {
-    using arena = smallArena({ revoke });
-    const controller = new AbortController();
-    const reason = new Error("too slow");
-    const { body } = await exchange(
-      arena,
-      { limit: LIMIT, signal: controller.signal },
-      (client) => client.write(pattern(5000)),
-      () => controller.abort(reason),
-    );
-    expect(body).toBe(reason);
-    expectDrained(arena);
-    const late = collect(Readable.from([]), arena, { limit: 1, signal: controller.signal });
-    expect(await rejectionOf(late)).toBe(reason);
-  });
-
-  test("passes on that the arena has no room, and keeps nothing", async () => {
-    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
-    const full = exhaust(arena, 4096);
-    const { body } = await exchange(arena, { limit: LIMIT }, (client) => client.end(pattern(5000)));
-    expectArenaError(body, "ERR_ARENA_EXHAUSTED");
-    releaseAll(full);
-    expectDrained(arena);
+  test("whose client goes away in the middle, or whose signal aborts, keeps nothing", async () => {
+    using arena = smallArena();
+    const send = (client: ClientRequest): void => {
+      client.setHeader("content-length", 100_000);
+      client.write(pattern(5000));
+    };
+    const left = await exchange(arena, { limit: LIMIT }, send, (client) => client.destroy());
+    expect(left.body).toMatchObject({ code: "ECONNRESET" });
+    const abort = new AbortController();
+    const aborted = await exchange(arena, { limit: LIMIT, signal: abort.signal }, send, () => abort.abort());
+    expect(aborted.body).toBe(abort.signal.reason);
   });
 });
 
 describe("collect", () => {
-  async function outcomeOf(stream: Readable, arena: Arena, limit = 1000): Promise<Lease | unknown> {
-    return collect(stream, arena, { limit }).catch((error: unknown) => error);
+  const broken = Object.assign(new Error("broken"), { code: "EIO" });
+  const mine = new Error("mine");
+  const throwing = (): never => {
+    throw mine;
+  };
+  /** A stream that fails, and does not destroy itself. */
+  async function failed(): Promise<Readable> {
+    const stream = new Readable({ autoDestroy: false, read: throwing });
+    const failing = once(stream, "error").catch(() => {});
+    stream.resume();
+    await failing;
+    return stream;
+  }
+  async function readBefore(): Promise<Readable> {
+    const stream = streamOf(10);
+    await stream.forEach(() => {});
+    return stream;
   }
 
-  test("rejects with the error of the stream", async () => {
+  const limit = { limit: 10 };
+  /** The last is the error itself, or its code and what its message says. */
+  test.each<[what: string, open: () => Readable | Promise<Readable>, options: object, wanted: Error | string]>([
+    ["a byte over the limit", () => streamOf(1001), { limit: 1000 }, "ERR_LIMIT_EXCEEDED limit = 1000"],
+    ["more than was announced", () => streamOf(1000, 300), { byteLength: 999 }, "ERR_LENGTH_MISMATCH 999"],
+    ["more, and a limit", () => streamOf(10, 3), { byteLength: 5, limit: 5 }, "ERR_LENGTH_MISMATCH 5"],
+    ["more, and a limit above it", () => streamOf(10, 3), { byteLength: 5, limit: 1000 }, "ERR_LENGTH_MISMATCH 5"],
+    ["less", () => streamOf(1000, 300), { byteLength: 1001, limit: 5000 }, "ERR_LENGTH_MISMATCH 1001"],
+    ["what onChunk throws", () => streamOf(1000), { byteLength: 1000, onChunk: throwing }, mine],
+    ["a stream that failed before", () => new PassThrough().destroy(broken), limit, broken],
+    ["one that does not destroy itself", failed, limit, mine],
+    ["a file that is not there", () => createReadStream("/no/such/file"), limit, "ENOENT open"],
+    ["a stream destroyed before", () => new PassThrough().destroy(), limit, "ERR_STREAM_PREMATURE_CLOSE closed"],
+    ["text", () => streamOf(10).setEncoding("utf8"), limit, "ERR_INVALID_ARGUMENT setEncoding"],
+    ["objects", () => Readable.from([{}]), limit, "ERR_INVALID_ARGUMENT object mode"],
+    ["a stream that was read before", readBefore, limit, "ERR_INVALID_ARGUMENT before"],
+    ["a signal that aborted before", () => streamOf(10), { limit: 10, signal: AbortSignal.abort(mine) }, mine],
+    [
+      "a word for waitForRoom",
+      () => streamOf(10),
+      { ...limit, waitForRoom: "yes" },
+      "ERR_INVALID_ARGUMENT waitForRoom",
+    ],
+    ["waitForRoom alone", () => streamOf(10), { ...limit, waitForRoom: true }, "ERR_INVALID_ARGUMENT byteLength"],
+  ])("rejects %s, and keeps nothing", async (_, open, options, wanted) => {
     using arena = smallArena();
-    const error = Object.assign(new Error("broken"), { code: "EIO" });
-    const stream = new Readable({ read() {} });
-    stream.push("some");
-    setImmediate(() => stream.destroy(error));
-    expect(await outcomeOf(stream, arena)).toBe(error);
-    expect(await outcomeOf(createReadStream("/no/such/file"), arena)).toMatchObject({ code: "ENOENT" });
+    const error = await rejectionOf(collect(await open(), arena, wrong(options)));
+    const [code, ...words] = String(wanted).split(" ");
+    if (wanted instanceof Error) expect(error).toBe(wanted);
+    else expect(error).toMatchObject({ code, message: expect.stringContaining(words.join(" ")) });
     expectDrained(arena);
   });
 
-  test("rejects when the stream was or is destroyed without an error", async () => {
+  test("rejects a stream that is destroyed meanwhile, with its error or without", async () => {
     using arena = smallArena();
-    const before = new PassThrough();
-    before.destroy();
-    expect(await outcomeOf(before, arena)).toMatchObject({ code: "ERR_STREAM_PREMATURE_CLOSE" });
-    const during = new PassThrough();
-    during.write("some");
-    setImmediate(() => during.destroy());
-    expect(await outcomeOf(during, arena)).toMatchObject({ code: "ERR_STREAM_PREMATURE_CLOSE" });
-    expectDrained(arena);
+    for (const error of [undefined, broken]) {
+      const stream = quiet(new PassThrough());
+      stream.write("some");
+      setImmediate(() => stream.destroy(error));
+      expect(await rejectionOf(collect(stream, arena, { limit: 10 }))).toMatchObject({
+        code: error?.code ?? "ERR_STREAM_PREMATURE_CLOSE",
+      });
+      expectDrained(arena);
+    }
   });
 
-  test("rejects with the error of a stream that failed before, and does not destroy itself", async () => {
+  test.each([
+    { byteLength: 1000, limit: 999 },
+    { byteLengthHint: 1000, limit: 999 },
+  ])("refuses what is announced over the limit before it reads anything: %j", async (options) => {
     using arena = smallArena();
-    const stream = new Readable({
-      autoDestroy: false,
-      read() {
-        throw new Error("broken");
-      },
-    });
-    const failed = once(stream, "error");
-    stream.resume();
-    await failed.catch(() => {});
-    expect(await promptly(rejectionOf(collect(stream, arena, { limit: LIMIT })))).toMatchObject({ message: "broken" });
-    expectDrained(arena);
+    const stream = streamOf(1000);
+    expectArenaError(await rejectionOf(collect(stream, arena, options)), "ERR_LIMIT_EXCEEDED", 999);
+    expect([stream.readableFlowing, arena.stats().acquired]).toEqual([null, 0]);
   });
 
   test("leaves a stream it gave up on to its owner, paused, and later errors are not uncaught", async () => {
     using arena = smallArena();
     const stream = new Readable({ read() {} });
     stream.push(Buffer.alloc(2000));
-    expectArenaError(await outcomeOf(stream, arena), "ERR_LIMIT_EXCEEDED");
+    expectArenaError(await rejectionOf(collect(stream, arena, { limit: 1000 })), "ERR_LIMIT_EXCEEDED");
     expect([stream.destroyed, stream.isPaused(), stream.listenerCount("data")]).toEqual([false, true, 0]);
-    stream.destroy(new Error("the client went away as well"));
-    await new Promise((resolve) => stream.once("close", resolve));
+    await once(stream.destroy(new Error("the client went away as well")), "close").catch(() => {});
     expectDrained(arena);
   });
 
-  test("refuses streams of strings and objects, streams that were read, and what is no stream", async () => {
+  test("waits for nothing more once the signal aborts, by another listener of the same chunk too", async () => {
     using arena = smallArena();
-    const decoded = Readable.from([Buffer.from("text")]);
-    decoded.setEncoding("utf8");
-    expectArenaError(await outcomeOf(decoded, arena), "ERR_INVALID_ARGUMENT", "setEncoding");
-    expectArenaError(await outcomeOf(Readable.from([{}]), arena), "ERR_INVALID_ARGUMENT", "object mode");
-    const read = Readable.from([Buffer.from("text")]);
-    await read.forEach(() => {});
-    expectArenaError(await outcomeOf(read, arena), "ERR_INVALID_ARGUMENT", "before");
-    expectArenaError(await outcomeOf(wrong(null), arena), "ERR_INVALID_ARGUMENT", "stream.Readable");
-    for (const limit of [undefined, -1, 0.5, "10", Number.POSITIVE_INFINITY]) {
-      expectArenaError(
-        await rejectionOf(collect(Readable.from([]), arena, { limit: wrong(limit) })),
-        "ERR_INVALID_ARGUMENT",
-        "limit is",
-      );
+    for (const isInside of [true, false]) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const stream = new PassThrough();
+      if (isInside) stream.once("data", () => controller.abort(mine));
+      const collected = rejectionOf(collect(stream, arena, { limit: LIMIT, signal }));
+      stream.write(pattern(5000));
+      await settle();
+      expect(arena.stats().liveLeases).toBe(isInside ? 0 : 1);
+      controller.abort(mine);
+      expect(await promptly(collected)).toBe(mine);
+      expectDrained(arena);
     }
-    expectArenaError(await rejectionOf(collect(Readable.from([]), arena, wrong(undefined))), "ERR_INVALID_ARGUMENT");
-    expectArenaError(
-      await rejectionOf(collect(Readable.from([]), arena, { limit: 1, byteLengthHint: Number.NaN })),
-      "ERR_INVALID_ARGUMENT",
-      "byteLengthHint is NaN",
-    );
-    expect(arena.stats().acquired).toBe(0);
   });
 
-  test("keeps nothing when the memory under the body was revoked by other code", async () => {
-    using arena = smallArena({ revoke: "before-reuse" });
+  test("leaves no listener on a stream whose signal is none, or cannot be listened to", async () => {
+    using arena = smallArena();
+    const unheard = { aborted: false, addEventListener: throwing, removeEventListener() {} };
+    for (const signal of [{}, unheard]) {
+      const stream = new PassThrough();
+      await rejectionOf(collect(stream, arena, { limit: 10, signal: wrong(signal) }));
+      expect(["data", "error", "close"].map((event) => stream.listenerCount(event))).toEqual(
+        ["data", "error", "close"].map((event) => new PassThrough().listenerCount(event)),
+      );
+    }
+    expectDrained(arena);
+  });
+
+  test("keeps nothing when the memory under the body was revoked by other code, or there is no room", async () => {
+    using arena = smallArena({ onExhausted: "throw" }, 1);
     const neighbour = arena.acquire(64);
     const stream = new PassThrough();
     const collected = rejectionOf(collect(stream, arena, { limit: 1000 }));
@@ -250,35 +243,170 @@ describe("collect", () => {
     expectArenaError(await collected, "ERR_LEASE_DETACHED", "revoked or transferred");
     neighbour.release();
     arena.assertDrained();
-  });
-
-  test("refuses a signal that is none, and leaves the stream as it was", async () => {
-    using arena = smallArena();
-    for (const signal of [{}, { aborted: false }, "abort"]) {
-      const stream = new PassThrough();
-      const error = await rejectionOf(collect(stream, arena, { limit: 10, signal: wrong(signal) }));
-      expectArenaError(error, "ERR_INVALID_ARGUMENT", "signal is");
-      expect([stream.listenerCount("data"), stream.listenerCount("error")]).toEqual([0, 0]);
-      stream.resume().end("abc");
-      await once(stream, "close");
-    }
-    const error = new Error("no listeners");
-    const addEventListener = (): never => {
-      throw error;
-    };
-    const stream = new PassThrough();
-    const signal = wrong<AbortSignal>({ aborted: false, addEventListener, removeEventListener() {} });
-    expect(await rejectionOf(collect(stream, arena, { limit: 10, signal }))).toBe(error);
-    expect([stream.listenerCount("data"), stream.listenerCount("close")]).toEqual([0, 0]);
+    const full = exhaust(arena, 4096);
+    expectArenaError(await rejectionOf(collect(streamOf(5000), arena, { limit: LIMIT })), "ERR_ARENA_EXHAUSTED");
+    releaseAll(full);
     expectDrained(arena);
   });
 
-  test("takes a block of just the body's length when the hint is right", async () => {
-    using arena = smallArena();
-    const stream = Readable.from([Buffer.alloc(700, 1), Buffer.alloc(300, 2)]);
-    const lease = await collect(stream, arena, { limit: 1000, byteLengthHint: 1000 });
-    expect(arena.stats()).toMatchObject({ acquired: 1, liveBytes: 1000 });
-    lease.release();
+  test("calls onChunk with each chunk in order", async () => {
+    const seen: Buffer[] = [];
+    const onChunk = (chunk: Uint8Array): void => void seen.push(Buffer.from(chunk));
+    await bytesOf(collect(streamOf(10_000, 3000), new Arena(), { byteLength: 10_000, onChunk }));
+    expect(Buffer.concat(seen).equals(pattern(10_000))).toBe(true);
+  });
+});
+
+describe("collect with waitForRoom, at the cap", () => {
+  function fullArena(): { arena: Arena; free(): void } {
+    const arena = new Arena({ maxBytes: 1 << 20, onExhausted: "throw" });
+    const held = exhaust(arena, 65536);
+    return {
+      arena,
+      free() {
+        releaseAll(held);
+        expectDrained(arena);
+      },
+    };
+  }
+  const options = { byteLength: 200_000, waitForRoom: true };
+
+  test("waits for room, in order, and reads nothing meanwhile", async () => {
+    const { arena, free } = fullArena();
+    const order: number[] = [];
+    const bodies = [200_000, 100_000, 300_000].map((byteLength) => {
+      const stream = streamOf(byteLength);
+      const collected = bytesOf(collect(stream, arena, { byteLength, waitForRoom: true })).then((bytes) => {
+        order.push(byteLength);
+        expect(bytes.equals(pattern(byteLength))).toBe(true);
+      });
+      return { stream, collected };
+    });
+    await settle();
+    expect(arena.stats().waiting).toBe(3);
+    expect(bodies.map(({ stream }) => stream.readableFlowing)).toEqual([null, null, null]);
+    free();
+    await Promise.all(bodies.map(({ collected }) => collected));
+    expect([order, arena.stats().waited.count]).toEqual([[200_000, 100_000, 300_000], 3]);
+  });
+
+  test("gives up with its signal, leaves the queue, and makes no uncaught error of a client that goes away later", async () => {
+    const { arena, free } = fullArena();
+    const stream = streamOf(200_000);
+    const abort = new AbortController();
+    const collected = collect(stream, arena, { ...options, signal: abort.signal });
+    abort.abort(new Error("enough"));
+    expect(await rejectionOf(collected)).toBe(abort.signal.reason);
+    expect(arena.stats().waiting).toBe(0);
+    // Without a listener the error would be thrown.
+    expect([stream.listenerCount("error"), stream.listenerCount("close")]).toEqual([1, 0]);
+    stream.destroy(new Error("gone"));
+    await settle();
+    free();
+  });
+
+  test("rejects a stream that is destroyed, before or meanwhile, at once, and leaves the queue", async () => {
+    for (const error of [undefined, Object.assign(new Error("gone"), { code: "GONE" })]) {
+      for (const isBefore of [true, false]) {
+        const { arena, free } = fullArena();
+        const stream = quiet(streamOf(200_000));
+        if (isBefore) await once(stream.destroy(error), "close").catch(() => {});
+        const collected = rejectionOf(collect(stream, arena, options));
+        stream.destroy(error);
+        expect(await promptly(collected)).toMatchObject({ code: error?.code ?? "ERR_STREAM_PREMATURE_CLOSE" });
+        // Nobody behind it waits for a client that is not there.
+        expect(arena.stats().waiting).toBe(0);
+        free();
+      }
+    }
+  });
+});
+
+describe("collect with freeChunks", () => {
+  const canFree = "transfer" in ArrayBuffer.prototype;
+  const whole = (byteLength: number) => (): Buffer => Buffer.from(new ArrayBuffer(byteLength));
+  test.each<[what: string, chunk: () => Buffer, freeChunks: boolean | undefined, isFreed: boolean]>([
+    ["a chunk that owns its whole buffer", whole(20_000), true, canFree],
+    ["one unless it is asked to", whole(20_000), undefined, false],
+    ["a slice in front", () => Buffer.from(new ArrayBuffer(40_000), 0, 20_000), true, false],
+    ["a slice behind", () => Buffer.from(new ArrayBuffer(40_000), 20_000, 20_000), true, false],
+    ["a short chunk", whole(1000), true, false],
+  ])("%s: freed or not, it is collected", async (_, make, freeChunks, isFreed) => {
+    const chunk = make().fill(7);
+    const { byteLength } = chunk.buffer;
+    const stream = Readable.from([chunk], { objectMode: false });
+    const bytes = await bytesOf(collect(stream, new Arena(), { limit: 100_000, freeChunks }));
+    expect(bytes.every((byte) => byte === 7)).toBe(true);
+    expect(chunk.buffer.byteLength).toBe(isFreed ? 0 : byteLength);
+  });
+
+  const BODY = pattern(400_000);
+  const options = { limit: 1 << 20, freeChunks: true };
+
+  /** Sends `BODY` and gives what was collected of it on the other side. */
+  const TRANSPORTS: Record<string, (arena: Arena, closing: { close(): unknown }[]) => Promise<Buffer>> = {
+    async "an HTTP client's answer"(arena, closing) {
+      const server = await serveHttp((_, response) => response.end(BODY));
+      closing.push(server);
+      const response = await new Promise<IncomingMessage>((resolve) => http.get({ port: server.port }, resolve));
+      return bytesOf(collect(response, arena, options));
+    },
+    async TLS(arena, closing) {
+      const received = deferred<Buffer>();
+      const collecting = (socket: tls.TLSSocket): void =>
+        received.resolve(bytesOf(collect(socket, arena, options)) as never);
+      const server: Served = await listen(tls.createServer({ ...selfSigned() }, collecting));
+      closing.push(server);
+      tls.connect({ port: server.port, host: "127.0.0.1", rejectUnauthorized: false }).end(BODY);
+      return received.promise;
+    },
+    async "HTTP/2, whose streams share reads, and of which none is freed"(arena, closing) {
+      const received = deferred<Buffer>();
+      const chunks: Buffer[] = [];
+      const server = http2.createServer((request) => {
+        request.on("data", (chunk: Buffer) => chunks.push(chunk));
+        received.resolve(bytesOf(collect(request as unknown as Readable, arena, options)) as never);
+      });
+      const { port } = await listen(server as unknown as net.Server);
+      const client = quiet(http2.connect(`http://127.0.0.1:${port}`));
+      closing.push(server, { close: () => client.destroy() });
+      quiet(client.request({ ":method": "POST" })).end(BODY);
+      const body = await received.promise;
+      expect(chunks.every((chunk) => chunk.buffer.byteLength > 0)).toBe(true);
+      return body;
+    },
+  };
+  test.each(Object.entries(TRANSPORTS))("harms nothing that comes over %s", async (_, send) => {
+    const arena = new Arena();
+    const closing: { close(): unknown }[] = [];
+    expect(BODY.equals(await send(arena, closing))).toBe(true);
+    for (const each of closing) each.close();
+    expectDrained(arena);
+  });
+
+  test("harms no body of pipelined HTTP requests", async () => {
+    const arena = new Arena();
+    const bodies = Array.from({ length: 40 }, (_, each) => pattern(1000 + each * 4001, each + 1));
+    const collected: Buffer[] = [];
+    const server = await serveHttp(async (request, response) => {
+      const byteLength = Number(request.headers["content-length"]);
+      collected.push(await bytesOf(collect(request, arena, { byteLength, freeChunks: true })));
+      response.end("ok");
+    });
+    const socket = net.connect(server.port, "127.0.0.1");
+    let answers = "";
+    socket.on("data", (chunk) => {
+      answers += chunk.toString("latin1");
+    });
+    const head = (body: Buffer): Buffer =>
+      Buffer.from(`POST / HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n`);
+    // All of it in one stretch: reads end anywhere in messages.
+    socket.write(Buffer.concat(bodies.flatMap((body) => [head(body), body])));
+    while (answers.split("200 OK").length <= bodies.length) await once(socket, "data");
+    expect(collected.map((body, each) => body.equals(bodies[each] as Buffer))).toEqual(Array(40).fill(true));
+    socket.destroy();
+    await server.close();
+    expectDrained(arena);
   });
 });
 
@@ -287,8 +415,7 @@ test("bufferOf gives Node's methods over the very bytes of the lease", () => {
   const lease = arena.acquire(8);
   const buffer = bufferOf(lease);
   buffer.writeDoubleBE(Math.PI);
-  expect(lease.view(DataView).getFloat64(0)).toBe(Math.PI);
-  expect(buffer.length).toBe(8);
+  expect([lease.view(DataView).getFloat64(0), buffer.length]).toEqual([Math.PI, 8]);
   lease.release();
   expect(() => bufferOf(lease)).toThrow("already released");
 });

@@ -1,21 +1,12 @@
-/** Real files read as leases. */
+/** Real files read as leases, by iterator and by callback: ranges, early ends, and records that cross chunks. */
 
 import { execFileSync } from "node:child_process";
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Arena, Lease } from "cleanslab";
-import { type ReadFileOptions, readFileLeases } from "cleanslab/node";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Arena, type Lease } from "cleanslab";
+import { eachFileLease, type ReadFileOptions, readFileLeases, readRecords } from "cleanslab/node";
+import { describe, expect, test } from "vitest";
 import {
   exhaust,
   expectArenaError,
@@ -28,17 +19,13 @@ import {
   smallArena,
   wrong,
 } from "../helpers.ts";
-import { expectDrained, pattern } from "./helpers.ts";
+import { expectDrained, pattern, temporaryFolder } from "./helpers.ts";
 
-let folder = "";
+const folder = temporaryFolder();
 const LENGTHS = [0, 1, 999, 1000, 1001, 100_000] as const;
 const pathOf = (byteLength: number): string => join(folder, String(byteLength));
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-  for (const byteLength of LENGTHS) writeFileSync(pathOf(byteLength), pattern(byteLength));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+for (const byteLength of LENGTHS) writeFileSync(pathOf(byteLength), pattern(byteLength));
+const LONG = pathOf(100_000);
 
 /** How often this process has the file open. */
 function filesOpen(path: string): number {
@@ -52,175 +39,211 @@ function filesOpen(path: string): number {
   return paths.filter((each) => each === path).length;
 }
 
-/** All of the file, read lease by lease. */
-async function readAll(path: string, arena: Arena, options?: ReadFileOptions): Promise<Buffer[]> {
+type Each = (lease: Lease) => unknown;
+/** Shows every lease of a file to `onLease`, who releases it. */
+type Read = (path: string, arena: Arena, options: ReadFileOptions, onLease: Each) => Promise<unknown>;
+const WAYS: [name: string, read: Read][] = [
+  [
+    "readFileLeases",
+    async (path, arena, options, onLease) => {
+      for await (const lease of readFileLeases(path, arena, options)) if ((await onLease(lease)) === false) return;
+    },
+  ],
+  ["eachFileLease", eachFileLease],
+];
+
+/** All of the file, lease by lease. */
+async function readAll(read: Read, path: string, arena: Arena, options: ReadFileOptions = {}): Promise<Buffer[]> {
   const chunks: Buffer[] = [];
-  for await (using lease of readFileLeases(path, arena, options)) chunks.push(Buffer.from(lease.bytes));
+  await read(path, arena, options, (lease) => {
+    chunks.push(Buffer.from(lease.bytes));
+    lease.release();
+  });
   return chunks;
 }
 
-describe.each(MODES)("revoke: %s, readFileLeases", (revoke) => {
-  test.each(LENGTHS)("reads a file of %i bytes, in leases of exactly what was read", async (byteLength) => {
+describe.each(WAYS)("%s", (_, read) => {
+  test.each(MODES)("reads files of any length in leases of exactly what was read, revoke: %s", async (revoke) => {
     using arena = smallArena({ revoke, trace: "all" }, 16);
-    for (const options of [
-      undefined,
-      { chunkBytes: 1000 },
-      { chunkBytes: 1000, highWaterMark: 0 },
-      { chunkBytes: 77, highWaterMark: 1000 },
-    ]) {
-      const chunks = await readAll(pathOf(byteLength), arena, options);
-      expect(Buffer.concat(chunks).equals(pattern(byteLength))).toBe(true);
-      const chunkBytes = options?.chunkBytes ?? 65_536;
-      expect(chunks.length).toBe(Math.ceil(byteLength / chunkBytes));
-      expect(chunks.slice(0, -1).every(({ length }) => length === chunkBytes)).toBe(true);
-      expectDrained(arena);
+    for (const byteLength of LENGTHS) {
+      for (const options of [{}, { chunkBytes: 1000, highWaterMark: 0 }, { chunkBytes: 77, highWaterMark: 1000 }]) {
+        const chunks = await readAll(read, pathOf(byteLength), arena, options);
+        expect(Buffer.concat(chunks).equals(pattern(byteLength))).toBe(true);
+        const { chunkBytes = 65_536 } = options;
+        const last = byteLength % chunkBytes || chunkBytes;
+        const lengths = Array(Math.ceil(byteLength / chunkBytes)).fill(chunkBytes);
+        expect(chunks.map(({ length }) => length)).toEqual(byteLength === 0 ? [] : lengths.with(-1, last));
+        expectDrained(arena);
+      }
     }
   });
 
+  test("reads the bytes from a start to an end", async () => {
+    using arena = smallArena();
+    for (const [start, end] of [
+      [0, 0],
+      [0, 1],
+      [1, 100_000],
+      [50_000, 70_001],
+      [99_999, 200_000],
+      [100_000, 100_000],
+      [200_000, 300_000],
+    ]) {
+      const bytes = Buffer.concat(await readAll(read, LONG, arena, { start, end, chunkBytes: 7000 }));
+      expect(bytes.equals(pattern(100_000).subarray(start, end)), `${start} to ${end}`).toBe(true);
+    }
+    expectDrained(arena);
+  });
+
   test("lets leases be kept while the next are read", async () => {
-    using arena = smallArena({ revoke }, 16);
+    using arena = smallArena({}, 16);
     const kept: Lease[] = [];
-    for await (const lease of readFileLeases(pathOf(100_000), arena, { chunkBytes: 30_000 })) kept.push(lease);
-    expect(kept.map(({ byteLength }) => byteLength)).toEqual([30_000, 30_000, 30_000, 10_000]);
+    await read(LONG, arena, { chunkBytes: 30_000 }, (lease) => kept.push(lease));
     expect(Buffer.concat(kept.map(({ bytes }) => bytes)).equals(pattern(100_000))).toBe(true);
     expect(arena.stats().liveLeases).toBe(4);
     releaseAll(kept);
     expectDrained(arena);
   });
 
-  test.each([0, 1, 50])("releases %i chunks read ahead when the reader leaves early", async (ahead) => {
-    using arena = smallArena({ revoke }, 16);
-    const options = { chunkBytes: 1000, highWaterMark: ahead * 1000 };
-    for await (using lease of readFileLeases(pathOf(100_000), arena, options)) {
-      expect(lease.byteLength).toBe(1000);
-      break;
+  const mine = new Error("mine");
+  const throwing = (): never => {
+    throw mine;
+  };
+  test.each<[how: string, leave: () => unknown]>([
+    ["false", () => false],
+    ["a promise of false", async () => false],
+    ["throwing", throwing],
+    ["rejecting", () => Promise.reject(mine)],
+  ])("left early by %s, releases what was read ahead and closes the file", async (_, leave) => {
+    using arena = smallArena({}, 16);
+    for (const ahead of [0, 1, 50]) {
+      let leases = 0;
+      const reading = read(LONG, arena, { chunkBytes: 1000, highWaterMark: ahead * 1000 }, (lease) => {
+        lease.release();
+        leases++;
+        return leave();
+      });
+      const outcome = await reading.catch((error: unknown) => error);
+      if (outcome !== undefined) expect(outcome).toBe(typeof outcome === "number" ? 1000 : mine);
+      expect([leases, filesOpen(LONG)]).toEqual([1, 0]);
+      expectDrained(arena);
     }
-    expectDrained(arena);
-    const failed = (async () => {
-      for await (using _ of readFileLeases(pathOf(100_000), arena, options)) throw new Error("the reader's own");
-    })();
-    expect(await rejectionOf(failed)).toMatchObject({ message: "the reader's own" });
-    expectDrained(arena);
   });
 
-  test("throws that there is no room in its turn, and keeps nothing", async () => {
-    using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+  test("rejects with the file's error, with the signal's reason, and with the arena's, and keeps nothing", async () => {
+    using arena = smallArena({ onExhausted: "throw" }, 2);
+    expect(await rejectionOf(readAll(read, join(folder, "none"), arena))).toMatchObject({ code: "ENOENT" });
+    expect(await rejectionOf(readAll(read, folder, arena))).toMatchObject({ code: "EISDIR" });
+    expect(await rejectionOf(readAll(read, LONG, arena, { signal: AbortSignal.abort(mine) }))).toBe(mine);
+
+    const controller = new AbortController();
+    let chunks = 0;
+    const reading = read(LONG, arena, { chunkBytes: 1000, signal: controller.signal }, (lease) => {
+      lease.release();
+      if (++chunks === 3) controller.abort(mine);
+    });
+    expect(await rejectionOf(reading)).toBe(mine);
+    expect(chunks).toBeLessThan(10);
+    expectDrained(arena);
+
     const full = exhaust(arena, 4096);
     // Room for one chunk, not for the one read ahead.
     full.pop()?.release();
-    const reading = readAll(pathOf(100_000), arena, { chunkBytes: 4096 });
-    expectArenaError(await rejectionOf(reading), "ERR_ARENA_EXHAUSTED");
+    expectArenaError(await rejectionOf(readAll(read, LONG, arena, { chunkBytes: 4096 })), "ERR_ARENA_EXHAUSTED");
     releaseAll(full);
     expectDrained(arena);
+    expect(filesOpen(LONG)).toBe(0);
   });
 
-  test("stops between two chunks when the signal aborts", async () => {
-    using arena = smallArena({ revoke });
-    const controller = new AbortController();
-    const reason = new Error("enough");
-    let chunks = 0;
-    const reading = (async () => {
-      const options = { chunkBytes: 1000, signal: controller.signal };
-      for await (using _ of readFileLeases(pathOf(100_000), arena, options)) {
-        if (++chunks === 3) controller.abort(reason);
-      }
-    })();
-    expect(await rejectionOf(reading)).toBe(reason);
-    expect(chunks).toBeLessThan(10);
-    expectDrained(arena);
-  });
-});
-
-describe("readFileLeases", () => {
   test("reads what has no length beforehand: a pipe, and a file of the system", async () => {
     using arena = smallArena();
-    const pipe = join(folder, "pipe");
+    const pipe = join(folder, `pipe of ${read.name}`);
     execFileSync("mkfifo", [pipe]);
-    const writing = import("node:fs/promises").then((fs) => fs.writeFile(pipe, pattern(5000)));
-    const chunks = await readAll(pipe, arena, { chunkBytes: 1000 });
+    const writing = writeFile(pipe, pattern(5000));
+    const chunks = await readAll(read, pipe, arena, { chunkBytes: 1000 });
     await writing;
     expect(Buffer.concat(chunks).equals(pattern(5000))).toBe(true);
-    const [status = Buffer.alloc(0)] = await readAll("/proc/self/status", arena);
-    expect(status.toString()).toContain("VmRSS");
+    const [status] = await readAll(read, "/proc/self/status", arena);
+    expect(status?.toString()).toContain("VmRSS");
     expectDrained(arena);
   });
 
   test("gives up on a pipe to which nobody writes when the signal aborts, and closes it once it opens", async () => {
     using arena = smallArena();
-    const pipe = join(folder, "silent");
+    const pipe = join(folder, `silent to ${read.name}`);
     execFileSync("mkfifo", [pipe]);
-    const reason = new Error("enough");
     const controller = new AbortController();
-    const reading = rejectionOf(readAll(pipe, arena, { signal: controller.signal }));
+    const reading = rejectionOf(readAll(read, pipe, arena, { signal: controller.signal }));
     await settle();
-    controller.abort(reason);
+    controller.abort(mine);
     const isGivenUp = await isSettled(reading);
     // Lets the pipe open, whatever the outcome.
     closeSync(openSync(pipe, "r+"));
-    expect([isGivenUp, await reading]).toEqual([true, reason]);
+    expect([isGivenUp, await reading]).toEqual([true, mine]);
     while (filesOpen(pipe) > 0) await settle();
     expectDrained(arena);
   });
+});
 
-  test("passes on that a file cannot be opened or read", async () => {
+describe("readFileLeases", () => {
+  test("opens nothing until it is iterated, and nothing more after its return; refuses bad options at once", async () => {
     using arena = smallArena();
-    expect(await rejectionOf(readAll(join(folder, "none"), arena))).toMatchObject({ code: "ENOENT" });
-    expect(await rejectionOf(readAll(folder, arena))).toMatchObject({ code: "EISDIR" });
-    expectDrained(arena);
-  });
-
-  test("opens nothing until it is iterated, and nothing more after its return", async () => {
-    using arena = smallArena();
-    const never = readFileLeases(join(folder, "none"), arena);
-    await never.return();
+    await readFileLeases(join(folder, "none"), arena).return();
     const leases = readFileLeases(pathOf(1000), arena);
-    const first = await leases.next();
+    (await leases.next()).value?.release();
     await leases.return();
     expect(await leases.next()).toEqual({ done: true, value: undefined });
-    first.value?.release();
     expectDrained(arena);
-  });
-
-  test("refuses bad options at once", () => {
-    using arena = smallArena();
-    const path = pathOf(1);
-    for (const chunkBytes of [0, -1, 0.5, "1", null]) {
-      expectThrow(
-        () => readFileLeases(path, arena, { chunkBytes: wrong(chunkBytes) }),
-        "ERR_INVALID_ARGUMENT",
-        "chunkBytes",
-      );
-    }
-    for (const highWaterMark of [-1, 0.5, "1", null]) {
-      const options = { highWaterMark: wrong<number>(highWaterMark) };
-      expectThrow(() => readFileLeases(path, arena, options), "ERR_INVALID_ARGUMENT", "highWaterMark");
-    }
-    expectThrow(() => readFileLeases(path, arena, { signal: wrong({}) }), "ERR_INVALID_ARGUMENT", "signal is");
-    expectThrow(() => readFileLeases(path, arena, wrong(null)), "ERR_INVALID_ARGUMENT", "options");
+    expectThrow(() => readFileLeases(LONG, arena, { start: 10, end: 9 }), "ERR_INVALID_ARGUMENT", "end");
+    expectThrow(() => readFileLeases(LONG, arena, { chunkBytes: 0 }), "ERR_INVALID_ARGUMENT", "chunkBytes");
   });
 
   test("closes the file also when what was read ahead cannot be released any more", async () => {
     const arena = smallArena();
-    const open = (): number => filesOpen(pathOf(100_000));
-    const leases = readFileLeases(pathOf(100_000), arena, { chunkBytes: 1000, highWaterMark: 3000 });
+    const leases = readFileLeases(LONG, arena, { chunkBytes: 1000, highWaterMark: 3000 });
     (await leases.next()).value?.release();
-    expect(open()).toBe(1);
+    expect(filesOpen(LONG)).toBe(1);
     // All that is to be read ahead has come.
     while (arena.stats().liveLeases < 3) await settle();
     await settle();
     arena[Symbol.dispose]();
     expect(await leases.return()).toEqual({ done: true, value: undefined });
-    expect(open()).toBe(0);
+    expect(filesOpen(LONG)).toBe(0);
   });
+});
 
-  test("closes every file it opened", async () => {
-    using arena = smallArena();
-    const open = (): number => filesOpen(pathOf(100_000));
-    const before = open();
-    for (let round = 0; round < 20; round++) {
-      for await (using _ of readFileLeases(pathOf(100_000), arena, { chunkBytes: 1000 })) break;
+describe("readRecords", () => {
+  const lines = Array.from({ length: 5000 }, (_, each) => `${"x".repeat((each * 7) % 300)}${each}`);
+  const text = join(folder, "lines");
+  writeFileSync(text, lines.join("\n"));
+
+  test.each([[{}], [{ chunkBytes: 1000 }], [{ chunkBytes: 100, highWaterMark: 0 }]])(
+    "gives every line once with %j",
+    async (options) => {
+      const arena = new Arena();
+      const found: string[] = [];
+      const byteLength = await readRecords(text, arena, options, (bytes, isLast) => {
+        let from = 0;
+        for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, from)) {
+          found.push(Buffer.from(bytes.subarray(from, at)).toString());
+          from = at + 1;
+        }
+        if (!isLast) return from;
+        found.push(Buffer.from(bytes.subarray(from)).toString());
+        return bytes.length;
+      });
+      expect(found).toEqual(lines);
+      expect(byteLength).toBe(lines.join("\n").length);
+      expectDrained(arena);
+    },
+  );
+
+  test("rejects an answer that is no number of the bytes it was given, and keeps nothing", async () => {
+    for (const answer of [-1, 0.5, 1 << 20, undefined]) {
+      const arena = new Arena();
+      const reading = readRecords(text, arena, {}, (_bytes, isLast) => (isLast ? 0 : wrong(answer)));
+      expectArenaError(await rejectionOf(reading), "ERR_INVALID_ARGUMENT", "onBytes");
+      expectDrained(arena);
     }
-    expect([before, open()]).toEqual([0, 0]);
-    expect(readFileSync(pathOf(1))).toEqual(pattern(1));
   });
 });

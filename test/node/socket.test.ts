@@ -1,10 +1,10 @@
-/** Real sockets read as leases: plain and TLS, good peers and bad ones. */
+/** Real sockets read into leases: plain and TLS, good peers and bad ones. */
 
 import { once } from "node:events";
 import net, { type OnReadOpts, type Socket } from "node:net";
 import tls from "node:tls";
-import type { Lease } from "cleanslab";
-import { readSocketLeases } from "cleanslab/node";
+import type { Arena, Lease } from "cleanslab";
+import { readSocket, readSocketLeases } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
 import {
   exhaust,
@@ -18,8 +18,7 @@ import {
   thrownBy,
   wrong,
 } from "../helpers.ts";
-import { expectDrained, listen, pattern, type Served, serveTcp } from "./helpers.ts";
-import { selfSigned } from "./tls.ts";
+import { expectDrained, listen, pattern, type Served, selfSigned, serveTcp } from "./helpers.ts";
 
 const identity = selfSigned();
 
@@ -27,7 +26,6 @@ interface Transport {
   serve(onSocket: (socket: Socket) => void): Promise<Served>;
   connect(port: number, onread: OnReadOpts): Socket;
 }
-
 const plain: Transport = {
   serve: serveTcp,
   connect: (port, onread) => net.connect({ port, host: "127.0.0.1", onread }),
@@ -38,17 +36,10 @@ const secure: Transport = {
     // The types do not have it, tls.connect passes it on.
     tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, onread } as tls.ConnectionOptions),
 };
-const transports: [string, Transport][] =
-  identity === null
-    ? [["net", plain]]
-    : [
-        ["net", plain],
-        ["tls", secure],
-      ];
+const TRANSPORTS: [name: string, transport: Transport][] = [["net", plain]];
+if (identity !== null) TRANSPORTS.push(["tls", secure]);
 
-test("there is an openssl to make the TLS server's certificate", () => {
-  expect(identity).not.toBeNull();
-});
+test("there is an openssl to make the TLS server's certificate", () => expect(identity).not.toBeNull());
 
 /** Waits for the socket's end, and gives its error if there was one. */
 async function closed(socket: Socket): Promise<Error | undefined> {
@@ -60,140 +51,145 @@ async function closed(socket: Socket): Promise<Error | undefined> {
   return error;
 }
 
-describe.each(transports)("over %s, readSocketLeases", (transport, { serve, connect }) => {
-  test.each(MODES)("brings all bytes in leases of exactly what came, revoke: %s", async (revoke) => {
-    using arena = smallArena({ revoke, trace: "all" }, 16);
-    const sent = pattern(700_000);
-    const server = await serve((socket) => socket.end(sent));
-    const got: Buffer[] = [];
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      chunkBytes: 10_000,
-      onLease(lease) {
-        expect(lease.bytes.length).toBe(lease.byteLength);
-        got.push(Buffer.from(lease.bytes));
-        lease.release();
-      },
-    });
-    expect(await closed(socket)).toBeUndefined();
-    expect(Buffer.concat(got).equals(sent)).toBe(true);
-    expectDrained(arena);
+type OnLease = (lease: Lease, socket: Socket) => unknown;
+/** Copies what came, and releases the lease. */
+const into =
+  (got: Buffer[]): OnLease =>
+  (lease) => {
+    got.push(Buffer.from(lease.bytes));
+    lease.release();
+  };
+
+describe.each(TRANSPORTS)("over %s, readSocketLeases", (transport, { serve, connect }) => {
+  interface Reading {
+    readonly arena?: Arena;
+    readonly chunkBytes?: number;
+    readonly serve: (peer: Socket) => unknown;
+    readonly onLease: OnLease;
+  }
+  /** Reads until the socket is closed. */
+  async function read({ arena = smallArena({ trace: "all" }, 16), serve: onPeer, ...options }: Reading) {
+    const server = await serve(onPeer);
+    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, options);
+    const error = await closed(socket);
     await server.close();
+    return { error, arena };
+  }
+
+  test.each(MODES)("brings all bytes in leases of exactly what came, revoke: %s", async (revoke) => {
+    const got: Buffer[] = [];
+    const arena = smallArena({ revoke, trace: "all" }, 16);
+    const onLease: OnLease = (lease, socket) => {
+      expect(lease.bytes.length).toBe(lease.byteLength);
+      return into(got)(lease, socket);
+    };
+    const { error } = await read({ arena, chunkBytes: 10_000, serve: (peer) => peer.end(pattern(700_000)), onLease });
+    expect([error, Buffer.concat(got).equals(pattern(700_000))]).toEqual([undefined, true]);
+    expectDrained(arena);
   });
 
   test("lets leases be kept: none is read into twice", async () => {
-    using arena = smallArena({}, 16);
-    const sent = pattern(300_000);
-    const server = await serve((socket) => socket.end(sent));
     const kept: Lease[] = [];
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      onLease: (lease) => kept.push(lease),
-    });
-    await closed(socket);
-    expect(Buffer.concat(kept.map(({ bytes }) => bytes)).equals(sent)).toBe(true);
+    const { arena } = await read({ serve: (peer) => peer.end(pattern(300_000)), onLease: (lease) => kept.push(lease) });
+    expect(Buffer.concat(kept.map(({ bytes }) => bytes)).equals(pattern(300_000))).toBe(true);
     expect(arena.stats().liveLeases).toBe(kept.length);
     releaseAll(kept);
     expectDrained(arena);
-    await server.close();
   });
 
   test("pauses when told so, goes on with resume, and loses nothing", async () => {
-    using arena = smallArena({}, 16);
-    const sent = pattern(200_000);
-    const server = await serve((socket) => socket.end(sent));
     const got: Buffer[] = [];
     let isPaused = false;
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      chunkBytes: 8192,
-      onLease(lease, from) {
-        // TLS goes on with what has come before it was paused.
-        if (transport === "net") expect(isPaused).toBe(false);
-        got.push(Buffer.from(lease.bytes));
-        lease.release();
-        isPaused = true;
-        settle().then(() => {
-          isPaused = false;
-          from.resume();
-        });
-        return false;
-      },
-    });
-    expect(await closed(socket)).toBeUndefined();
-    expect(Buffer.concat(got).equals(sent)).toBe(true);
+    const onLease: OnLease = (lease, from) => {
+      // TLS goes on with what has come before it was paused.
+      if (transport === "net") expect(isPaused).toBe(false);
+      into(got)(lease, from);
+      isPaused = true;
+      settle().then(() => {
+        isPaused = false;
+        from.resume();
+      });
+      return false;
+    };
+    const { error, arena } = await read({ chunkBytes: 8192, serve: (peer) => peer.end(pattern(200_000)), onLease });
+    expect([error, Buffer.concat(got).equals(pattern(200_000))]).toEqual([undefined, true]);
     expectDrained(arena);
-    await server.close();
   });
 
   test("releases the armed lease when the peer goes away, is silent, or was never there", async () => {
-    using arena = smallArena();
-    const onLease = (lease: Lease): void => lease.release();
-    const rude = await serve((socket) => socket.write("hello", () => socket.destroy()));
-    await closed(readSocketLeases((onread) => connect(rude.port, onread), arena, { onLease }));
+    const { arena } = await read({ serve: (peer) => peer.write("hello", () => peer.destroy()), onLease: into([]) });
     expectDrained(arena);
-    await rude.close();
-    const refused = readSocketLeases((onread) => connect(rude.port, onread), arena, { onLease });
+    const server = await serve(() => {});
+    const silent = readSocketLeases((onread) => connect(server.port, onread), arena, { onLease: into([]) });
+    await once(silent, "connect");
+    expect(arena.stats().liveLeases).toBe(1);
+    await closed(silent.destroy());
+    expectDrained(arena);
+    await server.close();
+    const refused = readSocketLeases((onread) => connect(server.port, onread), arena, { onLease: into([]) });
     expect(await closed(refused)).toMatchObject({ code: "ECONNREFUSED" });
     expectDrained(arena);
-    const silent = await serve(() => {});
-    const socket = readSocketLeases((onread) => connect(silent.port, onread), arena, { onLease });
-    await once(socket, "connect");
-    expect(arena.stats().liveLeases).toBe(1);
-    socket.destroy();
-    await closed(socket);
-    expectDrained(arena);
-    await silent.close();
   });
 
   test("destroys the socket when onLease throws, and releases its lease", async () => {
-    using arena = smallArena();
-    const server = await serve((socket) => socket.write(pattern(100_000)));
-    const error = new Error("cannot parse");
+    const mine = new Error("cannot parse");
     let calls = 0;
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      onLease() {
-        calls++;
-        throw error;
-      },
-    });
-    expect(await closed(socket)).toBe(error);
-    expect(calls).toBe(1);
+    const onLease = (): never => {
+      calls++;
+      throw mine;
+    };
+    const { error, arena } = await read({ serve: (peer) => peer.write(pattern(100_000)), onLease });
+    expect([error, calls]).toEqual([mine, 1]);
     expectDrained(arena);
-    await server.close();
   });
 
   test("destroys the socket when the arena has no room for the next lease", async () => {
-    using arena = smallArena({ onExhausted: "throw" });
-    const server = await serve((socket) => socket.write(pattern(200_000)));
+    const arena = smallArena({ onExhausted: "throw" });
     let held: Lease[] = [];
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      chunkBytes: 4096,
-      onLease(lease) {
-        held = [lease, ...exhaust(arena, 4096)];
-      },
-    });
-    expectArenaError(await closed(socket), "ERR_ARENA_EXHAUSTED");
-    expect(Buffer.from(held[0]?.bytes ?? []).equals(pattern(4096).subarray(0, held[0]?.byteLength))).toBe(true);
+    const onLease = (lease: Lease): void => {
+      held = [lease, ...exhaust(arena, 4096)];
+    };
+    const { error } = await read({ arena, chunkBytes: 4096, serve: (peer) => peer.write(pattern(200_000)), onLease });
+    expectArenaError(error, "ERR_ARENA_EXHAUSTED");
+    const { bytes } = held[0] as Lease;
+    expect(pattern(bytes.length).equals(bytes)).toBe(true);
     releaseAll(held);
     expectDrained(arena);
-    await server.close();
   });
 
-  test("goes on when onLease destroys the socket or sends over it", async () => {
-    using arena = smallArena();
-    const server = await serve((socket) => {
-      socket.on("data", (data) => socket.write(data));
-      socket.write("first");
-    });
-    const got: string[] = [];
-    const socket = readSocketLeases((onread) => connect(server.port, onread), arena, {
-      onLease(lease, from) {
-        got.push(Buffer.from(lease.bytes).toString());
-        lease.release();
-        if (got.length === 3) from.destroy();
-        else from.write(`answer ${got.length}`);
-      },
-    });
-    await closed(socket);
-    expect(got).toEqual(["first", "answer 1", "answer 2"]);
+  test("goes on when onLease sends over the socket, until it destroys it", async () => {
+    const got: Buffer[] = [];
+    const onLease: OnLease = (lease, from) => {
+      into(got)(lease, from);
+      if (got.length === 3) from.destroy();
+      else from.write(`answer ${got.length}`);
+    };
+    const echo = (peer: Socket): void => {
+      peer.on("data", (data) => peer.write(data));
+      peer.write("first");
+    };
+    const { arena } = await read({ serve: echo, onLease });
+    expect(got.map(String)).toEqual(["first", "answer 1", "answer 2"]);
+    expectDrained(arena);
+  });
+
+  test("and readSocket, which reads all into one lease, bring the same bytes", async () => {
+    using arena = smallArena({ trace: "all" });
+    const server = await serve((peer) => peer.end(pattern(300_000)));
+    const got: Buffer[] = [];
+    const buffers = new Set<ArrayBuffer>();
+    const onBytes = (bytes: Uint8Array<ArrayBuffer>, socket: Socket): boolean => {
+      got.push(Buffer.from(bytes));
+      buffers.add(bytes.buffer);
+      settle().then(() => socket.resume());
+      return got.length % 3 !== 0;
+    };
+    expect(
+      await closed(readSocket((onread) => connect(server.port, onread), arena, { chunkBytes: 10_000, onBytes })),
+    ).toBe(undefined);
+    expect(Buffer.concat(got).equals(pattern(300_000))).toBe(true);
+    // Into the lease, but for the first read, which came before there was a socket.
+    expect(buffers.size).toBe(2);
     expectDrained(arena);
     await server.close();
   });
@@ -204,39 +200,32 @@ describe("readSocketLeases", () => {
     using arena = smallArena();
     const server = await serveTcp((socket) => socket.end("hello"));
     const addresses = ["127.0.0.3", "127.0.0.2", "127.0.0.1"].map((address) => ({ address, family: 4 }));
-    const got: string[] = [];
+    const got: Buffer[] = [];
     const lookup: net.LookupFunction = (_host, _options, found) => found(null, addresses);
-    const socket = readSocketLeases(
-      (onread) => net.connect({ host: "several", port: server.port, autoSelectFamily: true, lookup, onread }),
-      arena,
-      {
-        onLease(lease) {
-          got.push(Buffer.from(lease.bytes).toString());
-          lease.release();
-        },
-      },
-    );
-    expect(await closed(socket)).toBeUndefined();
-    expect(got).toEqual(["hello"]);
+    const options = { host: "several", port: server.port, autoSelectFamily: true, lookup };
+    const socket = readSocketLeases((onread) => net.connect({ ...options, onread }), arena, { onLease: into(got) });
+    expect([await closed(socket), String(got)]).toEqual([undefined, "hello"]);
     expectDrained(arena);
     await server.close();
   });
 
-  test("keeps nothing when no socket comes of it", () => {
+  test("keeps nothing when no socket comes of it, or one that was closed before", async () => {
     using arena = smallArena({ onExhausted: "throw" }, 1);
-    const onLease = (lease: Lease): void => lease.release();
+    const onLease = into([]);
     const error = thrownBy(() =>
       readSocketLeases((onread) => net.connect({ port: 70_000, onread }), arena, { onLease }),
     );
     expect(error).toMatchObject({ code: "ERR_SOCKET_BAD_PORT" });
     expectDrained(arena);
     const full = exhaust(arena, 4096);
-    const connect = (onread: OnReadOpts): Socket => net.connect({ port: 1, onread });
-    expectThrow(() => readSocketLeases(connect, arena, { onLease }), "ERR_ARENA_EXHAUSTED");
+    expectThrow(
+      () => readSocketLeases((onread) => net.connect({ port: 1, onread }), arena, { onLease }),
+      "ERR_ARENA_EXHAUSTED",
+    );
     releaseAll(full);
-    expectThrow(() => readSocketLeases(wrong(null), arena, { onLease }), "ERR_INVALID_ARGUMENT", "connect");
-    expectThrow(() => readSocketLeases(connect, arena, wrong({})), "ERR_INVALID_ARGUMENT", "onLease");
-    expectThrow(() => readSocketLeases(connect, arena, { onLease, chunkBytes: 0 }), "ERR_INVALID_ARGUMENT");
+    const before = new net.Socket().destroy();
+    await once(before, "close");
+    readSocketLeases(() => before, arena, { onLease });
     expectDrained(arena);
   });
 
@@ -246,36 +235,26 @@ describe("readSocketLeases", () => {
       using arena = smallArena();
       const server = await serveTcp((peer) => peer.write("SECRET"));
       let lost = new net.Socket();
-      const calls: Lease[] = [];
+      const got: Buffer[] = [];
       const connect = (onread: OnReadOpts): Socket => {
-        lost = net.connect({ port: server.port, host: "127.0.0.1", onread });
+        lost = plain.connect(server.port, onread);
         if (mishap.startsWith("throws")) throw new Error("too many sockets");
         return wrong(undefined);
       };
-      const error = thrownBy(() => readSocketLeases(connect, arena, { onLease: (lease) => calls.push(lease) }));
+      const error = thrownBy(() => readSocketLeases(connect, arena, { onLease: into(got) }));
       if (mishap.startsWith("throws")) expect(error).toMatchObject({ message: "too many sockets" });
       else expectArenaError(error, "ERR_INVALID_ARGUMENT", "connect", "undefined");
       expectDrained(arena);
       const next = arena.acquire(65_536);
       await once(lost, "connect");
       while (lost.bytesRead === 0) await settle();
-      expect(isZero(next.bytes)).toBe(true);
-      expect(calls).toEqual([]);
+      expect([isZero(next.bytes), got]).toEqual([true, []]);
       next.release();
-      lost.destroy();
-      await closed(lost);
+      await closed(lost.destroy());
       expectDrained(arena);
       await server.close();
     },
   );
-
-  test("keeps nothing for a socket that was closed before", async () => {
-    using arena = smallArena();
-    const before = new net.Socket().destroy();
-    await once(before, "close");
-    readSocketLeases(() => before, arena, { onLease: (lease) => lease.release() });
-    expectDrained(arena);
-  });
 
   test("says in a leak's stack who reads the socket, and no file of the library", async () => {
     using arena = smallArena({ trace: "all" });
@@ -285,8 +264,7 @@ describe("readSocketLeases", () => {
     const [, , frame] = message.split("\n");
     expect(frame).toContain("socket.test");
     expect(message).not.toMatch(/dist[/\\]node[/\\]/);
-    socket.destroy();
-    await closed(socket);
+    await closed(socket.destroy());
     await server.close();
   });
 });

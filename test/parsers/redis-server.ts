@@ -1,14 +1,14 @@
 /** A Redis server of the test's own: on a free loopback port, in a folder that goes with it. */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface RedisServer {
   readonly port: number;
-  readonly version: string;
   stop(): Promise<void>;
 }
 
@@ -25,49 +25,41 @@ export function findRedis(): string | null {
 
 export async function startRedis(version: string): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), "cleanslab-redis-"));
-  for (let attempt = 1; ; attempt++) {
+  for (let attempt = 1; attempt <= 5; attempt++) {
     const port = await freePort();
     const flags = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
     // DEBUG PROTOCOL sends one value of each type; 7.0 and later lock it.
     if (Number.parseInt(version, 10) >= 7) flags.push("--enable-debug-command", "yes");
     const server = spawn("redis-server", flags, { stdio: ["ignore", "pipe", "inherit"] });
-    if (await isReady(server)) {
-      return { port, version, stop: () => stop(server, folder) };
-    }
-    if (attempt === 5) throw new Error("redis-server did not start in five attempts");
+    const exit = once(server, "exit");
+    // Somebody else may have taken the port: then it ends.
+    if (!(await Promise.race([isReady(server), exit.then(() => false)]))) continue;
+    return {
+      port,
+      async stop() {
+        server.kill("SIGKILL");
+        await exit;
+        rmSync(folder, { recursive: true, force: true });
+      },
+    };
   }
+  throw new Error("redis-server did not start in five attempts");
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => {
-        if (typeof address === "object" && address !== null) resolve(address.port);
-        else reject(new Error("a listening socket has a port"));
-      });
-    });
-  });
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, "close");
+  return port;
 }
 
-/** False if it ends first: somebody else may have taken the port. */
-function isReady(server: ChildProcess): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    let log = "";
-    server.stdout?.on("data", (chunk) => {
-      log += chunk;
-      if (log.includes("Ready to accept connections")) resolve(true);
-    });
-    server.once("exit", () => resolve(false));
-    server.once("error", reject);
-  });
-}
-
-async function stop(server: ChildProcess, folder: string): Promise<void> {
-  const ended = new Promise((resolve) => server.once("exit", resolve));
-  server.kill("SIGKILL");
-  await ended;
-  rmSync(folder, { recursive: true, force: true });
+async function isReady({ stdout }: ChildProcess): Promise<boolean> {
+  let log = "";
+  for await (const chunk of stdout?.iterator({ destroyOnReturn: false }) ?? []) {
+    log += chunk;
+    if (log.includes("Ready to accept connections")) return true;
+  }
+  return false;
 }

@@ -1,6 +1,6 @@
 /**
- * Archives that other programs make, read beside GNU tar: the same names, byte by byte,
- * and the same content, holes included. Skipped where a program is missing.
+ * Archives that other programs make, read beside GNU tar and tar-stream: the same names, byte by
+ * byte, the same content, holes included, and the same of all else. Skipped where a program is missing.
  *
  * CLEANSLAB_TARS=folder reads every `.tar` file below that folder as well.
  */
@@ -8,8 +8,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  chmodSync,
   closeSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -18,71 +20,114 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import fc from "fast-check";
+import { extract, pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { textOf } from "../../examples/tar/text.ts";
-import { expectSameAtRandomSplits, latin1, noise, outcomeOf } from "./splits.ts";
-import { expanded, messageOf, type Read, readAll, tarParser } from "./tar-archives.ts";
+import { CHUNK_BYTES } from "../../examples/tar/parser.ts";
+import { seed } from "../seeded.ts";
+import {
+  entriesOf,
+  expanded,
+  latin1,
+  noise,
+  outcomeOf,
+  type Read,
+  readAtRandomSplits,
+  splitAtShares,
+  tarParser,
+} from "./helpers.ts";
 
 const env = { ...process.env, LC_ALL: "C" };
 const hasGnuTar = spawnSync("tar", ["--version"]).stdout?.toString().includes("GNU tar");
-const python = spawnSync("python3", ["-c", "import test; print(test.__path__[0])"]);
 const hasPython = spawnSync("python3", ["--version"]).status === 0;
+
+const LONG = `${"directory/".repeat(15)}${"n".repeat(150)}`;
+/** By name in Latin-1, how many bytes. */
+const FILES: Record<string, number> = {
+  "caf\xe9": 700,
+  "caf\xe8": 701,
+  "\xef\xbb\xbfmarked": 702,
+  "directory/inside": 3,
+  empty: 0,
+  one: 1,
+  block: 512,
+  "block and one": 513,
+  "three chunks": 3 * CHUNK_BYTES,
+  "three chunks and a bit": 3 * CHUNK_BYTES + 100,
+  [LONG]: 300,
+  ...Object.fromEntries([99, 100, 101, 155, 250].map((length) => ["n".repeat(length), length])),
+};
 
 let folder = "";
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "cleanslab-tars-"));
   const files = join(folder, "files");
-  mkdirSync(join(files, "directory"), { recursive: true });
-  for (const name of ["caf\xe9", "caf\xe8", "\xef\xbb\xbfmarked", "plain", "directory/inside"]) {
-    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), noise(700, name.length));
+  for (const [name, byteLength] of Object.entries(FILES)) {
+    mkdirSync(dirname(join(files, name)), { recursive: true });
+    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), noise(byteLength, byteLength));
   }
+  chmodSync(join(files, "one"), 0o4751);
+  utimesSync(join(files, "one"), 1, 1.25);
   symlinkSync(latin1("to \xe9") as Buffer, join(files, "symlink"));
-  for (const length of [99, 100, 101, 155, 250]) writeFileSync(join(files, "n".repeat(length)), noise(length));
-  sparseFile(join(files, "holes"), 60);
-  sparseFile(join(files, "one hole"), 1);
-  writeFileSync(join(files, "all hole"), "");
-  truncateSync(join(files, "all hole"), 300_000);
+  symlinkSync(`${"far/".repeat(40)}away`, join(files, "long symlink"));
+  linkSync(join(files, "block"), join(files, "zzz link"));
+  // Regions of 4 KiB, with holes before, between and behind them.
+  for (const [name, regions] of [
+    ["holes", 60],
+    ["one hole", 1],
+    ["all hole", 0],
+  ] as const) {
+    const file = openSync(join(files, name), "w");
+    for (let each = 1; each <= regions; each++) writeSync(file, noise(4096, each), 0, 4096, 32_768 * each);
+    closeSync(file);
+    truncateSync(join(files, name), 32_768 * (regions + 2));
+  }
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** `regions` of 4 KiB, with holes before, between and behind them. */
-function sparseFile(path: string, regions: number): void {
-  const file = openSync(path, "w");
-  for (let each = 0; each < regions; each++) writeSync(file, noise(4096, each + 1), 0, 4096, 32_768 * (each + 1));
-  closeSync(file);
-  truncateSync(path, 32_768 * (regions + 2));
-}
-
 function gnuTar(...args: string[]): Buffer {
   // v7 and ustar leave out what they cannot name, and say so by the exit status.
-  const { stdout } = spawnSync("tar", ["-C", folder, "--sort=name", "-cf", "-", ...args], { env, maxBuffer: 2 ** 28 });
-  return stdout;
+  return spawnSync("tar", ["-C", folder, "--sort=name", "-cf", "-", ...args], { env, maxBuffer: 2 ** 28 }).stdout;
 }
 
-/** The name of each entry as GNU tar lists it, and size and digest of each file that it extracts. */
-function readWithGnuTar(archive: Uint8Array): { names: string[]; files: string[] } {
+/** The names that GNU tar lists, and size and digest of each file that it extracts, are ours. */
+function expectAsGnuTar(archive: Uint8Array, given: readonly Read[]): void {
   const run = (...args: string[]): string[] => {
     const { stdout } = spawnSync("tar", args, { input: archive, env, maxBuffer: 2 ** 28 });
     return stdout.toString("latin1").split("\n").slice(0, -1);
   };
-  return {
-    names: run("-tPf", "-", "--quoting-style=literal"),
-    files: run("-xPf", "-", "-C", folder, '--to-command=echo "$TAR_SIZE $(sha256sum)"'),
-  };
+  const names = given.map(({ entry }) => Buffer.from(entry.rawName).toString("latin1"));
+  const files = given.filter(({ entry }) => entry.type === "file" || entry.type === "sparse-file").map(expanded);
+  const digests = files.map((file) => `${file.length} ${createHash("sha256").update(file).digest("hex")}  -`);
+  expect(names).toEqual(run("-tPf", "-", "--quoting-style=literal"));
+  expect(digests).toEqual(run("-xPf", "-", "-C", folder, '--to-command=echo "$TAR_SIZE $(sha256sum)"'));
 }
 
-/** The same of our own reading. */
-function readByUs(given: readonly Read[]): { names: string[]; files: string[] } {
-  const files = given.filter(({ entry }) => entry.type === "file" || entry.type === "sparse-file").map(expanded);
-  return {
-    names: given.map(({ entry }) => Buffer.from(entry.rawName).toString("latin1")),
-    files: files.map((bytes) => `${bytes.length} ${createHash("sha256").update(bytes).digest("hex")}  -`),
-  };
+/** Both have the same to say of every entry; tar-stream's names are lossy. */
+async function expectAsTarStream(archive: Uint8Array, given: readonly Read[]): Promise<void> {
+  const ours = given.map(({ entry, bytes }) => ({
+    ...{ name: Buffer.from(entry.rawName).toString(), linkname: Buffer.from(entry.rawLinkName).toString() || null },
+    ...{ type: entry.type, size: entry.byteLength, mode: entry.mode & 0o7777, mtime: Math.floor(entry.mtime) },
+    ...{ uid: entry.uid, gid: entry.gid, uname: entry.userName, gname: entry.groupName },
+    ...{ devmajor: entry.major, devminor: entry.minor },
+    bytes: createHash("sha256").update(bytes).digest("hex"),
+  }));
+  const theirs: unknown[] = [];
+  const reader = extract();
+  reader.end(archive);
+  for await (const entry of reader) {
+    const hash = createHash("sha256");
+    for await (const piece of entry) hash.update(piece as Uint8Array);
+    const mtime = Math.floor(Number(entry.header.mtime) / 1000);
+    theirs.push({ ...entry.header, mtime, bytes: hash.digest("hex") });
+  }
+  expect(theirs).toMatchObject(ours);
 }
 
 describe.skipIf(!hasGnuTar)("an archive of GNU tar", () => {
@@ -100,62 +145,35 @@ describe.skipIf(!hasGnuTar)("an archive of GNU tar", () => {
     ["--format=gnu", "-g", "/dev/null"],
     ["--format=pax", "-g", "/dev/null"],
     ["--format=pax", "--pax-option=globexthdr.name=g,comment=c,mtime=5"],
-  ])("with %s %s %s %s is read as GNU tar reads it, at random splits", (...args) => {
-    const archive = gnuTar(...args.filter((arg) => arg !== undefined), "files");
-    const { given, error } = expectSameAtRandomSplits(tarParser(), archive, 3);
+  ])("with %s %s %s %s is read as GNU tar and tar-stream read it, at random splits", async (format, ...args) => {
+    const archive = gnuTar(format, ...args.filter((arg) => arg !== undefined), "files");
+    const { given, error } = readAtRandomSplits(tarParser(), archive, 3) as { given: Read[]; error: null };
     expect(error).toBeNull();
     expect(given.length).toBeGreaterThan(9);
-    expect(readByUs(given as Read[])).toEqual(readWithGnuTar(archive));
-    const names = (given as Read[]).map(({ entry }) => entry.name);
+    expectAsGnuTar(archive, given);
+    // It reads no v7, and knows none of the other options.
+    if (args[0] === undefined && format !== "--format=v7") await expectAsTarStream(archive, given);
+    const names = given.map(({ entry }) => entry.name);
     expect(new Set(names).size).toBe(names.length);
     expect(names).toEqual(expect.arrayContaining(["files/caf\udce9", "files/caf\udce8", "files/\uFEFFmarked"]));
-  });
-
-  test("with sparse files has all regions, and stores no holes", () => {
-    for (const format of ["gnu", "pax"]) {
-      const archive = gnuTar(`--format=${format}`, "-S", "--hole-detection=raw", "files");
-      const sparse = readAll(archive).filter(({ entry }) => entry.type === "sparse-file");
-      expect(sparse.map(({ entry }) => [entry.name, entry.byteLength, entry.sparse?.regions.length])).toEqual([
-        ["files/all hole", 0, 0],
-        ["files/holes", 60 * 4096, 60],
-        ["files/one hole", 4096, 1],
-      ]);
+    if (format === "--format=pax" && args[0] === undefined) {
+      const one = given.find(({ entry }) => entry.name === "files/one")?.entry;
+      expect([one?.mtime, one?.format, one?.pax.has("atime")]).toEqual([1.25, "pax", true]);
     }
   });
 
-  test("with a label and dumped names says which is which", () => {
-    const types = (...args: string[]): string[] =>
-      readAll(gnuTar("--format=gnu", ...args, "files/directory")).map(({ entry }) => `${entry.type} ${entry.name}`);
-    expect(types("-V", "a label")[0]).toBe("volume-label a label");
-    expect(types("-g", "/dev/null")).toEqual(["dumpdir files/directory/", "file files/directory/inside"]);
-    const inPax = readAll(gnuTar("--format=pax", "-V", "a label", "files/directory"));
-    expect(inPax.map(({ entry }) => textOf(entry.pax.get("GNU.volume.label") ?? latin1("none")))).toEqual(
-      Array(2).fill("a label"),
-    );
-    const [{ bytes }] = readAll(gnuTar("--format=gnu", "-g", "/dev/null", "files/directory")) as [Read];
-    expect(bytes.toString()).toBe("Yinside\0\0");
-  });
-
-  test("in volumes: the rest of a file is offered as a continuation, and the volume that it began in is cut", () => {
-    writeFileSync(join(folder, "big"), noise(30_000));
-    const volumes = ["v1", "v2", "v3", "v4"].map((name) => join(folder, name));
-    const args = [
-      "-C",
-      folder,
-      "--format=gnu",
-      "-c",
-      "-M",
-      "-L",
-      "10",
-      ...volumes.map((volume) => `-f${volume}`),
-      "big",
-    ];
-    execFileSync("tar", args, { env });
-    expect(outcomeOf(tarParser(), [readFileSync(volumes[0] as string)])).toEqual({ given: [], error: "ERR_TRUNCATED" });
-    expect(messageOf(readFileSync(volumes[1] as string))).toContain('in the data of "big"');
-    const { entry, bytes } = readAll(readFileSync(volumes.at(-1) as string))[0] as Read;
-    expect(entry).toMatchObject({ type: "continuation", name: "big" });
-    expect(Buffer.compare(bytes, noise(30_000).subarray(-bytes.length))).toBe(0);
+  test("in volumes: the one that a file began in is cut, the rest of the file is offered as a continuation", () => {
+    const volumes = Array.from({ length: 6 }, (_, each) => join(folder, `volume${each}`));
+    const files = volumes.map((volume) => `-f${volume}`);
+    execFileSync("tar", ["-C", folder, "--format=gnu", "-c", "-M", "-L", "10", ...files, "files/three chunks"], {
+      env,
+    });
+    const [first, ...others] = volumes.filter((volume) => existsSync(volume)).map((volume) => readFileSync(volume));
+    expect(outcomeOf(tarParser(), [first as Buffer]).error).toMatch(/^ERR_TRUNCATED/);
+    const [rest] = entriesOf(others.at(-1) as Buffer) as [Read];
+    expect(rest.entry).toMatchObject({ type: "continuation", name: "files/three chunks" });
+    const whole = noise(3 * CHUNK_BYTES, 3 * CHUNK_BYTES);
+    expect(rest.bytes.equals(whole.subarray(-rest.bytes.length))).toBe(true);
   });
 });
 
@@ -178,31 +196,59 @@ add(b"directory", tarfile.DIRTYPE)
 add(b"symlink", tarfile.SYMTYPE, linkname="caf\\udce9")
 archive.close()`;
     const archive = execFileSync("python3", ["-c", program]);
-    const { given, error } = expectSameAtRandomSplits(tarParser(), archive, 20);
-    expect(error).toBeNull();
+    const { given } = readAtRandomSplits(tarParser(), archive, 20) as { given: Read[] };
     expect(given).toHaveLength(6);
-    expect(readByUs(given as Read[])).toEqual(readWithGnuTar(archive));
+    expectAsGnuTar(archive, given);
     expect(given.at(-1)).toMatchObject({ entry: { name: "symlink", linkName: "caf\udce9" } });
-    const capability = (given as Read[])[0]?.entry.pax.get("SCHILY.xattr.security.capability");
+    const capability = given[0]?.entry.pax.get("SCHILY.xattr.security.capability");
     if (format === "PAX") expect(capability).toEqual(latin1("\x01\0\0\x02\xa5\0\0\0"));
   });
 });
 
-/** The archive that Python's own tests read, of many programs and with much that is odd. */
-const testtar = ["testtar.tar", "archivetestdata/testtar.tar"]
+test("random entries of every type that tar-stream makes are what its own extract reads, at a random split", async () => {
+  const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 250 }).filter((each) => !/[\0/]/.test(each));
+  const type = fc.constantFrom(
+    "directory",
+    "symlink",
+    "link",
+    "character-device",
+    "block-device",
+    "fifo",
+    "file",
+    "file",
+  );
+  const id = fc.constantFrom(0, 1000, 2 ** 21 + 1);
+  const time = fc.constantFrom(0, 1, 86_400);
+  const byteLength = fc.constantFrom(0, 1, 511, 512, 513, CHUNK_BYTES, CHUNK_BYTES + 1);
+  const entries = fc.array(fc.tuple(name, type, id, time, byteLength), { maxLength: 5 });
+  const property = fc.asyncProperty(entries, fc.double({ min: 0, max: 1, noNaN: true }), async (all, cut) => {
+    const archive = pack();
+    for (const [each, kind, uid, mtime, length] of all) {
+      const header = { name: each, type: kind, uid, gid: uid, mtime: new Date(mtime * 1000), linkname: `to ${each}` };
+      archive.entry({ ...header, devmajor: 4, devminor: 64 }, Buffer.from(noise(kind === "file" ? length : 0)));
+    }
+    archive.finalize();
+    const pieces: Buffer[] = [];
+    for await (const piece of archive) pieces.push(Buffer.from(piece as Uint8Array));
+    const bytes = Buffer.concat(pieces);
+    const { given, error } = outcomeOf(tarParser(), splitAtShares(bytes, [cut]));
+    expect([given.length, error]).toEqual([all.length, null]);
+    await expectAsTarStream(bytes, given as Read[]);
+  });
+  await fc.assert(property, { seed, numRuns: 100 });
+});
+
+/** The archive that Python's own tests read, of many programs and with much that is odd; and those of the caller. */
+const python = spawnSync("python3", ["-c", "import test; print(test.__path__[0])"]);
+const tars = ["testtar.tar", "archivetestdata/testtar.tar"]
   .map((name) => join(python.stdout?.toString().trim() ?? "", name))
-  .find((path) => python.status === 0 && existsSync(path));
-
-function tarsBelow(root: string): string[] {
+  .filter((path) => python.status === 0 && existsSync(path));
+const root = process.env["CLEANSLAB_TARS"];
+if (root !== undefined) {
   const names = readdirSync(root, { recursive: true, encoding: "utf8" });
-  return names.filter((name) => name.endsWith(".tar")).map((name) => join(root, name));
+  tars.push(...names.filter((name) => name.endsWith(".tar")).map((name) => join(root, name)));
 }
-
-const tars = [
-  testtar ?? [],
-  process.env["CLEANSLAB_TARS"] === undefined ? [] : tarsBelow(process.env["CLEANSLAB_TARS"]),
-].flat();
 test.skipIf(!hasGnuTar || tars.length === 0).each(tars)("%s is read as GNU tar reads it", (path) => {
   const archive = readFileSync(path);
-  expect(readByUs(readAll(archive))).toEqual(readWithGnuTar(archive));
+  expectAsGnuTar(archive, entriesOf(archive));
 });

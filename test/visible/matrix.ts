@@ -4,8 +4,7 @@
  * probe that throws, or waits for good, costs its own cell and no other.
  */
 
-import { tidy } from "./collector.ts";
-import { CannotTry, type Observation, type Probe } from "./probe.ts";
+import { CannotTry, collectGarbage, type Observation, type Probe } from "./probe.ts";
 import { HANDOUT_PROBES } from "./probes/handout.ts";
 import { IO_PROBES } from "./probes/io.ts";
 import { REACH_PROBES } from "./probes/reach.ts";
@@ -76,7 +75,8 @@ export async function runMatrix(plan: Plan = {}): Promise<Matrix> {
 type Attempt = (Observation & { state: "seen" }) | { state: "untried" | "failed"; seen: string };
 
 async function attempt(probe: Probe, subject: Subject, patienceMs: number): Promise<Attempt> {
-  tidy();
+  // So that what one probe dropped does not burden the next.
+  collectGarbage();
   try {
     const { allocator, close } = subject.open();
     try {

@@ -1,7 +1,7 @@
-/**
- * What a probe is, and the scale on which it puts what it saw. Knows no subject.
- */
+/** What a probe is, and the scale on which it puts what it saw. Knows no subject. */
 
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Allocator } from "./subjects.ts";
 
 export interface Observation {
@@ -32,34 +32,37 @@ export interface Probe {
   run(allocator: Allocator): Observation | Promise<Observation>;
 }
 
-export function themed(theme: string, probes: readonly Omit<Probe, "theme">[]): Probe[] {
-  return probes.map((probe) => ({ theme, ...probe }));
+/** Probes by name. */
+export function themed(theme: string, runs: Record<string, Probe["run"]>): Probe[] {
+  return Object.entries(runs).map(([name, run]) => ({ theme, name, run }));
+}
+
+/** The first that is so; `otherwise` is harmless. */
+export function firstOf(findings: [isSo: boolean, seen: string, harm: number][], otherwise: string): Observation {
+  const [, seen, harm] = findings.find(([isSo]) => isSo) ?? [true, otherwise, Harm.none];
+  return { seen, harm };
 }
 
 /** Thrown by a probe that finds no way to try what it wants to here. */
 export class CannotTry extends Error {}
 
-/** What comes of a call that may throw. */
-export function outcomeOf(action: () => unknown): { threw: string | null } {
+/** The name of what `action` throws, or `null`. */
+export function thrownBy(action: () => unknown): string | null {
   try {
     action();
-    return { threw: null };
+    return null;
   } catch (error) {
-    return { threw: nameOf(error) };
+    const { code, name } = Object(error) as { code?: unknown; name?: unknown };
+    return String(code ?? name ?? error);
   }
 }
 
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as { code?: unknown };
-  return typeof code === "string" ? code : error.name;
-}
-
 export function formatBytes(byteLength: number): string {
+  const rounded = (value: number): number => Math.round(value * 10) / 10;
   if (byteLength >= 1024 * 1024) return `${rounded(byteLength / 1024 / 1024)} MiB`;
   return byteLength >= 1024 ? `${rounded(byteLength / 1024)} KiB` : `${byteLength} bytes`;
 }
 
-function rounded(value: number): number {
-  return Math.round(value * 10) / 10;
-}
+setFlagsFromString("--expose-gc");
+/** Asks the garbage collector. Whether it comes is up to the engine: ask in a bounded loop. */
+export const collectGarbage = runInNewContext("gc") as () => void;

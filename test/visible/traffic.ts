@@ -5,6 +5,7 @@
  * a time, until what was given back must have been handed out again if it ever is.
  */
 
+import { firstOf, Harm, type Observation } from "./probe.ts";
 import type { Allocator, Held } from "./subjects.ts";
 
 export const BUFFER_BYTES = 2048;
@@ -92,4 +93,38 @@ export function anyShared(owners: readonly Uint8Array[]): boolean {
     owner[0] === Math.floor(index / 251) && owner.subarray(1).every((byte) => byte === index % 251);
   for (const [index, owner] of owners.entries()) number(owner, index);
   return !owners.every(isNumber);
+}
+
+/** Looks at buffers before anyone writes to them; behind the first `kept` bytes, which are their owner's. */
+export class Inspection {
+  readonly #kept: number;
+  #isLost = false;
+  #isFormer = false;
+  #isStrange = false;
+
+  constructor(kept = 0) {
+    this.#kept = kept;
+  }
+
+  readonly look = (bytes: Uint8Array): void => {
+    const added = bytes.subarray(this.#kept);
+    this.#isLost ||= !bytes.subarray(0, this.#kept).every((byte) => byte === Mark.first);
+    if (added.includes(Mark.other) || added.includes(Mark.first)) this.#isFormer = true;
+    else this.#isStrange ||= added.some((byte) => byte !== 0);
+  };
+
+  readonly lookAndFill = (bytes: Uint8Array): void => {
+    this.look(bytes);
+    bytes.fill(Mark.first);
+  };
+
+  readonly result = (): Observation =>
+    firstOf(
+      [
+        [this.#isLost, "what was written before is lost", Harm.bytesLost],
+        [this.#isFormer, "bytes that were written before", Harm.othersRead],
+        [this.#isStrange, "bytes that nobody here wrote", Harm.othersRead],
+      ],
+      "zeros",
+    );
 }

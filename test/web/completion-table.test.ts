@@ -2,21 +2,20 @@
  * Every way in which a web stream can end, for what writes leases to one. Rows: kinds of
  * stream. Columns: ways to end. In each cell, in every mode, while the arena gives free
  * memory to others at once: the promises come to an end, what arrives is what was given
- * from its start, and no lease is left. Below, the access handles that answer nonsense.
+ * from its start, and no lease is left.
  */
 
 import { createHash } from "node:crypto";
-import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { constants, gunzipSync } from "node:zlib";
 import type { Arena } from "cleanslab";
-import { type AccessHandleLike, readAccessHandle, writeAccessHandle, writeAndRelease } from "cleanslab/web";
+import { writeAndRelease } from "cleanslab/web";
 import { describe, expect, test } from "vitest";
-import { exhaust, expectThrow, MODES, releaseAll, settle, smallArena, wrong } from "../helpers.ts";
-import { expectDrained } from "../node/helpers.ts";
+import { MODES, settle, smallArena } from "../helpers.ts";
+import { bounded, expectDrained, quiet, reuse, temporaryFolder } from "../node/helpers.ts";
 
 interface Target {
   readonly stream: WritableStream<Uint8Array>;
@@ -27,12 +26,12 @@ interface Target {
   /** Whether its sink never answers. Web streams do not give up a write under way, so its promise stays open. */
   readonly isStuck?: boolean;
   arrived(read: Buffer): Buffer;
-  close?(): void;
 }
 
 const MESSAGE = createHash("shake256", { outputLength: 100_000 }).update("message").digest();
 const CHUNK_BYTES = 20_000;
-const NEVER_MS = 5000;
+const folder = temporaryFolder();
+let files = 0;
 
 /** A stream whose sink keeps the chunks it is given, themselves. */
 function keeping(write: (keep: () => void) => unknown, strategy?: QueuingStrategy<Uint8Array>): Target {
@@ -85,13 +84,10 @@ const ROWS: Record<string, () => Target> = {
     return { ...target, stream: writable };
   },
   "Writable.toWeb of a file"() {
-    const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-    const path = join(folder, "file");
-    const file = createWriteStream(path).on("error", () => {});
+    const path = join(folder, String(files++));
     return {
-      stream: Writable.toWeb(file) as WritableStream<Uint8Array>,
+      stream: Writable.toWeb(quiet(createWriteStream(path))) as WritableStream<Uint8Array>,
       arrived: () => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0)),
-      close: () => rmSync(folder, { recursive: true }),
     };
   },
   "Writable.toWeb of a stream that passes chunks on"() {
@@ -117,11 +113,21 @@ interface Column {
   run(cell: Cell): Promise<unknown>;
 }
 
+const isWhole = ({ isBroken }: Target): boolean => isBroken !== true;
 const isRejected = ({ status }: PromiseSettledResult<void>): boolean => status === "rejected";
+
+/** All is refused after `act`. */
+const refused = (act: (cell: Cell) => unknown): Column => ({
+  arrives: "nothing",
+  async run(cell) {
+    await act(cell);
+    expect((await cell.send()).every(isRejected)).toBe(true);
+  },
+});
 
 const COLUMNS: Record<string, Column> = {
   "all is written, then closed": {
-    suits: ({ isBroken }) => isBroken !== true,
+    suits: isWhole,
     arrives: "all",
     async run({ writer, send, read }) {
       read();
@@ -130,40 +136,24 @@ const COLUMNS: Record<string, Column> = {
     },
   },
   "closed while it writes, with a slow reader": {
-    suits: ({ isBroken }) => isBroken !== true,
+    suits: isWhole,
     arrives: "all",
     async run({ writer, send, read }) {
-      const sent = send();
-      const closed = writer.close();
+      const ends = [send(), writer.close()];
       await sleep(3);
       read();
-      await sent;
-      await closed;
+      await Promise.all(ends);
     },
   },
   "written after its close": {
-    suits: ({ isBroken }) => isBroken !== true,
-    arrives: "nothing",
-    async run({ writer, send, read }) {
+    ...refused(({ writer, read }) => {
       read();
-      await writer.close();
-      expect((await send()).every(isRejected)).toBe(true);
-    },
+      return writer.close();
+    }),
+    suits: isWhole,
   },
-  "aborted before": {
-    arrives: "nothing",
-    async run({ writer, send }) {
-      await writer.abort(new Error("enough"));
-      expect((await send()).every(isRejected)).toBe(true);
-    },
-  },
-  "without a lock": {
-    arrives: "nothing",
-    async run({ writer, send }) {
-      writer.releaseLock();
-      expect((await send()).every(isRejected)).toBe(true);
-    },
-  },
+  "aborted before": refused(({ writer }) => writer.abort(new Error("enough"))),
+  "without a lock": refused(({ writer }) => writer.releaseLock()),
   "aborted while the other side reads nothing": {
     suits: ({ isBroken, readable }) => isBroken === true || readable !== undefined,
     arrives: "a part",
@@ -202,18 +192,11 @@ const COLUMNS: Record<string, Column> = {
 async function runCell(target: Target, column: Column, arena: Arena): Promise<void> {
   if (column.suits?.(target) === false) return;
   const writer = target.stream.getWriter();
-  writer.closed.catch(() => {});
-  writer.ready.catch(() => {});
+  for (const promise of [writer.closed, writer.ready]) promise.catch(() => {});
   const chunks: Uint8Array[] = [];
-  const read = async (): Promise<void> => {
+  const readAll = async (): Promise<void> => {
     if (target.readable === undefined || target.readable.locked) return;
     for await (const chunk of target.readable as unknown as AsyncIterable<Uint8Array>) chunks.push(chunk);
-  };
-  // What is free belongs to others at once.
-  const reuse = (): void => {
-    const others = exhaust(arena, CHUNK_BYTES);
-    for (const other of others) other.bytes.fill(0xee);
-    releaseAll(others);
   };
   const send = (): Promise<PromiseSettledResult<void>[]> => {
     const writes: Promise<void>[] = [];
@@ -222,92 +205,31 @@ async function runCell(target: Target, column: Column, arena: Arena): Promise<vo
       writes.push(writeAndRelease(writer, lease));
       expect(lease.released).toBe(true);
     }
-    reuse();
+    reuse(arena, CHUNK_BYTES);
     const all = Promise.allSettled(writes);
-    return target.isStuck === true ? all : bounded(all);
+    return target.isStuck === true ? all : bounded(all, "a promise for a write");
   };
-  try {
-    let reading: Promise<void> = Promise.resolve();
-    await column.run({
-      target,
-      writer,
-      send,
-      read() {
-        reading = read().catch(() => {});
-      },
-    });
-    await Promise.race([reading, sleep(100)]);
-    await sleep(column.arrives === "nothing" ? 1 : 5);
-    reuse();
-    const arrived = target.arrived(Buffer.concat(chunks));
-    const expected = {
-      all: MESSAGE,
-      "a part": MESSAGE.subarray(0, arrived.length),
-      nothing: Buffer.alloc(0),
-    }[column.arrives];
-    expect(arrived.length, "bytes that arrived").toBe(expected.length);
-    expect(arrived.equals(expected), "the bytes that were given").toBe(true);
-    expectDrained(arena);
-  } finally {
-    target.close?.();
-  }
-}
-
-async function bounded<T>(promise: Promise<T>): Promise<T> {
-  const timer = new AbortController();
-  const never = sleep(NEVER_MS, undefined, { signal: timer.signal, ref: false }).then(() => {
-    throw new Error("a promise for a write never came to an end");
-  });
-  never.catch(() => {});
-  return Promise.race([promise, never]).finally(() => timer.abort());
+  let reading: Promise<void> = Promise.resolve();
+  const read = (): void => {
+    reading = readAll().catch(() => {});
+  };
+  await column.run({ target, writer, send, read });
+  await Promise.race([reading, sleep(100)]);
+  await sleep(5);
+  reuse(arena, CHUNK_BYTES);
+  const arrived = target.arrived(Buffer.concat(chunks));
+  const { length } = { all: MESSAGE, "a part": arrived, nothing: [] }[column.arrives];
+  expect(arrived.length, "bytes that arrived").toBe(length);
+  expect(arrived.equals(MESSAGE.subarray(0, length)), "the bytes that were given").toBe(true);
+  expectDrained(arena);
 }
 
 describe.each(Object.entries(ROWS))("%s", (_, make) => {
   test.each(Object.entries(COLUMNS))("%s", async (_name, column) => {
-    await Promise.all(
-      MODES.map(async (revoke) => {
-        using arena = smallArena({ revoke, onExhausted: "throw" });
-        await runCell(make(), column, arena);
-      }),
-    );
+    const runs = MODES.map(async (revoke) => {
+      using arena = smallArena({ revoke, onExhausted: "throw" });
+      await runCell(make(), column, arena);
+    });
+    await Promise.all(runs);
   });
-});
-
-/** What a handle's method may answer that is no number of bytes it took or gave. */
-const NONSENSE: Record<string, unknown> = {
-  "more than there is room for": 1e6,
-  "less than nothing": -1,
-  "half a byte": 0.5,
-  NaN: Number.NaN,
-  nothing: undefined,
-  text: "5",
-};
-
-describe.each(Object.entries(NONSENSE))("an access handle that answers %s", (_, answer) => {
-  const handle: AccessHandleLike = { read: () => wrong(answer), write: () => wrong(answer) };
-
-  test("is refused, and keeps no lease", () => {
-    using arena = smallArena();
-    expectThrow(() => readAccessHandle(handle, arena).next(), "ERR_INVALID_ARGUMENT", "read answered");
-    expectThrow(() => writeAccessHandle(handle, arena.acquire(10)), "ERR_INVALID_ARGUMENT", "write answered");
-    expectDrained(arena);
-  });
-});
-
-test("an access handle that answers with promises is refused, and keeps the block until they settle", async () => {
-  for (const revoke of MODES) {
-    using arena = smallArena({ revoke });
-    for (const run of [
-      (handle: AccessHandleLike) => readAccessHandle(handle, arena).next(),
-      (handle: AccessHandleLike) => writeAccessHandle(handle, arena.acquire(10)),
-    ]) {
-      const answers: (() => void)[] = [];
-      const later = (): never => wrong(new Promise<number>((resolve) => answers.push(() => resolve(10))));
-      expectThrow(() => run({ read: later, write: later }), "ERR_INVALID_ARGUMENT", "answered");
-      expect(arena.stats().liveLeases).toBe(1);
-      for (const answerNow of answers) answerNow();
-      await settle();
-      expectDrained(arena);
-    }
-  }
 });

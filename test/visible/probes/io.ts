@@ -7,24 +7,24 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { open } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CannotTry, Harm, type Observation, type Probe, themed } from "../probe.ts";
+import { CannotTry, firstOf, Harm, type Observation, type Probe, themed } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
 import { acquireMarked, BUFFER_BYTES, isAll, Mark, settle } from "../traffic.ts";
 
-export const IO_PROBES: readonly Probe[] = themed("a buffer given back during I/O", [
-  { name: "released in mid file read", run: (from) => fileRead(from, releaseNow) },
-  { name: "given back after a file read", run: (from) => fileRead(from, releaseWhenDone) },
-  { name: "released in mid socket write", run: (from) => socketWrite(from, releaseNow, nobody) },
-  { name: "released in mid socket write, reused", run: (from) => socketWrite(from, releaseNow, settle) },
-  { name: "given back after a socket write", run: (from) => socketWrite(from, releaseWhenDone, settle) },
-  { name: "a chunk that somebody else kept", run: keptChunk },
-]);
+export const IO_PROBES: readonly Probe[] = themed("a buffer given back during I/O", {
+  "released in mid file read": (from) => fileRead(from, releaseNow),
+  "given back after a file read": (from) => fileRead(from, releaseWhenDone),
+  "released in mid socket write": (from) => socketWrite(from, releaseNow, () => []),
+  "released in mid socket write, reused": (from) => socketWrite(from, releaseNow, settle),
+  "given back after a socket write": (from) => socketWrite(from, releaseWhenDone, settle),
+  "a chunk that somebody else kept": keptChunk,
+});
 
 /** Gives back, at once or when `io` is done; the promise is done when both are. */
 type GiveBack = (held: Held, io: Promise<unknown>) => Promise<unknown>;
@@ -37,40 +37,7 @@ const releaseNow: GiveBack = (held, io) => {
 const releaseWhenDone: GiveBack = (held, io) =>
   held.releaseAfter === undefined ? io.finally(() => held.release()) : held.releaseAfter(io);
 
-const nobody = (): Held[] => [];
-
 async function fileRead(allocator: Allocator, giveBack: GiveBack): Promise<Observation> {
-  const pipe = await openPipe();
-  try {
-    const held = allocator.acquire(BUFFER_BYTES);
-    const { bytes } = held;
-    let arrived = false;
-    const io = pipe.file.read(bytes, 0, BUFFER_BYTES, null).then(() => {
-      arrived = bytes.length > 0 && isAll(bytes, Mark.io);
-    });
-    const done = giveBack(held, io);
-    const others = settle(allocator);
-    pipe.supply();
-    await done;
-    const changed = others.some((other) => !isAll(other.bytes, Mark.other));
-    for (const other of others) other.release();
-    if (changed) return { seen: "writes into another owner's bytes", harm: Harm.othersChanged };
-    return arrived
-      ? { seen: "arrives, nobody else's bytes change", harm: Harm.none }
-      : { seen: "is lost, nobody else's bytes change", harm: Harm.bytesLost };
-  } finally {
-    await pipe.close();
-  }
-}
-
-interface Pipe {
-  readonly file: FileHandle;
-  /** Lets the read that waits have its bytes. */
-  supply(): void;
-  close(): Promise<void>;
-}
-
-async function openPipe(): Promise<Pipe> {
   const folder = mkdtempSync(join(tmpdir(), "observe-"));
   const path = join(folder, "pipe");
   try {
@@ -80,17 +47,34 @@ async function openPipe(): Promise<Pipe> {
     throw new CannotTry("there are no named pipes here");
   }
   const file = await open(path, "r+"); // for writing too: opening must not wait for a writer
-  let supplied = false;
-  const supply = (): void => {
-    supplied = true;
-    writeFileSync(path, new Uint8Array(BUFFER_BYTES).fill(Mark.io));
-  };
-  const close = async (): Promise<void> => {
-    if (!supplied) supply(); // else the read would hold its thread for good
+  const supply = (): void => writeFileSync(path, new Uint8Array(BUFFER_BYTES).fill(Mark.io));
+  try {
+    const held = allocator.acquire(BUFFER_BYTES);
+    const { bytes } = held;
+    let isThere = false;
+    const io = file.read(bytes, 0, BUFFER_BYTES, null).then(() => {
+      isThere = bytes.length > 0 && isAll(bytes, Mark.io);
+    });
+    const done = giveBack(held, io);
+    const others = settle(allocator);
+    supply();
+    await done;
+    const changed = others.some((other) => !isAll(other.bytes, Mark.other));
+    for (const other of others) other.release();
+    return firstOf(
+      [
+        [changed, "writes into another owner's bytes", Harm.othersChanged],
+        [!isThere, "is lost, nobody else's bytes change", Harm.bytesLost],
+      ],
+      "arrives, nobody else's bytes change",
+    );
+  } catch (error) {
+    supply(); // else the read would hold its thread for good
+    throw error;
+  } finally {
     await file.close();
     rmSync(folder, { recursive: true });
-  };
-  return { file, supply, close };
+  }
 }
 
 /** As long as a socket reads them, and alone in its buffer. */
@@ -108,11 +92,14 @@ async function keptChunk(allocator: Allocator): Promise<Observation> {
   const arrived = held.bytes.length === CHUNK_BYTES && held.bytes.every((byte) => byte === Mark.io);
   for (const other of settle(allocator)) other.release();
   held.release();
-  if (!arrived) return { seen: "the body does not arrive", harm: Harm.bytesLost };
-  if (kept.length === 0) return { seen: "is empty: it was freed", harm: Harm.bytesLost };
-  return kept.every((byte) => byte === Mark.io)
-    ? { seen: "stays what it was", harm: Harm.none }
-    : { seen: "reads other bytes", harm: Harm.othersRead };
+  return firstOf(
+    [
+      [!arrived, "the body does not arrive", Harm.bytesLost],
+      [kept.length === 0, "is empty: it was freed", Harm.bytesLost],
+      [!kept.every((byte) => byte === Mark.io), "reads other bytes", Harm.othersRead],
+    ],
+    "stays what it was",
+  );
 }
 
 /** More than a system keeps for a loopback connection whose peer does not read. */
@@ -125,20 +112,28 @@ async function socketWrite(
   giveBack: GiveBack,
   come: (allocator: Allocator) => Held[],
 ): Promise<Observation> {
-  const { server, socket, peer } = await connectToSlowPeer();
+  const server = createServer({ pauseOnConnect: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const socket = connect((server.address() as AddressInfo).port, "127.0.0.1");
+  const [[peer]] = await Promise.all([accepted, once(socket, "connect")]);
   try {
     socket.write(Buffer.alloc(FILLER_BYTES));
     const held = acquireMarked(allocator, Mark.first);
-    const io = write(socket, held.bytes);
+    const io = new Promise<void>((resolve, reject) => {
+      socket.write(held.bytes, (error) => (error ? reject(error) : resolve()));
+    });
     if (socket.writableLength <= BUFFER_BYTES) throw new CannotTry("the system took everything at once");
     const done = giveBack(held, io);
     const others = come(allocator);
     socket.end();
-    const received = receive(peer);
+    const chunks: Buffer[] = [];
+    const end = once(peer.on("data", (chunk: Buffer) => chunks.push(chunk)).resume(), "end");
     await done;
-    const ended = await Promise.race([received.end, sleep(PATIENCE_MS, false)]);
+    const ended = await Promise.race([end, sleep(PATIENCE_MS, false)]);
     for (const other of others) other.release();
-    const { seen, harm } = describeReceived(Buffer.concat(received.chunks).subarray(FILLER_BYTES));
+    const { seen, harm } = describeReceived(Buffer.concat(chunks).subarray(FILLER_BYTES));
     return ended ? { seen, harm } : { seen: `${seen}, and never the end`, harm: Math.max(harm, Harm.bytesLost) };
   } finally {
     socket.destroy();
@@ -147,37 +142,15 @@ async function socketWrite(
   }
 }
 
-function write(socket: Socket, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.write(bytes, (error) => (error ? reject(error) : resolve()));
-  });
-}
-
-async function connectToSlowPeer(): Promise<{ server: Server; socket: Socket; peer: Socket }> {
-  const server = createServer({ pauseOnConnect: true });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  if (address === null || typeof address === "string") throw new CannotTry("no loopback connection");
-  const accepted = once(server, "connection");
-  const socket = connect(address.port, "127.0.0.1");
-  await once(socket, "connect");
-  const [peer] = (await accepted) as [Socket];
-  return { server, socket, peer };
-}
-
-function receive(peer: Socket): { chunks: Buffer[]; end: Promise<true> } {
-  const chunks: Buffer[] = [];
-  peer.on("data", (chunk: Buffer) => chunks.push(chunk)).resume();
-  return { chunks, end: once(peer, "end").then(() => true) };
-}
-
 function describeReceived(bytes: Uint8Array): Observation {
-  if (bytes.includes(Mark.other)) return { seen: "the peer gets another owner's bytes", harm: Harm.othersRead };
-  if (isAll(bytes, Mark.first)) return { seen: "the peer gets what was written", harm: Harm.none };
-  if (bytes.length < BUFFER_BYTES) {
-    return { seen: `the peer gets ${bytes.length} of ${BUFFER_BYTES} bytes`, harm: Harm.bytesLost };
-  }
-  if (isAll(bytes, 0)) return { seen: "the peer gets zeros", harm: Harm.bytesLost };
-  return { seen: "the peer gets bytes that nobody here wrote", harm: Harm.othersRead };
+  return firstOf(
+    [
+      [bytes.includes(Mark.other), "the peer gets another owner's bytes", Harm.othersRead],
+      [isAll(bytes, Mark.first), "the peer gets what was written", Harm.none],
+      [bytes.length < BUFFER_BYTES, `the peer gets ${bytes.length} of ${BUFFER_BYTES} bytes`, Harm.bytesLost],
+      [isAll(bytes, 0), "the peer gets zeros", Harm.bytesLost],
+      [true, "the peer gets bytes that nobody here wrote", Harm.othersRead],
+    ],
+    "",
+  );
 }

@@ -3,7 +3,7 @@
  * before and after the next owner has the memory.
  */
 
-import { Harm, type Observation, outcomeOf, type Probe } from "../probe.ts";
+import { firstOf, Harm, type Observation, type Probe, themed, thrownBy } from "../probe.ts";
 import type { Allocator } from "../subjects.ts";
 import { acquireMarked, BUFFER_BYTES, isAll, Mark, reuse } from "../traffic.ts";
 
@@ -40,15 +40,14 @@ function keepDataView(view: DataView): Kept {
   return { look, write };
 }
 
-export const STALE_PROBES: readonly Probe[] = Object.entries(WAYS).flatMap(([way, keep]) => {
-  const theme = "a view kept past its release";
-  return [
-    { theme, name: `stale ${way} reads before reuse`, run: (from) => readBefore(from, keep) },
-    { theme, name: `stale ${way} writes before reuse`, run: (from) => writeBefore(from, keep) },
-    { theme, name: `stale ${way} reads after reuse`, run: (from) => readAfter(from, keep) },
-    { theme, name: `stale ${way} writes after reuse`, run: (from) => writeAfter(from, keep) },
-  ] satisfies Probe[];
-});
+export const STALE_PROBES: readonly Probe[] = Object.entries(WAYS).flatMap(([way, keep]) =>
+  themed("a view kept past its release", {
+    [`stale ${way} reads before reuse`]: (from) => describeLook(releasedButKept(from, keep)),
+    [`stale ${way} writes before reuse`]: (from) => writeBefore(from, keep),
+    [`stale ${way} reads after reuse`]: (from) => readAfter(from, keep),
+    [`stale ${way} writes after reuse`]: (from) => writeAfter(from, keep),
+  }),
+);
 
 type Keep = (bytes: Uint8Array<ArrayBuffer>) => Kept;
 
@@ -57,10 +56,6 @@ function releasedButKept(allocator: Allocator, keep: Keep): Kept {
   const kept = keep(held.bytes);
   held.release();
   return kept;
-}
-
-function readBefore(allocator: Allocator, keep: Keep): Observation {
-  return describeLook(releasedButKept(allocator, keep));
 }
 
 function readAfter(allocator: Allocator, keep: Keep): Observation {
@@ -77,56 +72,62 @@ function readAfter(allocator: Allocator, keep: Keep): Observation {
 
 function writeBefore(allocator: Allocator, keep: Keep): Observation {
   const kept = releasedButKept(allocator, keep);
-  const { threw } = outcomeOf(() => kept.write());
-  const written = describeWrite(kept, threw);
-  let handedOut = false;
+  const written = describeWrite(kept);
+  let isHandedOut = false;
   reuse(allocator, (owner) => {
-    const found = owner.includes(Mark.stale);
+    const isFound = owner.includes(Mark.stale);
     owner.fill(Mark.other);
     // Memory that was never cleared may hold this mark since another time: is it the same memory?
-    if (found) handedOut ||= shows(kept, Mark.other);
+    isHandedOut ||= isFound && shows(kept, Mark.other);
   });
-  return handedOut ? { seen: "the next owner is handed what it wrote", harm: Harm.othersChanged } : written;
+  return isHandedOut ? { seen: "the next owner is handed what it wrote", harm: Harm.othersChanged } : written;
 }
 
 function writeAfter(allocator: Allocator, keep: Keep): Observation {
   const kept = releasedButKept(allocator, keep);
-  let changed = false;
+  let isChanged = false;
   reuse(allocator, (owner) => {
-    if (changed) return;
+    if (isChanged) return;
     owner.fill(Mark.other);
-    outcomeOf(() => kept.write());
-    changed = !isAll(owner, Mark.other);
+    thrownBy(() => kept.write());
+    isChanged = !isAll(owner, Mark.other);
   });
-  if (changed) return { seen: "changes the next owner's bytes", harm: Harm.othersChanged };
-  const { threw } = outcomeOf(() => kept.write());
-  return describeWrite(kept, threw);
+  return isChanged ? { seen: "changes the next owner's bytes", harm: Harm.othersChanged } : describeWrite(kept);
 }
 
 export function describeLook(kept: Kept): Observation {
   let bytes: Uint8Array = new Uint8Array(0);
-  const { threw } = outcomeOf(() => {
+  const threw = thrownBy(() => {
     bytes = kept.look();
   });
   if (threw !== null) return { seen: `throws ${threw}`, harm: Harm.none };
   if (bytes.length === 0) return { seen: "is dead: length 0", harm: Harm.none };
-  if (bytes.includes(Mark.other)) return { seen: "reads the next owner's bytes", harm: Harm.othersRead };
-  if (isAll(bytes, 0)) return { seen: "reads zeros", harm: Harm.none };
-  if (isAll(bytes, Mark.first)) return { seen: "reads its own old bytes", harm: Harm.ownBytesStay };
-  return { seen: "reads bytes that nobody here wrote", harm: Harm.othersRead };
+  return firstOf(
+    [
+      [bytes.includes(Mark.other), "reads the next owner's bytes", Harm.othersRead],
+      [isAll(bytes, Mark.first), "reads its own old bytes", Harm.ownBytesStay],
+      [!isAll(bytes, 0), "reads bytes that nobody here wrote", Harm.othersRead],
+    ],
+    "reads zeros",
+  );
 }
 
-/** Of a write that reached no other owner. */
-function describeWrite(kept: Kept, threw: string | null): Observation {
-  if (threw !== null) return { seen: `throws ${threw}, changes nothing`, harm: Harm.none };
-  const stays = shows(kept, Mark.stale);
-  return { seen: stays ? "changes nothing but the stale view" : "is lost, changes nothing", harm: Harm.none };
+/** Of a write that reaches no other owner. */
+function describeWrite(kept: Kept): Observation {
+  const threw = thrownBy(() => kept.write());
+  return firstOf(
+    [
+      [threw !== null, `throws ${threw}, changes nothing`, Harm.none],
+      [shows(kept, Mark.stale), "changes nothing but the stale view", Harm.none],
+    ],
+    "is lost, changes nothing",
+  );
 }
 
 function shows(kept: Kept, mark: number): boolean {
-  let found = false;
-  outcomeOf(() => {
-    found = kept.look().includes(mark);
+  let isFound = false;
+  thrownBy(() => {
+    isFound = kept.look().includes(mark);
   });
-  return found;
+  return isFound;
 }

@@ -6,7 +6,7 @@
 
 import { Harm, type Observation, type Probe, themed } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
-import { acquireMarked, BUFFER_BYTES, gather, isAll, Mark, passBy, settle } from "../traffic.ts";
+import { acquireMarked, BUFFER_BYTES, gather, Inspection, isAll, Mark, passBy, settle } from "../traffic.ts";
 import { describeLook } from "./stale.ts";
 
 const HALF_BYTES = BUFFER_BYTES / 2;
@@ -14,16 +14,19 @@ const HALF_BYTES = BUFFER_BYTES / 2;
 const LONG_BYTES = 256 * 1024;
 
 export const WRITTEN_PROBES: readonly Probe[] = [
-  ...themed("a buffer filled before it is shown", [
-    { name: "bytes that a filler is lent", run: fillerSees },
-    { name: "bytes behind a short fill, grown", run: grownBehindFill },
-  ]),
-  ...themed("a buffer that is resized", [
-    { name: "bytes that growing adds", run: grown },
-    { name: "shrunk and grown again", run: shrunkAndGrown },
-    { name: "view from before a move, reading", run: (from) => staleAfterMove(from, () => []) },
-    { name: "view from before a move, after reuse", run: (from) => staleAfterMove(from, settle) },
-  ]),
+  ...themed("a buffer filled before it is shown", {
+    "bytes that a filler is lent": fillerSees,
+    "bytes behind a short fill, grown": (from) =>
+      behind(from, 100, () =>
+        from.acquireFilled(BUFFER_BYTES, (bytes) => bytes.subarray(0, 100).fill(Mark.first).length),
+      ),
+  }),
+  ...themed("a buffer that is resized", {
+    "bytes that growing adds": (from) => behind(from, HALF_BYTES, () => filled(from, HALF_BYTES)),
+    "shrunk and grown again": (from) => behind(from, HALF_BYTES + 200, () => filled(from, BUFFER_BYTES)),
+    "view from before a move, reading": (from) => staleAfterMove(from, () => []),
+    "view from before a move, after reuse": (from) => staleAfterMove(from, settle),
+  }),
 ];
 
 /** Leaves bytes of earlier owners behind, in buffers of `BUFFER_BYTES` and of half that. */
@@ -44,78 +47,37 @@ function each(allocator: Allocator, make: () => Held, look: (bytes: Uint8Array) 
   for (const held of all) held.release();
 }
 
-class Tail {
-  #former = false;
-  #strange = false;
-  #lost = false;
-
-  /** Looks at what is added behind `kept` bytes of `Mark.first`. */
-  readonly lookBehind =
-    (kept: number) =>
-    (bytes: Uint8Array): void => {
-      const added = bytes.subarray(kept);
-      this.#lost ||= !bytes.subarray(0, kept).every((byte) => byte === Mark.first);
-      if (added.includes(Mark.other) || added.includes(Mark.first)) this.#former = true;
-      else if (added.some((byte) => byte !== 0)) this.#strange = true;
-    };
-
-  get result(): Observation {
-    if (this.#lost) return { seen: "what was written before is lost", harm: Harm.bytesLost };
-    if (this.#former) return { seen: "bytes that were written before", harm: Harm.othersRead };
-    if (this.#strange) return { seen: "bytes that nobody here wrote", harm: Harm.othersRead };
-    return { seen: "zeros", harm: Harm.none };
-  }
+function filled(allocator: Allocator, byteLength: number): Held {
+  const held = allocator.acquire(byteLength);
+  held.bytes.fill(Mark.first);
+  return held;
 }
 
 function fillerSees(allocator: Allocator): Observation {
-  const tail = new Tail();
-  const look = tail.lookBehind(0);
+  const { look, result } = new Inspection();
   const make = (): Held =>
     allocator.acquireFilled(BUFFER_BYTES, (bytes) => {
       look(bytes);
       return bytes.fill(Mark.first).length;
     });
-  let whole = true;
+  let isWhole = true;
   each(allocator, make, (bytes) => {
-    whole &&= isAll(bytes, Mark.first);
+    isWhole &&= isAll(bytes, Mark.first);
   });
-  if (!whole) return { seen: "what it wrote is not all there", harm: Harm.bytesLost };
-  return tail.result;
+  return isWhole ? result() : { seen: "what it wrote is not all there", harm: Harm.bytesLost };
 }
 
-function grownBehindFill(allocator: Allocator): Observation {
-  const tail = new Tail();
-  const make = (): Held => {
-    const held = allocator.acquireFilled(BUFFER_BYTES, (bytes) => bytes.subarray(0, 100).fill(Mark.first).length);
+/** What a buffer has behind its first `kept` bytes when it is grown. */
+function behind(allocator: Allocator, kept: number, make: () => Held): Observation {
+  const { look, result } = new Inspection(kept);
+  const grown = (): Held => {
+    const held = make();
+    held.resize(kept);
     held.resize(BUFFER_BYTES);
     return held;
   };
-  each(allocator, make, tail.lookBehind(100));
-  return tail.result;
-}
-
-function grown(allocator: Allocator): Observation {
-  const tail = new Tail();
-  const make = (): Held => {
-    const held = allocator.acquire(HALF_BYTES);
-    held.bytes.fill(Mark.first);
-    held.resize(BUFFER_BYTES);
-    return held;
-  };
-  each(allocator, make, tail.lookBehind(HALF_BYTES));
-  return tail.result;
-}
-
-function shrunkAndGrown(allocator: Allocator): Observation {
-  const tail = new Tail();
-  const make = (): Held => {
-    const held = acquireMarked(allocator, Mark.first);
-    held.resize(HALF_BYTES + 200);
-    held.resize(BUFFER_BYTES);
-    return held;
-  };
-  each(allocator, make, tail.lookBehind(HALF_BYTES + 200));
-  return tail.result;
+  each(allocator, grown, look);
+  return result();
 }
 
 function staleAfterMove(allocator: Allocator, come: (allocator: Allocator) => Held[]): Observation {
