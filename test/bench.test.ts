@@ -308,7 +308,6 @@ describe("reading figures", () => {
     expect([2, 1].map((count) => mostAlive(Uint32Array.of(5, 1, 1, 6), count))).toEqual([11, 6]);
   });
 
-
   test("seeded numbers lie evenly between 0 and 1, the same for a seed", () => {
     const random = seededRandom(1);
     expect(seededRandom(1)()).toBe(seededRandom(1)());
