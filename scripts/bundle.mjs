@@ -27,7 +27,7 @@ await write(
   },
 );
 // tsc made them already: the generator named has nothing to do.
-const declarations = dts({ dtsOnly: true, generator: "oxc", tsconfig: false });
+const declarations = dts({ dtsInput: true, oxc: true, tsconfig: false });
 await write({ input: inputs("build/types", ".d.ts"), plugins: [declarations] }, {});
 for (const name of readdirSync("dist", { recursive: true })) {
   if (!name.endsWith(".d.ts")) continue;

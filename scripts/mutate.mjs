@@ -1,7 +1,7 @@
 // `npm run mutate -- FILE …`: Stryker breaks files of src/ in many small ways, and tells which
 // of them no test notices. `npm run mutate -- --since REV`: the files changed since then.
 // `npm run mutate -- assembly`: the book, by the table of mutate-module.mjs.
-// Stryker needs Node 22 or later. What survives is listed at the end; build/mutation/ has it as JSON.
+// Stryker needs a newer Node than the rest, 22.18 or later, and is installed the first time. What survives is listed at the end; build/mutation/ has it as JSON.
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -27,6 +27,8 @@ async function mutate(files) {
     throw new Error(`Stryker needs Node 22 or later; this is ${process.version}`);
   process.env.CLEANSLAB_MUTATED = files.join();
   process.env.CLEANSLAB_OPS ??= "1000";
+  const packages = ["core", "vitest-runner"].map((name) => `@stryker-mutator/${name}@10.1.1`);
+  execFileSync("npm", ["install", "--no-save", "--silent", ...packages], { stdio: "inherit", shell: true });
   const { Stryker } = await import("@stryker-mutator/core");
   const stryker = new Stryker({
     mutate: files,

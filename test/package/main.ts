@@ -54,7 +54,7 @@ function lintChecks(folder: string, tarball: string): Check[] {
 }
 
 /** Bytes that a user downloads, and has on disk. */
-const MOST = { packed: 90_000, unpacked: 250_000 };
+const MOST = { packed: 96_000, unpacked: 276_000 };
 
 function lengthCheck(folder: string, tarball: string): Check {
   return {
