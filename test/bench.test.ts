@@ -58,7 +58,8 @@ async function runShortened<Input extends object, Result>(
   const measurements = question.measurements(outcomes);
   for (const measurement of measurements) {
     const { metric, value } = measurement;
-    const least = metric === "time" ? Number.MIN_VALUE : metric.startsWith("peak") ? -Number.MAX_VALUE : 0;
+    // Batches this short may take no time by the clock.
+    const least = metric.startsWith("peak") ? -Number.MAX_VALUE : 0;
     expect(Number.isFinite(value) && value >= least, JSON.stringify(measurement)).toBe(true);
   }
   expectTables(question, measurements);
