@@ -1,4 +1,4 @@
-/** What is read out of measurements, and how figures are written. Measures nothing. */
+/** What is read out of measurements, and how figures are written. Measures nothing. What stands in a table is said by its question. */
 
 import type { Measurement, Table } from "./question.ts";
 

@@ -1,5 +1,5 @@
 // Writes dist/, which is what is published: a bundle and its declarations for each entry of
-// package.json, the module, and the command. Bundles keep the names of classes
+// package.json, the module, and the command. Bundles keep their lines and the names of classes
 // and methods, so that stacks, profiles and heap snapshots can be read.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,10 +19,11 @@ const inputs = (folder, ending) => Object.fromEntries(places.map((place) => [pla
 await write(
   { input: inputs("src", ".ts"), tsconfig: false, transform: { target: "es2022" } },
   {
+    comments: false,
     minify: {
       compress: true,
       mangle: { toplevel: true, keepNames: { class: true, function: false } },
-      codegen: { removeWhitespace: true },
+      codegen: { removeWhitespace: false },
     },
   },
 );

@@ -164,7 +164,10 @@ export class Arena extends ArenaEventTarget {
    *   memory for it and no lease is out whose release could make room; `ERR_ARENA_DISPOSED`.
    */
   acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<Lease>;
-  acquireAsync(byteLengths: readonly number[], options?: { signal?: AbortSignalLike | undefined }): Promise<Lease[]>;
+  acquireAsync<const T extends readonly number[]>(
+    byteLengths: T,
+    options?: { signal?: AbortSignalLike | undefined },
+  ): Promise<{ -readonly [K in keyof T]: Lease }>;
   async acquireAsync(
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
@@ -270,7 +273,8 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * A promise for the moment when no lease is out: for a graceful shutdown.
+   * A promise for the moment when no lease is out: for a graceful shutdown. Does not keep
+   * the process running.
    *
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT` if `signal` is none.

@@ -46,6 +46,17 @@ export function requireLeaseLength(byteLength: unknown, what = "byteLength"): vo
 
 export function requireOptions(options: unknown): void {
   if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
+  if (typeof (options as { aborted?: unknown }).aborted === "boolean") {
+    throw invalidArgument("options", options, "an object that has the signal: { signal }");
+  }
+}
+
+/** @throws ArenaError `ERR_INVALID_ARGUMENT` for an option that is none of `names`: one that is misspelt would do nothing. */
+export function requireKnown(options: object, names: readonly string[]): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (!names.includes(name))
+      throw invalidArgument(`options.${name}`, value, `only options that there are: ${names.join(", ")}`);
+  }
 }
 
 export function isLength(byteLength: unknown): byteLength is number {

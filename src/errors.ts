@@ -225,7 +225,11 @@ function show(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value !== "object" || value === null) return String(value);
   try {
-    return Object.prototype.toString.call(value);
+    const tag = Object.prototype.toString.call(value);
+    const { name } = Object(value.constructor) as { name?: unknown };
+    return tag === "[object Object]" && typeof name === "string" && !["", "Object"].includes(name)
+      ? `of class ${name}`
+      : tag;
   } catch {
     // A revoked proxy, or a tag that throws.
     return "an object";

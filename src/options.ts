@@ -3,6 +3,7 @@
  * them. Everything is checked here, once.
  */
 
+import { requireKnown, requireOptions } from "./checks.js";
 import { invalidArgument } from "./errors.js";
 
 /** When a view kept past its release dies. */
@@ -102,9 +103,7 @@ const MOST_MEMORIES = 32;
  * @throws ArenaError `ERR_INVALID_ARGUMENT` naming the option, its value and what it may be.
  */
 export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = false): Settings {
-  if (typeof options !== "object" || options === null) {
-    throw invalidArgument("options", options, "an object, or nothing");
-  }
+  requireOptions(options);
   const maxBytes = options.maxBytes ?? 64 * MiB;
   const segmentBytes = options.segmentBytes ?? automaticSegmentBytes(maxBytes, memoriesAreFew);
   if (!isPowerOfTwo(segmentBytes) || segmentBytes < MIN_SEGMENT_BYTES || segmentBytes > MAX_SEGMENT_BYTES) {
@@ -132,7 +131,7 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
   if (module !== undefined && (typeof module !== "object" || module === null)) {
     throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
   }
-  return {
+  const settings: Settings = {
     maxBytes,
     segmentBytes,
     revoke: oneOf("revoke", options.revoke ?? "before-reuse", ["before-reuse", "on-release", "never"]),
@@ -144,6 +143,8 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
     timeline,
     module,
   };
+  requireKnown(options, Object.keys(settings));
+  return settings;
 }
 
 /**

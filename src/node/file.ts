@@ -63,7 +63,8 @@ export function readFileLeases(
  * The same for loops: calls `onLease` with each lease, in order. Each is yours to
  * release. A promise that `onLease` returns is awaited before the next lease.
  *
- * @param onLease returning `false`, or a promise of it, ends the reading. If it throws, or
+ * @param onLease returning `false`, or a promise of it, ends the reading, so do not return
+ *   what a stream's `write` answers. If it throws, or
  *   its promise rejects, the reading ends with that error; the lease stays yours.
  * @returns a promise for bytes read. Rejects as `readFileLeases` throws.
  */
@@ -71,7 +72,8 @@ export async function eachFileLease(
   path: PathLike,
   arena: Arena,
   options: ReadFileOptions,
-  onLease: (lease: Lease) => unknown,
+  // biome-ignore lint/suspicious/noConfusingVoidType: no boolean, or what `write` of a stream answers would end the reading
+  onLease: (lease: Lease) => void | false | PromiseLike<void | false>,
 ): Promise<number> {
   const plan = planOf(path, arena, options);
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");

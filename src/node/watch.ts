@@ -61,9 +61,12 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
   if (!isLength(intervalMs) || intervalMs === 0) {
     throw invalidArgument("intervalMs", intervalMs, "a whole number of milliseconds, at least 1");
   }
-  if (typeof arenas !== "object" || arenas === null) throw invalidArgument("arenas", arenas, "{ name: arena }");
+  if (typeof arenas !== "object" || arenas === null || Object.keys(arenas).length === 0)
+    throw invalidArgument("arenas", arenas, "{ name: arena }");
   const watched = Object.entries(arenas).map(([name, arena]) => {
     requireArena(arena);
+    if (typeof arena.addEventListener !== "function")
+      throw invalidArgument(`arenas.${name}`, arena, "an Arena: others cannot be watched");
     return new Watched(name, arena);
   });
   const sockets = new Set<Socket>();

@@ -7,7 +7,7 @@
  */
 
 import { Bytes } from "../builtins.js";
-import { requireOptions } from "../checks.js";
+import { requireKnown, requireOptions } from "../checks.js";
 import { bookRefused, invalidArgument, sharedMemoryUnavailable, wasmUnavailable } from "../errors.js";
 import type { LinearMemory } from "../lease/owner.js";
 import { BOOK_BASE64, WIPE_BASE64 } from "./modules.generated.js";
@@ -209,6 +209,7 @@ function instantiate(module: object, memory: object): unknown {
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `maxBytes` is out of range. */
 export function checkMaxBytes(options: { maxBytes?: number | undefined }): number {
   requireOptions(options);
+  requireKnown(options, ["maxBytes"]);
   const maxBytes = options.maxBytes ?? 64 * 1024 * 1024;
   if (Number.isSafeInteger(maxBytes) && maxBytes >= SLAB_BYTES && maxBytes <= 2 ** 30) return maxBytes;
   throw invalidArgument("maxBytes", maxBytes, "a whole number of bytes from 65536 (64 KiB) to 1073741824 (1 GiB)");

@@ -6,7 +6,7 @@
 
 import { inMicrotask } from "../builtins.js";
 import { ByteWriter } from "../bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "../checks.js";
+import { type AbortSignalLike, checkSignal, requireKnown, requireLeaseLength, requireOptions } from "../checks.js";
 import {
   type ArenaError,
   arenaDisposed,
@@ -175,10 +175,10 @@ export class SharedArena {
    *   `ERR_ARENA_EXHAUSTED` if so much can never fit; `ERR_ARENA_DISPOSED`.
    */
   acquireAsync(byteLength: number, options?: { signal?: AbortSignalLike | undefined }): Promise<SharedLease>;
-  acquireAsync(
-    byteLengths: readonly number[],
+  acquireAsync<const T extends readonly number[]>(
+    byteLengths: T,
     options?: { signal?: AbortSignalLike | undefined },
-  ): Promise<SharedLease[]>;
+  ): Promise<{ -readonly [K in keyof T]: SharedLease }>;
   async acquireAsync(
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
@@ -279,6 +279,7 @@ export class SharedArena {
   channel(options: { capacity?: number | undefined } = {}): { port1: SharedPort; port2: SharedPortHandle } {
     this.#store.requireUse("make a channel");
     requireOptions(options);
+    requireKnown(options, ["capacity"]);
     const port2 = createChannel(this.#handle.id, options.capacity ?? 64);
     return { port1: this.#port(port2, 0), port2 };
   }
@@ -320,7 +321,7 @@ export class SharedArena {
 
   /**
    * A promise for the moment when no lease is out in this thread: for a graceful shutdown.
-   * What was handed over is not out here any more.
+   * What was handed over is not out here any more. Does not keep the process running.
    *
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    */

@@ -12,6 +12,9 @@ import type { ArenaEvents, ArenaEventTarget } from "./events.js";
 import type { TraceSite } from "./sites.js";
 import type { Trace } from "./trace.js";
 
+/** Node prints nothing of an event but what every event has. */
+const INSPECT = Symbol.for("nodejs.util.inspect.custom");
+
 type Details<K extends keyof ArenaEvents> = Omit<ArenaEvents[K], "type">;
 type Counted = "dirty" | "stray-write" | "exhausted";
 
@@ -106,7 +109,8 @@ export class Notices {
   #send(type: keyof ArenaEvents, details: object): void {
     if (this.#isClosed) return;
     // A listener that throws is reported by the platform, and does not stop the rest.
-    (this.#arena as unknown as EventTarget).dispatchEvent(Object.assign(new Event(type), details));
+    const event = Object.assign(new Event(type), details, { [INSPECT]: () => ({ type, ...details }) });
+    (this.#arena as unknown as EventTarget).dispatchEvent(event);
     if (channels[type].hasSubscribers) channels[type].publish({ arena: this.#arena, ...details });
   }
 }

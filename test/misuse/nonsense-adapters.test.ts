@@ -5,8 +5,9 @@
 
 import { PassThrough, Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type Arena, Timeline } from "cleanslab";
+import { Arena, Timeline } from "cleanslab";
 import * as node from "cleanslab/node";
+import { SharedArena } from "cleanslab/shared";
 import * as web from "cleanslab/web";
 import { expect, test } from "vitest";
 import {
@@ -49,7 +50,7 @@ const COLLECT = { limit: LENGTH, byteLength: LENGTH, onChunk: FUNCTION, signal: 
 const collecting = (arena: Arena, options: object): unknown => node.collect(empty(), arena, { ...LIMIT, ...options });
 const FILE = { start: LENGTH, end: LENGTH, chunkBytes: LENGTH, highWaterMark: LENGTH, signal: SIGNAL };
 const TIMELINE = [{}, null, 5, Timeline];
-const ARENAS = [null, 5, "arenas", ...ARENA.map((each) => ({ each }))];
+const ARENAS = [null, 5, "arenas", {}, new Arena(), { each: new SharedArena() }, ...ARENA.map((each) => ({ each }))];
 const onBytes = nothing;
 const onLease = nothing;
 

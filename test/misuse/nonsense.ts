@@ -27,7 +27,7 @@ export const INTEGER = [{}, null, "8", 0.5, [8]];
 export const NUMBER = [{}, null, "8", [8], 8n];
 export const BOOLEAN = [{}, null, "yes", 1];
 export const FUNCTION = [{}, null, 5, "fn", Promise.resolve()];
-export const OBJECT = [null, 5, "options", true];
+export const OBJECT = [null, 5, "options", true, AbortSignal.timeout(2 ** 31 - 1)];
 export const BYTES = [
   ...[{}, null, 5, "text", [1, 2], new ArrayBuffer(8), new SharedArrayBuffer(8), { length: 3, byteLength: 3 }],
   ...[Object.create(Uint8Array.prototype), new Proxy(new Uint8Array(4), {}), detached],

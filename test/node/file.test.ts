@@ -49,7 +49,7 @@ const WAYS: [name: string, read: Read][] = [
       for await (const lease of readFileLeases(path, arena, options)) if ((await onLease(lease)) === false) return;
     },
   ],
-  ["eachFileLease", eachFileLease],
+  ["eachFileLease", eachFileLease as Read],
 ];
 
 /** All of the file, lease by lease. */

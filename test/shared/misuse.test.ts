@@ -117,6 +117,8 @@ const CASES: [string, () => unknown, Parameters<typeof expectThrow>[1], ...strin
         "capacity",
       ] as (typeof CASES)[number],
   ),
+  ["option misspelt", () => new SharedArena(wrong({ revoke: "never" })), "ERR_INVALID_ARGUMENT", "options.revoke"],
+  ["channel option misspelt", () => here.channel(wrong({ capasity: 1 })), "ERR_INVALID_ARGUMENT", "capasity"],
   ["channel options null", () => here.channel(wrong(null)), "ERR_INVALID_ARGUMENT"],
   ...[-1, -2, 1.5, "1", undefined, 2 ** 31].map(
     (threadId) =>

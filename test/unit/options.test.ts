@@ -35,7 +35,7 @@ describe("options", () => {
     expect(resolveOptions(undefinedOnes)).toEqual(DEFAULTS);
   });
 
-  test("are taken as they are given, and unknown ones passed over", () => {
+  test("are taken as they are given; one that there is not is refused, as it may be misspelt", () => {
     const options: Required<ArenaOptions> = {
       maxBytes: 5 * MiB + 1,
       segmentBytes: 512 * KiB,
@@ -48,7 +48,9 @@ describe("options", () => {
       timeline: new Timeline(),
       module: {},
     };
-    expect(resolveOptions(wrong({ ...options, colour: "green" }))).toEqual(options);
+    expect(resolveOptions(options)).toEqual(options);
+    const misspelt = { ...options, revok: "on-release" };
+    expectThrow(() => new Arena(wrong(misspelt)), "ERR_INVALID_ARGUMENT", 'options.revok is "on-release"', "revoke");
     expect(resolveOptions({ maxBytes: Number.MAX_SAFE_INTEGER }).maxBytes).toBe(Number.MAX_SAFE_INTEGER);
   });
 

@@ -1,6 +1,7 @@
 /** The one queue of what an arena tells others: merged, in a microtask, and silent once closed. */
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { ArenaEventTarget } from "../../../src/watch/events.ts";
 import { Notices } from "../../../src/watch/notices.ts";
@@ -168,6 +169,15 @@ describe("once closed", () => {
     await settle();
     expect(events.map(({ type }) => type)).toEqual(["dirty"]);
   });
+});
+
+test("an event that Node prints shows what it says", async () => {
+  const { target, notices } = open();
+  const printed: string[] = [];
+  target.addEventListener("exhausted", (event) => void printed.push(inspect(event)));
+  notices.counted("exhausted", () => ({ byteLength: 5, reservedBytes: 7 }));
+  await settle();
+  expect(printed).toEqual(["{ type: 'exhausted', count: 1, byteLength: 5, reservedBytes: 7 }"]);
 });
 
 describe("a tally", () => {
