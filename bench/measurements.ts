@@ -58,19 +58,23 @@ function machineLine({ commit, processor, cores, date }: Machine): string {
   return `${date}, commit ${commit ?? "unknown"}, ${processor}, ${cores} cores`;
 }
 
-type Seen = Matrix & { readonly machine: Machine };
+type Seen = Matrix & { readonly machine: Machine; readonly threads: Matrix };
 
-function visible({ machine, subjects, rows }: Seen): string {
-  const table = {
-    title: "",
-    head: ["probe", "fresh shows", ...subjects],
-    rows: rows.map((row) => [row.probe, row.fresh, ...subjects.map((subject) => signOf(row, subject))]),
-  };
+function visible({ machine, threads, ...buffers }: Seen): string {
+  const table = ({ beside, subjects, rows }: Matrix): string =>
+    markdown({
+      title: "",
+      head: ["probe", `${beside} shows`, ...subjects],
+      rows: rows.map((row) => [row.probe, row.fresh, ...subjects.map((subject) => signOf(row, subject))]),
+    });
   return `## What outside code can see
 
 Each probe is a small program that tries to tell a reused buffer from a fresh one, or to reach what is not its own. \`·\` is the same as a fresh allocation, \`+\` better, \`~\` different and harmless, \`✗\` worse. \`npm run observe\` says in words what each saw. Node ${machine.node.slice(1)}, ${machineLine(machine)}.
 
-${markdown(table)}`;
+${table(buffers)}
+Between this thread and a worker:
+
+${table(threads)}`;
 }
 
 function programs(results: readonly ProgramResult[], machine: Machine): string {

@@ -12,16 +12,20 @@ import { build } from "esbuild";
 
 process.chdir(fileURLToPath(new URL("../", import.meta.url)));
 const out = "build/bench";
+const ENTRIES = [
+  "main",
+  "isolated-entry",
+  "messages",
+  "measurements",
+  "programs/main",
+  "programs/child",
+  "programs/threads",
+];
 await build({
-  entryPoints: [
-    "main",
-    "isolated-entry",
-    "messages",
-    "measurements",
-    "programs/main",
-    "programs/child",
-    "programs/threads",
-  ].map((it) => `bench/${it}.ts`),
+  entryPoints: {
+    ...Object.fromEntries(ENTRIES.map((it) => [it, `bench/${it}.ts`])),
+    "visible-thread": "test/visible/threads.ts",
+  },
   outdir: out,
   bundle: true,
   splitting: true,

@@ -43,7 +43,11 @@ for (const name of readdirSync("dist", { recursive: true })) {
 copyFileSync("build/release.wasm", "dist/arena.wasm");
 
 await build({
-  entryPoints: { main: "cli/main.ts", "isolated-entry": "cli/isolated-entry.ts" },
+  entryPoints: {
+    main: "cli/main.ts",
+    "isolated-entry": "cli/isolated-entry.ts",
+    "visible-thread": "test/visible/threads.ts",
+  },
   outdir: "dist/cli",
   bundle: true,
   splitting: true,

@@ -1,19 +1,33 @@
 /**
- * What outside code can see of the arena, held cell by cell: the observatory's
- * matrix, run once. Of the rivals only what does not depend on the system's
+ * What outside code can see of the arenas, held cell by cell: the observatory's
+ * matrices, each run once. Of the rivals only what does not depend on the system's
  * allocator. What the words of a cell say is the probe's business; here are the
  * verdicts, and the words where a promise hangs on them.
  */
 
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Matrix, PROBES, runMatrix, type Verdict } from "./visible/matrix.ts";
+import { BUFFERS, type Matrix, runMatrix, THREADS, type Verdict } from "./visible/matrix.ts";
 import { Harm, type Probe } from "./visible/probe.ts";
-import { SUBJECTS, WIPED } from "./visible/subjects.ts";
+import { WIPED } from "./visible/subjects.ts";
+import { ENTRY } from "./visible/threads.ts";
 
 let matrix: Matrix;
+let threads: Matrix;
 
 beforeAll(async () => {
-  matrix = await runMatrix();
+  const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+  buildSync({
+    entryPoints: [source("visible/threads.ts")],
+    outfile: fileURLToPath(ENTRY),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    alias: { "cleanslab/shared": source("../src/shared/index.ts") },
+  });
+  matrix = await runMatrix(BUFFERS);
+  threads = await runMatrix(THREADS);
 }, 120_000);
 
 const MODES = ["before-reuse", WIPED, "on-release", "never"] as const;
@@ -82,6 +96,35 @@ test.each([...MODES.entries()])("what is seen in mode %i, %s, is what is documen
   const verdicts = Object.fromEntries(matrix.rows.map(({ probe, cells }) => [probe, cells[mode]?.verdict]));
   const expected = Object.entries(EXPECTED).map(([probe, all]) => [probe, typeof all === "string" ? all : all[each]]);
   expect(verdicts).toEqual(Object.fromEntries(expected));
+});
+
+/** Between two threads, beside a fresh SharedArrayBuffer. */
+const EXPECTED_THERE: Record<string, [transferred: Verdict, pool: Verdict, arena: Verdict]> = {
+  "bytes at hand-out, a worker's before": ["same", "worse", "same"],
+  "stale view reads, a worker is next": ["same", "worse", "worse"],
+  "stale view writes, a worker is next": ["same", "worse", "worse"],
+  "released twice, a worker between": ["same", "worse", "differs"],
+  "sender's view, reading": ["better", "same", "same"],
+  "sender's view, writing": ["better", "same", "same"],
+  "sender's view, after reuse there": ["better", "worse", "worse"],
+  "sent once, taken twice": ["better", "same", "better"],
+  "taken again after reuse there": ["better", "worse", "better"],
+  "live view's .buffer shows a worker's": ["same", "worse", "worse"],
+  "live view's .buffer writes a worker's": ["same", "worse", "worse"],
+  "structuredClone of a live view": ["better", "worse", "worse"],
+  "postMessage of a live view": ["better", "worse", "worse"],
+  "a worker dies with all there is": ["same", "worse", "same"],
+};
+
+test("what threads see of a shared arena, and of what one has without it, is what is documented", () => {
+  const subjects = ["transfer of a fresh ArrayBuffer", "pool over one SharedArrayBuffer", "SharedArena"];
+  const verdicts = threads.rows.map(({ probe, cells }) => [probe, subjects.map((each) => cells[each]?.verdict)]);
+  expect(Object.fromEntries(verdicts)).toEqual(EXPECTED_THERE);
+  const seenOf = (probe: string): string | undefined =>
+    threads.rows.find((row) => row.probe === probe)?.cells["SharedArena"]?.seen;
+  for (const probe of ["sent once, taken twice", "taken again after reuse there"])
+    expect(seenOf(probe), probe).toBe("throws ERR_TOKEN_USED");
+  expect(seenOf("released twice, a worker between")).toMatch(/^throws ERR_LEASE_RELEASED/);
 });
 
 const POOLS = ["array pool", "array pool, fill(0)"];
@@ -156,15 +199,17 @@ test.each<[fact: string, probes: RegExp, subjects: readonly string[], seen: RegE
   }
 });
 
-describe("the matrix", () => {
+describe("a matrix", () => {
   const quiet: Probe = { name: "quiet", theme: "", run: () => ({ seen: "nothing", harm: Harm.none }) };
 
   test("has a name of its own for each probe, leaves no cell untried or failed, and counts the cells", () => {
-    expect(new Set(PROBES.map(({ name }) => name)).size).toBe(PROBES.length);
-    for (const subject of matrix.subjects) {
-      const { untried, failed, ...given } = matrix.counts[subject] ?? {};
-      const sum = Object.values(given).reduce((total, times) => total + times, 0);
-      expect([untried, failed, sum], subject).toEqual([0, 0, PROBES.length]);
+    for (const { rows, subjects, counts } of [matrix, threads]) {
+      expect(new Set(rows.map(({ probe }) => probe)).size).toBe(rows.length);
+      for (const subject of subjects) {
+        const { untried, failed, ...given } = counts[subject] ?? {};
+        const sum = Object.values(given).reduce((total, times) => total + times, 0);
+        expect([untried, failed, sum], subject).toEqual([0, 0, rows.length]);
+      }
     }
   });
 
@@ -174,7 +219,7 @@ describe("the matrix", () => {
     };
     const runs: Probe["run"][] = [throwing, () => new Promise(() => {}), quiet.run];
     const probes = runs.map((run, each): Probe => ({ name: String(each), theme: "", run }));
-    const { rows } = await runMatrix({ probes, subjects: SUBJECTS.slice(0, 1), patienceMs: 20 });
+    const { rows } = await runMatrix({ ...BUFFERS, probes, subjects: BUFFERS.subjects.slice(0, 1) }, undefined, 20);
     expect(rows.map(({ cells }) => cells["allocUnsafe"]?.verdict)).toEqual(["failed", "failed", "same"]);
   });
 
@@ -184,13 +229,12 @@ describe("the matrix", () => {
       seen.add(allocator);
       return { seen: "nothing", harm: Harm.none };
     };
-    const { counts } = await runMatrix({
-      probes: [
-        { ...quiet, run },
-        { ...quiet, run, name: "again" },
-      ],
-    });
-    expect(seen.size).toBe(2 * (SUBJECTS.length + 1));
+    const probes = [
+      { ...quiet, run },
+      { ...quiet, run, name: "again" },
+    ];
+    const { counts } = await runMatrix({ ...BUFFERS, probes });
+    expect(seen.size).toBe(2 * (BUFFERS.subjects.length + 1));
     expect(Object.values(counts).every(({ same }) => same === 2)).toBe(true);
   });
 });

@@ -10,17 +10,26 @@ import { IO_PROBES } from "./probes/io.ts";
 import { REACH_PROBES } from "./probes/reach.ts";
 import { RELEASE_PROBES } from "./probes/release.ts";
 import { STALE_PROBES } from "./probes/stale.ts";
+import { THREAD_PROBES } from "./probes/threads.ts";
 import { WRITTEN_PROBES } from "./probes/written.ts";
-import { FRESH, SUBJECTS, type Subject } from "./subjects.ts";
+import { type Allocator, FRESH, SUBJECTS, type Subject } from "./subjects.ts";
+import { FRESH_SHARED, SHARED_SUBJECTS, type Threads } from "./threads.ts";
 
-export const PROBES: readonly Probe[] = [
-  ...HANDOUT_PROBES,
-  ...WRITTEN_PROBES,
-  ...STALE_PROBES,
-  ...RELEASE_PROBES,
-  ...IO_PROBES,
-  ...REACH_PROBES,
-];
+/** What is tried, on whom, and beside what. */
+export interface Plan<A> {
+  readonly probes: readonly Probe<A>[];
+  readonly fresh: Subject<A>;
+  readonly subjects: readonly Subject<A>[];
+}
+
+export const BUFFERS: Plan<Allocator> = {
+  probes: [...HANDOUT_PROBES, ...WRITTEN_PROBES, ...STALE_PROBES, ...RELEASE_PROBES, ...IO_PROBES, ...REACH_PROBES],
+  fresh: FRESH,
+  subjects: SUBJECTS,
+};
+
+/** Between two threads. */
+export const THREADS: Plan<Threads> = { probes: THREAD_PROBES, fresh: FRESH_SHARED, subjects: SHARED_SUBJECTS };
 
 /** Beside a fresh allocation. `differs`: another thing is seen, no more and no less harmful. */
 export const VERDICTS = ["same", "better", "differs", "worse", "untried", "failed"] as const;
@@ -41,40 +50,39 @@ export interface Row {
 }
 
 export interface Matrix {
+  /** The fresh allocation that all are compared with. */
+  readonly beside: string;
   readonly subjects: readonly string[];
   readonly rows: readonly Row[];
   /** By subject, how often each verdict was given. */
   readonly counts: Readonly<Record<string, Record<Verdict, number>>>;
 }
 
-export interface Plan {
-  readonly probes?: readonly Probe[];
-  readonly subjects?: readonly Subject[];
-  /** Milliseconds until a probe that waits is given up. */
-  readonly patienceMs?: number;
-  readonly onProgress?: (probe: string) => void;
-}
-
 const PATIENCE_MS = 20_000;
 
-export async function runMatrix(plan: Plan = {}): Promise<Matrix> {
-  const { probes = PROBES, subjects = SUBJECTS, patienceMs = PATIENCE_MS, onProgress } = plan;
+/** @param patienceMs milliseconds until a probe that waits is given up. */
+export async function runMatrix<A>(
+  { probes, fresh, subjects }: Plan<A>,
+  onProgress: (probe: string) => void = () => {},
+  patienceMs = PATIENCE_MS,
+): Promise<Matrix> {
   const rows: Row[] = [];
   for (const probe of probes) {
-    onProgress?.(probe.name);
-    const fresh = await attempt(probe, FRESH, patienceMs);
+    onProgress(probe.name);
+    const expected = await attempt(probe, fresh, patienceMs);
     const cells: Record<string, Cell> = {};
-    for (const subject of subjects) cells[subject.name] = judge(await attempt(probe, subject, patienceMs), fresh);
-    rows.push({ theme: probe.theme, probe: probe.name, fresh: fresh.seen, cells });
+    for (const subject of subjects) cells[subject.name] = judge(await attempt(probe, subject, patienceMs), expected);
+    rows.push({ theme: probe.theme, probe: probe.name, fresh: expected.seen, cells });
   }
   const names = subjects.map(({ name }) => name);
-  return { subjects: names, rows, counts: Object.fromEntries(names.map((name) => [name, count(rows, name)])) };
+  const counts = Object.fromEntries(names.map((name) => [name, count(rows, name)]));
+  return { beside: fresh.name, subjects: names, rows, counts };
 }
 
 /** `"untried"` and `"failed"` say why in `seen`. */
 type Attempt = (Observation & { state: "seen" }) | { state: "untried" | "failed"; seen: string };
 
-async function attempt(probe: Probe, subject: Subject, patienceMs: number): Promise<Attempt> {
+async function attempt<A>(probe: Probe<A>, subject: Subject<A>, patienceMs: number): Promise<Attempt> {
   // So that what one probe dropped does not burden the next.
   collectGarbage();
   try {
@@ -82,7 +90,7 @@ async function attempt(probe: Probe, subject: Subject, patienceMs: number): Prom
     try {
       return { state: "seen", ...(await within(patienceMs, async () => probe.run(allocator))) };
     } finally {
-      close();
+      await close();
     }
   } catch (error) {
     if (error instanceof CannotTry) return { state: "untried", seen: error.message };

@@ -25,15 +25,15 @@ export const Harm = {
   othersChanged: 4,
 } as const;
 
-export interface Probe {
+export interface Probe<A = Allocator> {
   /** Unique; read as a line of the matrix. */
   readonly name: string;
   readonly theme: string;
-  run(allocator: Allocator): Observation | Promise<Observation>;
+  run(allocator: A): Observation | Promise<Observation>;
 }
 
 /** Probes by name. */
-export function themed(theme: string, runs: Record<string, Probe["run"]>): Probe[] {
+export function themed<A = Allocator>(theme: string, runs: Record<string, Probe<A>["run"]>): Probe<A>[] {
   return Object.entries(runs).map(([name, run]) => ({ theme, name, run }));
 }
 

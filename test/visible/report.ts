@@ -14,11 +14,10 @@ const SIGNS: Record<Verdict, string> = {
 /** Columns that everything stays within. */
 const WIDTH = 110;
 
-const LEGEND = `beside a fresh new Uint8Array:
-  · same    + better    ~ something else, as harmless    ✗ worse    ? not tried    ! the probe failed`;
+const LEGEND = "· same    + better    ~ something else, as harmless    ✗ worse    ? not tried    ! the probe failed";
 
 export function printMatrix(matrix: Matrix): string {
-  return [table(matrix), LEGEND, differences(matrix)].join("\n\n");
+  return [table(matrix), `beside a fresh ${matrix.beside}:\n  ${LEGEND}`, differences(matrix)].join("\n\n");
 }
 
 function table({ subjects, rows, counts }: Matrix): string {

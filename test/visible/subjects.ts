@@ -35,14 +35,14 @@ export interface Allocator {
 }
 
 /** An allocator, and how to let go of all that it has. */
-export interface OpenSubject {
-  readonly allocator: Allocator;
-  close(): void;
+export interface OpenSubject<A = Allocator> {
+  readonly allocator: A;
+  close(): unknown;
 }
 
-export interface Subject {
+export interface Subject<A = Allocator> {
   readonly name: string;
-  open(): OpenSubject;
+  open(): OpenSubject<A>;
 }
 
 /** Enough for the most that a probe holds at a time, in every subject. */
@@ -50,7 +50,7 @@ const POOL_BYTES = 16 * 1024 * 1024;
 const MAX_ARENA_BYTES = 256 * 1024 * 1024;
 
 export const FRESH: Subject = {
-  name: "fresh",
+  name: "new Uint8Array",
   open: () => withoutState((byteLength) => new Uint8Array(byteLength)),
 };
 

@@ -25,7 +25,7 @@ export const Mark = {
 /** One after another: several turns of every free list. */
 const PASSERS_BY = 600;
 /** At a time: more than two megabytes. */
-const CROWD = 1200;
+export const CROWD = 1200;
 
 /** Is shown a buffer, and may write to it. */
 type Meet = (owner: Uint8Array<ArrayBuffer>) => unknown;
@@ -81,6 +81,17 @@ const patterns = new Map<number, Buffer>(
 export function isAll(bytes: Uint8Array, mark: number): boolean {
   const pattern = patterns.get(mark) ?? Buffer.alloc(BUFFER_BYTES, mark);
   return pattern.equals(bytes);
+}
+
+/** So many bytes of the others' mark in a row are no chance and no bookkeeping. */
+const TRACE = Buffer.alloc(64, Mark.other);
+
+export const showsOthers = (buffer: ArrayBufferLike): boolean => Buffer.from(buffer).includes(TRACE);
+
+/** Writes only where it finds another owner's bytes: an allocator's bookkeeping is not the question here. */
+export function defaceOthers(buffer: ArrayBufferLike): void {
+  const whole = Buffer.from(buffer);
+  for (let at = whole.indexOf(TRACE); at >= 0; at = whole.indexOf(TRACE, at + 1)) whole[at] = Mark.stale;
 }
 
 /** Whether any byte of one is a byte of another: each writes its number, then each looks for it. */

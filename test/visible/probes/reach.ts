@@ -5,11 +5,9 @@
 
 import { firstOf, formatBytes, Harm, type Observation, type Probe, themed, thrownBy } from "../probe.ts";
 import type { Allocator, Held } from "../subjects.ts";
-import { acquireMarked, isAll, Mark, reuse } from "../traffic.ts";
+import { acquireMarked, defaceOthers, isAll, Mark, reuse, showsOthers } from "../traffic.ts";
 
 const SMALL_BYTES = 16;
-/** So many bytes of the others' mark in a row are no chance and no bookkeeping. */
-const TRACE = Buffer.alloc(64, Mark.other);
 
 export const REACH_PROBES: readonly Probe[] = themed("what a small view reaches", {
   "live view's .buffer, reading": (from) =>
@@ -45,13 +43,10 @@ function releaseAll(owners: readonly Held[]): void {
   for (const held of owners) held.release();
 }
 
-const showsOthers = (buffer: ArrayBuffer): boolean => Buffer.from(buffer).includes(TRACE);
 const isChanged = (others: readonly Held[]): boolean => others.some(({ bytes }) => !isAll(bytes, Mark.other));
 
-/** Writes only where it found another owner's bytes: an allocator's bookkeeping is not the question here. */
 function writesNeighbours(mine: Held, others: readonly Held[]): Observation {
-  const whole = Buffer.from(mine.bytes.buffer);
-  for (let at = whole.indexOf(TRACE); at >= 0; at = whole.indexOf(TRACE, at + 1)) whole[at] = Mark.stale;
+  defaceOthers(mine.bytes.buffer);
   return firstOf(
     [[isChanged(others), "changes another owner's bytes", Harm.othersChanged]],
     "finds nobody's bytes to change",
