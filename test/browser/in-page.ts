@@ -11,6 +11,7 @@ import { checkThrows } from "../contract/check.ts";
 import { type CaseResult, type ContractCase, runContract } from "../contract/contract.ts";
 import { type SharedLibrary, shared } from "../contract/shared.ts";
 import { starter } from "../contract/threads.ts";
+import { type Outcome, type Run, receiveFrames, runPipelines, runWay, WORKER_NAME } from "./pipeline.ts";
 import { webcodecs } from "./webcodecs.ts";
 
 export function runHere(): Promise<CaseResult[]> {
@@ -70,6 +71,16 @@ export function runWebCodecs(): Promise<CaseResult[]> {
   return runContract(library, webcodecs);
 }
 
+const here = new URL(import.meta.url);
+
+export function runFramesToWorker(): Promise<CaseResult[]> {
+  return runPipelines(here);
+}
+
+export function runFrames(run: Run): Promise<Outcome> {
+  return runWay(run, here);
+}
+
 export function runInWorker(): Promise<CaseResult[]> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(import.meta.url, { type: "module", name: "contract" });
@@ -107,3 +118,4 @@ export function profile(): string {
 if (typeof document === "undefined" && self.name === "contract") {
   runHere().then((results) => self.postMessage(results));
 }
+if (typeof document === "undefined" && self.name === WORKER_NAME) receiveFrames();

@@ -3,7 +3,8 @@
  * and real Firefox, in pages with and without cross-origin isolation and in
  * workers; shared memory between them; the recipe for WebCodecs; a profile in
  * speedscope; a page that forbids WebAssembly; and the pages of the site, clicked
- * through. With `-- PART`, only the suites whose names contain it.
+ * through. With `-- PART`, only the suites whose names contain it. With `-- --measure`,
+ * frames to a worker are measured instead.
  * Ends non-zero if a case fails or a browser does not run.
  */
 
@@ -16,6 +17,7 @@ import { type EngineResult, report } from "../contract/report.ts";
 import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
 import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
 import { runFrames } from "./frames.ts";
+import { measureFrames } from "./measure.ts";
 import { clickThrough } from "./playground.ts";
 import { openProfile } from "./profiles.ts";
 import { serve } from "./server.ts";
@@ -24,6 +26,8 @@ type InPage = typeof import("./in-page.ts");
 
 /** Milliseconds for one suite in one page. */
 const PAGE_TIMEOUT = 120_000;
+
+const isMeasured = process.argv[2] === "--measure";
 
 /** Of site/. */
 const PAGES = ["playground", "frames"] as const;
@@ -35,7 +39,7 @@ async function main(): Promise<boolean> {
     mkdirSync(home);
     installInto(home, packInto(folder));
     await bundleInto(home);
-    for (const page of PAGES) buildPage(page, join(folder, page));
+    if (!isMeasured) for (const page of PAGES) buildPage(page, join(folder, page));
     const server = await serve({
       "/package/": join(home, "node_modules/cleanslab"),
       "/tests/": home,
@@ -43,6 +47,11 @@ async function main(): Promise<boolean> {
       ...Object.fromEntries(PAGES.map((page) => [`/${page}/`, join(folder, page)])),
     });
     try {
+      const [[chromium, chromiumPath]] = browsers as [[BrowserKind, string]];
+      if (isMeasured) {
+        await measureFrames(chromium, chromiumPath, `${server.origin}/isolated`);
+        return true;
+      }
       const results: EngineResult[] = [];
       for (const [kind, path] of browsers) results.push(...(await runIn(kind, path, server.origin)));
       return report("browser", results);
@@ -111,6 +120,7 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["worker", "/isolated", (page) => contractIn(page, "runInWorker")],
   ["crowded page", "/plain", (page) => contractIn(page, "runCrowded")],
   ["page and workers", "/isolated", (page) => contractIn(page, "runShared")],
+  ["frames to a worker", "/isolated", (page) => contractIn(page, "runFramesToWorker")],
   ["page without isolation", "/plain", (page) => contractIn(page, "runNotIsolated")],
   ["webcodecs", "/isolated", (page) => contractIn(page, "runWebCodecs")],
   ["page without wasm", "/no-wasm", forbidden],
@@ -121,7 +131,7 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
 
 async function contractIn(
   page: Page,
-  where: "runHere" | "runInWorker" | "runCrowded" | "runShared" | "runNotIsolated" | "runWebCodecs",
+  where: Exclude<keyof InPage, "runFrames" | "refusal" | "profile">,
 ): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
