@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import Table from "cli-table3";
 import type { Browser, Page } from "puppeteer-core";
 import { type BrowserKind, start } from "./browsers.ts";
@@ -13,6 +14,8 @@ const ROUNDS = 3;
 const PACE = 60;
 /** How many, with and without a pace. */
 const [PACED, UNPACED] = [240, 1500];
+/** The part of a run's frames whose times do not count: nothing is compiled yet. */
+const WARMING = 0.2;
 
 const HEADS = [
   "frames a second",
@@ -22,7 +25,7 @@ const HEADS = [
   `at ${PACE} a second: page's thread, ms a frame`,
   "p99 ms to consumed",
   "MiB more",
-];
+] as const;
 
 type Figures = readonly number[];
 
@@ -50,10 +53,10 @@ export async function measureFrames(kind: BrowserKind, path: string, url: string
 
 type Measured = Outcome & { readonly threadMs: number };
 
-const figures = ({ threadMs, milliseconds, received }: Measured): Figures => [
-  threadMs / received,
-  milliseconds.sort((one, other) => one - other)[Math.ceil(0.99 * received) - 1] as number,
-];
+function figures({ threadMs, milliseconds, received }: Measured): Figures {
+  const warm = milliseconds.slice(WARMING * received).sort((one, other) => one - other);
+  return [threadMs / received, warm[Math.ceil(0.99 * warm.length) - 1] as number];
+}
 
 async function inBrowser(
   kind: BrowserKind,
@@ -67,13 +70,15 @@ async function inBrowser(
     await page.goto(url);
     // Compiled, and started once.
     await runIn(page, { ...run, frames: 20 });
-    const before = await renderers(browser);
+    await page.evaluate(() => (globalThis as { gc?(): void }).gc?.());
+    const pids = await renderers(browser);
+    const before = pids.map(residentMiB);
     const { TaskDuration: from = 0 } = await page.metrics();
-    const outcome = await runIn(page, run);
+    const { outcome, peaks } = await watching(pids, runIn(page, run));
     const { TaskDuration: to = 0 } = await page.metrics();
     if (outcome.wrong > 0 || outcome.received !== run.frames) throw new Error(`${run.way}: frames were wrong`);
-    const grown = [...(await renderers(browser))].map(([pid, { peak }]) => peak - (before.get(pid)?.now ?? peak));
-    return [{ ...outcome, threadMs: (to - from) * 1000 }, Math.max(...grown), await browser.version()];
+    const grown = Math.max(...peaks.map((peak, each) => peak - (before[each] as number)));
+    return [{ ...outcome, threadMs: (to - from) * 1000 }, grown, await browser.version()];
   } finally {
     await browser.close();
   }
@@ -86,19 +91,34 @@ function runIn(page: Page, run: Run): Promise<Outcome> {
   }, run);
 }
 
-/** Resident memory of the processes that pages run in, in MiB, by pid. */
-async function renderers(browser: Browser): Promise<Map<number, { now: number; peak: number }>> {
+/** The processes that pages run in. */
+async function renderers(browser: Browser): Promise<number[]> {
   const session = await browser.target().createCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   await session.detach();
-  const sizes = processInfo
-    .filter(({ type }) => type === "renderer")
-    .map(({ id }) => {
-      const status = readFileSync(`/proc/${id}/status`, "utf8");
-      const read = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
-      return [id, { now: read("VmRSS"), peak: read("VmHWM") }] as const;
-    });
-  return new Map(sizes);
+  return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
+}
+
+function residentMiB(pid: number): number {
+  const [, kibibytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kibibytes) / 1024;
+}
+
+/** The most memory of each process until `run` is done. */
+async function watching<T>(pids: readonly number[], run: Promise<T>): Promise<{ outcome: T; peaks: number[] }> {
+  let peaks = pids.map(residentMiB);
+  let isDone = false;
+  const watch = (async () => {
+    for (; !isDone; await sleep(20))
+      peaks = peaks.map((peak, each) => Math.max(peak, residentMiB(pids[each] as number)));
+  })();
+  try {
+    const outcome = await run;
+    return { outcome, peaks };
+  } finally {
+    isDone = true;
+    await watch;
+  }
 }
 
 function median(values: readonly number[]): number {

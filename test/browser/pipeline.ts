@@ -107,24 +107,32 @@ interface Back {
   readonly outcome?: Outcome;
 }
 
-function openWorker(url: URL): { worker: Worker; hear: (back: (message: Back) => void) => Promise<Outcome> } {
+/** A worker that is ready to receive. */
+async function startWorker(url: URL, start: Partial<Start>, back: (message: Back) => void = () => {}) {
   const worker = new Worker(url, { type: "module", name: WORKER_NAME });
-  const hear = (back: (message: Back) => void): Promise<Outcome> =>
-    new Promise((resolve, reject) => {
-      worker.onerror = ({ message }) => reject(new Error(`the worker failed: ${message}`));
-      worker.onmessage = ({ data }: MessageEvent<Back>) => {
-        back(data);
-        if (data.outcome !== undefined) resolve(data.outcome);
-      };
-    });
-  return { worker, hear };
+  let isReady = (): void => {};
+  const ready = new Promise<void>((resolve) => {
+    isReady = resolve;
+  });
+  const outcome = new Promise<Outcome>((resolve, reject) => {
+    worker.onerror = ({ message }) => reject(new Error(`the worker failed: ${message}`));
+    worker.onmessage = ({ data }: MessageEvent<Back>) => {
+      isReady();
+      back(data);
+      if (data.outcome !== undefined) resolve(data.outcome);
+    };
+  });
+  worker.postMessage(start);
+  await Promise.race([ready, outcome]);
+  return { worker, outcome };
 }
 
 /** Runs one way in this page. `url` is the module whose worker calls `receiveFrames`. */
 export async function runWay({ way, source, frames, pace }: Run, url: URL): Promise<Outcome> {
   const { write, close } = open(source);
-  const start = now();
+  let start = 0;
   const send = async (next: Next): Promise<void> => {
+    start = now();
     for (let number = 0; number < frames; number++) {
       if (pace !== undefined) await until(start + (1000 * number) / pace);
       await next(async (bytes) => {
@@ -158,9 +166,7 @@ const WAYS: Record<WayName, (send: Send, frames: number, url: URL, way: WayName)
   async channel(send, frames, url, way) {
     const arena = new library.SharedArena({ maxBytes: 16 * 2 ** 20 });
     const { port1, port2 } = arena.channel({ capacity: WINDOW });
-    const { worker, hear } = openWorker(url);
-    const outcome = hear(() => {});
-    worker.postMessage({ way, frames, handle: arena.handle, port: port2 } satisfies Start);
+    const { worker, outcome } = await startWorker(url, { way, frames, handle: arena.handle, port: port2 });
     await send(async (write) => port1.send(await arena.acquireFilled(FRAME_BYTES, write)));
     port1.close();
     const found = await outcome;
@@ -182,16 +188,14 @@ function checkNoneOut(arena: library.SharedArena): void {
 
 /** Buffers by `postMessage`, fresh ones if none came back. */
 async function post(send: Send, frames: number, url: URL, way: WayName): Promise<Outcome> {
-  const { worker, hear } = openWorker(url);
   const free: ArrayBuffer[] = [];
   let onTheirWay = 0;
   let wake = (): void => {};
-  const outcome = hear(({ done, buffers }) => {
+  const { worker, outcome } = await startWorker(url, { way, frames }, ({ done, buffers }) => {
     onTheirWay -= done;
     free.push(...buffers);
     wake();
   });
-  worker.postMessage({ way, frames } satisfies Partial<Start>);
   await send(async (write) => {
     const bytes = new Uint8Array(free.pop() ?? new ArrayBuffer(FRAME_BYTES));
     await write(bytes);
@@ -220,9 +224,12 @@ export function receiveFrames(): void {
   self.onmessage = async ({ data: { way, frames, handle, port } }: MessageEvent<Start>) => {
     const outcome = nothing();
     const back = (message: Back): void => self.postMessage(message, { transfer: message.buffers });
+    const isReady = (): void => back({ done: 0, buffers: [] });
     if (way === "channel") {
       const arena = library.SharedArena.attach(handle);
-      for await (const lease of arena.open(port)) {
+      const end = arena.open(port);
+      isReady();
+      for await (const lease of end) {
         consume(outcome, lease.bytes);
         lease.release();
       }
@@ -241,6 +248,7 @@ export function receiveFrames(): void {
       buffers = [];
       done = 0;
     };
+    isReady();
   };
 }
 
