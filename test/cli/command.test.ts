@@ -70,7 +70,7 @@ describe("observe", () => {
   test.concurrent("--json writes all that was seen for machines", async () => {
     const { code, stdout } = await cleanslab(["observe", "--only", "bytes at hand-out", "--json"]);
     expect(code).toBe(0);
-    const { machine, subjects, rows, counts } = JSON.parse(stdout);
+    const { machine, subjects, rows, counts, threads } = JSON.parse(stdout);
     expect(machine.node).toBe(process.version);
     for (const { probe, cells } of rows) {
       expect(probe).toContain("bytes at hand-out");
@@ -78,6 +78,8 @@ describe("observe", () => {
     }
     expect(rows.length).toBeGreaterThan(0);
     expect(Object.keys(counts)).toEqual(subjects);
+    const verdicts = threads.rows.map(({ cells }: (typeof threads.rows)[0]) => cells["SharedArena"].verdict);
+    expect(verdicts).toEqual(["same"]);
   });
 });
 
