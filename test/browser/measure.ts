@@ -19,10 +19,10 @@ const WARMING = 0.2;
 
 const HEADS = [
   "frames a second",
-  "page's thread, ms a frame",
+  "page's thread, CPU ms a frame",
   "p99 ms to consumed",
   "MiB more",
-  `at ${PACE} a second: page's thread, ms a frame`,
+  `at ${PACE} a second: page's thread, CPU ms a frame`,
   "p99 ms to consumed",
   "MiB more",
 ] as const;
@@ -73,12 +73,11 @@ async function inBrowser(
     await page.evaluate(() => (globalThis as { gc?(): void }).gc?.());
     const pids = await renderers(browser);
     const before = pids.map(residentMiB);
-    const { TaskDuration: from = 0 } = await page.metrics();
+    const busy = pids.map(mainThreadMs);
     const { outcome, peaks } = await watching(pids, runIn(page, run));
-    const { TaskDuration: to = 0 } = await page.metrics();
+    const threadMs = growth(busy, pids.map(mainThreadMs));
     if (outcome.wrong > 0 || outcome.received !== run.frames) throw new Error(`${run.way}: frames were wrong`);
-    const grown = Math.max(...peaks.map((peak, each) => peak - (before[each] as number)));
-    return [{ ...outcome, threadMs: (to - from) * 1000 }, grown, await browser.version()];
+    return [{ ...outcome, threadMs }, growth(before, peaks), await browser.version()];
   } finally {
     await browser.close();
   }
@@ -102,6 +101,16 @@ async function renderers(browser: Browser): Promise<number[]> {
 function residentMiB(pid: number): number {
   const [, kibibytes] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
   return Number(kibibytes) / 1024;
+}
+
+/** On the processor. A page's main thread is the first of its process. */
+function mainThreadMs(pid: number): number {
+  return Number.parseInt(readFileSync(`/proc/${pid}/schedstat`, "utf8"), 10) / 1e6;
+}
+
+/** Of the process that the page is in: it grows most. */
+function growth(before: readonly number[], after: readonly number[]): number {
+  return Math.max(...after.map((value, each) => value - (before[each] as number)));
 }
 
 /** The most memory of each process until `run` is done. */
