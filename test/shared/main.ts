@@ -2,10 +2,12 @@
  * `npm run threads -- steps [--depth D]`: the step test's long form.
  * `npm run threads -- mutants [--only WORDS]`: the same on modules with one fault each, until it is found.
  * `npm run threads -- kill [--deaths N] [--seed S]`: threads that are ended at random.
+ * `npm run threads -- model [--operations N] [--seed S]`: random programs against a plain model, of test/model.
  * Prints what it did. Exits with 1 if something did not hold, or if it did with a fault that a run can tell.
  */
 
 import { parseArgs } from "node:util";
+import { runShared } from "../model/shared/program.ts";
 import { kill } from "./kill.ts";
 import { compileSmall } from "./module.ts";
 import { mutants } from "./mutants.ts";
@@ -16,6 +18,7 @@ const { values, positionals } = parseArgs({
     depth: { type: "string", default: "2" },
     only: { type: "string", default: "" },
     deaths: { type: "string", default: "5000" },
+    operations: { type: "string", default: "1000000" },
     seed: { type: "string", default: String(Date.now() % 2 ** 20) },
   },
   allowPositionals: true,
@@ -67,6 +70,16 @@ async function runMutants(depth: number): Promise<boolean> {
   return wrong.length === 0;
 }
 
+/** Whether random programs found nothing. */
+async function runModel(say: (what: string) => void): Promise<boolean> {
+  const tally: Record<string, number> = {};
+  const failure = await runShared(Number(values.seed), Number(values.operations), tally, 1000).catch(String);
+  const sum = Object.values(tally).reduce((before, count) => before + count, 0);
+  say(`seed ${values.seed}, Node ${process.version}: ${sum} operations, ${JSON.stringify(tally)}`);
+  console.log(failure ?? "no finding");
+  return failure === undefined;
+}
+
 async function main(): Promise<boolean> {
   const depth = Number(values.depth);
   const start = performance.now();
@@ -76,7 +89,8 @@ async function main(): Promise<boolean> {
     runSteps(await compileSmall(), depth, say);
     return true;
   }
-  if (positionals[0] !== "kill") throw new Error(`${positionals[0]}: pass steps, mutants or kill`);
+  if (positionals[0] === "model") return runModel(say);
+  if (positionals[0] !== "kill") throw new Error(`${positionals[0]}: pass steps, mutants, kill or model`);
   const kills = await kill(Number(values.deaths), Number(values.seed));
   say(`seed ${values.seed}, Node ${process.version}: ${JSON.stringify(kills, null, 1)}`);
   return kills.problems.length === 0;
