@@ -25,7 +25,7 @@ import { type WaitCounts, WaitQueue } from "../waiting.js";
 import * as abi from "./abi.js";
 import { add, holdingOpen, read, woken } from "./access.js";
 import { checkPortHandle, createChannel, SharedPort, type SharedPortHandle } from "./port.js";
-import { type SharedLease, SharedStore } from "./store.js";
+import { type SharedLease, SharedStore, slabsFor } from "./store.js";
 import { DeathWatch } from "./threads.js";
 
 export interface SharedArenaOptions {
@@ -437,7 +437,7 @@ export class SharedArena {
   /** All of these leases or none of them. */
   #takeAll(byteLengths: readonly number[]): SharedLease[] | null {
     const { longest } = this.#store;
-    const total = byteLengths.reduce((sum, byteLength) => sum + byteLength, 0);
+    const total = slabsFor(byteLengths) * abi.SLAB_BYTES;
     if (total > longest) throw neverFits(total, longest);
     return this.#store.acquireAll(byteLengths);
   }

@@ -37,6 +37,21 @@ function classOf(byteLength: number): number {
   return byteLength <= abi.SLAB_BYTES ? ONE_SLAB : ROW_OF_SLABS;
 }
 
+/** Slabs of an empty arena that leases of these lengths take: no two classes share one. */
+export function slabsFor(byteLengths: readonly number[]): number {
+  const counts: number[] = [];
+  let slabs = 0;
+  for (const byteLength of byteLengths) {
+    const sizeClass = classOf(byteLength);
+    const inSlab = sizeClass < ONE_SLAB ? Math.floor(abi.SLAB_BYTES / (abi.BLOCK_BYTES[sizeClass] as number)) : 0;
+    const before = counts[sizeClass] ?? 0;
+    if (inSlab === 0) slabs += Math.ceil(byteLength / abi.SLAB_BYTES);
+    else if (before % inSlab === 0) slabs++;
+    counts[sizeClass] = before + 1;
+  }
+  return slabs;
+}
+
 /** Blocks of one size class that this thread keeps. */
 class Stack {
   readonly blocks: Block[] = [];

@@ -172,7 +172,14 @@ test("a wait is given up by its signal, and by the end of the arena", async () =
 test("what can never fit is refused at once", async () => {
   const { here, leases } = full();
   expectArenaError(await rejectionOf(here.acquireAsync(2 * SLAB + 1)), "ERR_ARENA_EXHAUSTED", "never fit");
-  expectArenaError(await rejectionOf(here.acquireAsync([SLAB, SLAB, 1])), "ERR_ARENA_EXHAUSTED", "never fit");
+  // The last one: fewer bytes than there are, but each length takes slabs of its own.
+  for (const byteLengths of [
+    [SLAB, SLAB, 1],
+    [10, 300, 1000],
+    [SLAB - 1, SLAB / 2 + 1, 1],
+  ]) {
+    expectArenaError(await rejectionOf(here.acquireAsync(byteLengths)), "ERR_ARENA_EXHAUSTED", "never fit");
+  }
   expectThrow(() => here.acquire(2 * SLAB + 1), "ERR_ARENA_EXHAUSTED", "never fit");
   for (const lease of leases) lease.release();
   expectAllBack(here);

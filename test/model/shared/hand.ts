@@ -97,6 +97,7 @@ export const deeds = {
   peerEnded: (port: number, key: number) => portOf(port).peerEnded().map(keepFrom(key)),
   trim: () => arena.trim(),
   detach: () => arena.detach(),
+  dispose: () => arena?.[Symbol.dispose](),
   threadEnded: (threadId: number) => arena.threadEnded(threadId),
   stats: () => arena.stats(),
   audit: () => arena.audit().problems.join("; "),
@@ -154,6 +155,8 @@ if (workerData === HAND) {
 }
 
 function begin(next: SharedArena): SharedArena {
+  // What an earlier program waits for waits no longer.
+  arena?.[Symbol.dispose]();
   for (const known of [leases, ports, aborts]) known.clear();
   settled = [];
   arena = next;

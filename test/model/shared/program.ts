@@ -15,7 +15,6 @@ const STEPS: Record<Step, number> = {
   use: 20,
   scope: 10,
   writer: 15,
-  insist: 15,
   write: 60,
   resize: 30,
   release: 160,

@@ -1,6 +1,6 @@
 /** The threads of random programs: this one, and workers, which go from one program to the next. */
 
-import { join } from "node:path";
+import { resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { threadId, Worker } from "node:worker_threads";
 import { buildSync } from "esbuild";
@@ -13,8 +13,8 @@ export interface Thread {
 }
 
 export class Pool {
-  readonly here: Thread = { threadId, do: act, end: async () => {} };
-  readonly #bundle = join("build/test", `model-hand-${process.pid}.js`);
+  readonly here: Thread = { threadId, do: act, end: async () => void (await act("dispose", [])) };
+  readonly #bundle = resolve("build/test", `model-hand-${process.pid}.js`);
   #idle: Thread[] = [];
   readonly #busy = new Set<Thread>();
 
@@ -50,7 +50,7 @@ export class Pool {
 
   async endAll(): Promise<void> {
     this.giveBack();
-    for (const thread of this.#idle.splice(0)) await thread.end();
+    for (const thread of [this.here, ...this.#idle.splice(0)]) await thread.end();
   }
 
   #start(): Thread {

@@ -198,18 +198,6 @@ export class World {
     }
   }
 
-  /** Asks until others have had the time to give back what they keep. */
-  async insist({ who, byteLength: wanted }: Dice): Promise<void> {
-    const byteLength = Math.min(wanted, this.#slabs * SLAB_BYTES);
-    for (let turn = 0; turn < TURNS; turn++) {
-      const by = this.#any(who);
-      if (this.#isFull || (await this.#obtain(who, 0, byteLength, "acquire", byteLength))) return;
-      if (this.#pending.size > 0 || (await this.#stats(by)).blocks.kept === 0) return;
-      await this.#turn(this.#parts);
-    }
-    throw new Finding("threads keep blocks while room is wanted");
-  }
-
   async acquireAsync({ who, how, byteLength }: Dice): Promise<void> {
     const by = this.#any(who);
     if (this.#isFull || this.#pending.size >= MOST_PENDING) return;
@@ -481,7 +469,7 @@ export class World {
     }
     // What a thread had sent before it detached, to one that has died, is out as long as it lives.
     if (this.#blocks().length > 0) return;
-    await this.insist(dice);
+    await this.acquire(dice);
     const [all] = (this.#parts[0] as Part).held;
     if (all === undefined) throw new Finding("the memory is not whole again");
     await this.#release(all);
@@ -688,7 +676,7 @@ export class World {
     return mayBeGone || (isFull && this.#dead.has(owner.thread));
   }
 
-  /** A refusal is wrong where a slab is free, or a row of them; each kept block may hold one. */
+  /** Where there is room for it, whoever asks again gets it, once others have given back what they keep. */
   async #checkRefusal(by: Part, byteLength: number): Promise<void> {
     if (byteLength > this.#slabs * SLAB_BYTES || this.#pending.size > 0) return;
     const taken = new Set<number>();
@@ -696,15 +684,22 @@ export class World {
       const last = Math.max(place, place + expected.length - 1);
       for (let slab = Math.floor(place / SLAB_BYTES); slab <= last / SLAB_BYTES; slab++) taken.add(slab);
     }
-    const { kept } = (await this.#stats(by)).blocks;
-    if (byteLength > LONGEST_SHORT && kept > 0) return;
     let [row, longest] = [0, 0];
     for (let slab = 0; slab < this.#slabs; slab++) {
       row = taken.has(slab) ? 0 : row + 1;
       longest = Math.max(longest, row);
     }
-    const isFree = byteLength > LONGEST_SHORT ? longest * SLAB_BYTES >= byteLength : taken.size + kept < this.#slabs;
-    if (isFree) throw new Finding(`no room for ${byteLength} bytes, with a row of ${longest} slabs free`);
+    if (longest * SLAB_BYTES < Math.max(1, byteLength)) return;
+    const key = this.#key();
+    for (let turn = 0; turn < TURNS; turn++) {
+      const { kept } = (await this.#stats(by)).blocks;
+      const answer = await this.#do(by, "acquire", key, byteLength);
+      if (answer.code === undefined) return this.#hold(by, key, resultOf<Place>(answer), byteLength, 0);
+      expectCode(answer, "ERR_ARENA_EXHAUSTED");
+      if (kept === 0) throw new Finding(`no room for ${byteLength} bytes, with a row of ${longest} slabs free`);
+      await this.#turn(this.#parts);
+    }
+    throw new Finding("threads keep blocks while room is wanted");
   }
 
   async #look(): Promise<void> {
