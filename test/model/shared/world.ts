@@ -23,7 +23,7 @@ import type { Pool, Thread } from "./threads.js";
 /** Calls between two looks at everything; leases out at a time, calls pending, and channels, at most. */
 const [LOOK_EVERY, MOST_LEASES, MOST_PENDING, MOST_CHANNELS] = [64, 40, 4, 4];
 /** Turns of every thread's event loop after which what should come has not come. */
-const TURNS = 3000;
+const TURNS = 300;
 
 /** A thread's part in the arena. */
 interface Part {
@@ -38,6 +38,8 @@ interface Block {
   owner: Part;
   place: number;
   expected: Uint8Array;
+  /** How long its block may be: it may have been longer, and not have moved. */
+  reach: number;
   token?: number;
   tag?: number;
   /** Its `send` is pending. */
@@ -174,7 +176,7 @@ export class World {
     const by = this.#any(who);
     const [key, mark] = [this.#key(), this.#nextMark()];
     const answer = await this.#do(by, "writer", key, byteLength, mark);
-    if (answer.code !== "ERR_ARENA_EXHAUSTED") this.#hold(by, key, resultOf<Place>(answer), byteLength, mark);
+    if (answer.code !== "ERR_ARENA_EXHAUSTED") this.#hold(by, key, resultOf<Place>(answer), byteLength, mark, 4 * byteLength);
   }
 
   async use({ who, byteLength }: Dice): Promise<void> {
@@ -244,7 +246,8 @@ export class World {
     if (newLength !== byteLength) throw new Finding(`${nameOf(block)} has ${newLength} bytes, not ${byteLength}`);
     const expected = new Uint8Array(byteLength);
     expected.set(block.expected.subarray(0, byteLength));
-    Object.assign(block, { place, expected });
+    const reach = Math.max(byteLength, place === block.place ? block.reach : 0);
+    Object.assign(block, { place, expected, reach });
     this.#checkNew(block);
   }
 
@@ -271,7 +274,7 @@ export class World {
     this.#used.length = Math.min(this.#used.length, 10);
     const answer = await this.#do(by, "adopt", key, block.token as number);
     if (answer.code === "ERR_TOKEN_USED" && this.#mayBeLost(block)) return;
-    this.#hold(by, key, resultOf<Place>(answer), block.expected);
+    this.#hold(by, key, resultOf<Place>(answer), block);
   }
 
   async adoptAgain({ who, which }: Dice): Promise<void> {
@@ -407,7 +410,7 @@ export class World {
     }
     resultOf(answer);
     expectCode(await this.#do(by, "acquire", this.#key(), 10), "ERR_ARENA_DISPOSED");
-    for (const side of this.#sides()) if (side.end.owner === by) await this.#closed(side);
+    await this.#closed(...this.#sides().filter(({ end }) => end.owner === by));
     await this.#until(() => !isWaiting(), "calls of a thread that has detached wait on");
     expectSame("leases of one that could detach", by.held.length, 0);
     remove(this.#parts, by);
@@ -468,7 +471,9 @@ export class World {
       await this.#closed(side);
     }
     // What a thread had sent before it detached, to one that has died, is out as long as it lives.
-    if (this.#blocks().length > 0) return;
+    if (this.#blocks().some(({ owner }) => !this.#dead.has(owner.thread))) return;
+    // What one dead thread had sent to another goes when room is wanted.
+    this.#channels.length = 0;
     await this.acquire(dice);
     const [all] = (this.#parts[0] as Part).held;
     if (all === undefined) throw new Finding("the memory is not whole again");
@@ -510,14 +515,15 @@ export class World {
       return false;
     }
     if (typeof wanted === "string") expectCode(answer, wanted);
-    else this.#hold(by, key, resultOf<Place>(answer), wanted, mark);
+    else this.#hold(by, key, resultOf<Place>(answer), wanted, mark, byteLength);
     return true;
   }
 
   /** A new lease of this thread's, of bytes or so many times `mark`. What is zero is dirty from now on. */
-  #hold(owner: Part, key: number, [place, byteLength]: Place, wanted: number | Uint8Array, mark = -1): void {
-    const expected = typeof wanted === "number" ? new Uint8Array(wanted).fill(mark) : wanted;
-    const block = { key, owner, place, expected };
+  #hold(owner: Part, key: number, [place, byteLength]: Place, wanted: number | Block, mark = -1, most = 0): void {
+    const expected = typeof wanted === "number" ? new Uint8Array(wanted).fill(mark) : wanted.expected;
+    const reach = typeof wanted === "number" ? Math.max(wanted, most) : wanted.reach;
+    const block = { key, owner, place, expected, reach };
     expectSame(nameOf(block), byteLength, expected.length);
     this.#checkNew(block);
     owner.held.push(block);
@@ -528,7 +534,7 @@ export class World {
 
   /** One that was leased, and is not any more. */
   #passing(owner: Part, [place, length]: Place, byteLength: number): void {
-    const block = { key: 0, owner, place, expected: new Uint8Array(length) };
+    const block = { key: 0, owner, place, expected: new Uint8Array(length), reach: length };
     expectSame(nameOf(block), length, byteLength);
     this.#checkApart(block);
   }
@@ -577,7 +583,10 @@ export class World {
 
   async #until(isDone: () => boolean | Promise<boolean>, otherwise: string): Promise<void> {
     for (let turn = 0; !(await isDone()); turn++) {
-      if (turn === TURNS) throw new Finding(otherwise);
+      if (turn === TURNS) {
+        const left = this.#blocks().map(({ key, owner, mayBeGone }) => [key, owner.thread.threadId, mayBeGone]);
+        throw new Finding(`${otherwise}: ${JSON.stringify([[...this.#pending.keys()], left])}`);
+      }
       await this.#turn(this.#parts);
     }
   }
@@ -605,7 +614,7 @@ export class World {
     while (message !== undefined && message.tag !== place[2] && this.#mayBeLost(message)) message = coming.shift();
     if (message === undefined) throw new Finding("received, and there was nothing");
     expectSame("the tag", place[2], message.tag);
-    this.#hold(end.owner, key, place, message.expected);
+    this.#hold(end.owner, key, place, message);
     return true;
   }
 
@@ -617,7 +626,7 @@ export class World {
     while (messages.length > places.length && messages[0]?.mayBeGone) messages.shift();
     expectSame("messages that came back", places.length, messages.length);
     for (const [each, place] of places.entries()) {
-      this.#hold(end.owner, key + each, place, (messages[each] as Block).expected);
+      this.#hold(end.owner, key + each, place, messages[each] as Block);
     }
     // What the other end had sent is this thread's from now on, if it is still there.
     for (const message of coming) {
@@ -627,16 +636,18 @@ export class World {
   }
 
   /** What came and was not received is released, and what a dead peer had not received. */
-  async #closed({ end, other, sent, coming }: Side): Promise<void> {
-    if (end.isClosed) return;
-    end.isClosed = true;
-    await this.#allSettled(end, "send");
-    await this.#allSettled(end, "receive");
-    for (const block of [...coming]) {
-      if (block.isSending) block.mayBeGone = true;
-      else remove(coming, block);
+  async #closed(...sides: readonly Side[]): Promise<void> {
+    const open = sides.filter(({ end }) => !end.isClosed);
+    for (const { end } of open) end.isClosed = true;
+    for (const { end, other, sent, coming } of open) {
+      await this.#allSettled(end, "send");
+      await this.#allSettled(end, "receive");
+      for (const block of [...coming]) {
+        if (block.isSending) block.mayBeGone = true;
+        else remove(coming, block);
+      }
+      if (this.#hasDied(other)) sent.length = 0;
     }
-    if (this.#hasDied(other)) sent.length = 0;
   }
 
   async #allSettled(end: End, name: Deed): Promise<void> {
@@ -656,7 +667,7 @@ export class World {
         if (end.isReceiving && coming[0] !== undefined) coming[0].mayBeGone = true;
       }
       // A closed end takes back what it had sent when it hears of this; if its thread has detached, never.
-      if (end.isClosed && this.#hasDied(other)) for (const block of sent) block.mayBeGone = true;
+      if (this.#hasDied(other) && (end.isClosed || this.#hasDied(end))) for (const block of sent) block.mayBeGone = true;
     }
   }
 
@@ -680,8 +691,8 @@ export class World {
   async #checkRefusal(by: Part, byteLength: number): Promise<void> {
     if (byteLength > this.#slabs * SLAB_BYTES || this.#pending.size > 0) return;
     const taken = new Set<number>();
-    for (const { place, expected } of this.#blocks()) {
-      const last = Math.max(place, place + expected.length - 1);
+    for (const { place, reach } of this.#blocks()) {
+      const last = Math.max(place, place + reach - 1);
       for (let slab = Math.floor(place / SLAB_BYTES); slab <= last / SLAB_BYTES; slab++) taken.add(slab);
     }
     let [row, longest] = [0, 0];
@@ -691,15 +702,13 @@ export class World {
     }
     if (longest * SLAB_BYTES < Math.max(1, byteLength)) return;
     const key = this.#key();
-    for (let turn = 0; turn < TURNS; turn++) {
-      const { kept } = (await this.#stats(by)).blocks;
+    const isGiven = async (): Promise<boolean> => {
       const answer = await this.#do(by, "acquire", key, byteLength);
-      if (answer.code === undefined) return this.#hold(by, key, resultOf<Place>(answer), byteLength, 0);
-      expectCode(answer, "ERR_ARENA_EXHAUSTED");
-      if (kept === 0) throw new Finding(`no room for ${byteLength} bytes, with a row of ${longest} slabs free`);
-      await this.#turn(this.#parts);
-    }
-    throw new Finding("threads keep blocks while room is wanted");
+      if (answer.code === undefined) this.#hold(by, key, resultOf<Place>(answer), byteLength, 0);
+      else expectCode(answer, "ERR_ARENA_EXHAUSTED");
+      return answer.code === undefined;
+    };
+    await this.#until(isGiven, `no room for ${byteLength} bytes, with a row of ${longest} slabs free`);
   }
 
   async #look(): Promise<void> {
@@ -783,9 +792,11 @@ export class World {
   #sides(): Side[] {
     return this.#channels.flatMap((channel) =>
       [0, 1].flatMap((side) => {
-        const [end, other] = [channel.ends[side], channel.ends[1 - side]];
+        const end = channel.ends[side];
         const [sent, coming] = [channel.messages[side] as Block[], channel.messages[1 - side] as Block[]];
-        return end === undefined ? [] : [{ channel, end, other, sent, coming }];
+        if (end === undefined) return [];
+        const opened = { channel, end, sent, coming };
+        return [Object.defineProperty(opened, "other", { get: () => channel.ends[1 - side] }) as Side];
       }),
     );
   }
