@@ -73,7 +73,7 @@ async function runMutants(depth: number): Promise<boolean> {
 /** Whether random programs found nothing. */
 async function runModel(say: (what: string) => void): Promise<boolean> {
   const tally: Record<string, number> = {};
-  const failure = await runShared(Number(values.seed), Number(values.operations), tally, 1000).catch(String);
+  const failure = await runShared(Number(values.seed), Number(values.operations), tally, 4000).catch(String);
   const sum = Object.values(tally).reduce((before, count) => before + count, 0);
   say(`seed ${values.seed}, Node ${process.version}: ${sum} operations, ${JSON.stringify(tally)}`);
   console.log(failure ?? "no finding");

@@ -31,7 +31,7 @@ export class Pool {
     });
   }
 
-  async take(): Promise<Thread> {
+  take(): Thread {
     const thread = this.#idle.pop() ?? this.#start();
     this.#busy.add(thread);
     return thread;

@@ -20,7 +20,7 @@ import type { Tally } from "../world.js";
 import type { Answer, Deed, deeds, Place } from "./hand.js";
 import type { Pool, Thread } from "./threads.js";
 
-/** Calls between two looks at everything; leases out at a time, calls pending, and channels, at most. */
+/** Steps between two looks at everything; leases out at a time, calls pending, and channels, at most. */
 const [LOOK_EVERY, MOST_LEASES, MOST_PENDING, MOST_CHANNELS] = [64, 40, 4, 4];
 /** Turns of every thread's event loop after which what should come has not come. */
 const TURNS = 300;
@@ -44,40 +44,29 @@ interface Block {
   tag?: number;
   /** Its `send` is pending. */
   isSending?: boolean;
-  /** Whether it may have gone back: nobody says when. */
+  /** It may have gone back: nobody says when. */
   mayBeGone?: boolean;
 }
 
 /** One end of a channel. */
 interface End {
-  readonly key: number;
-  readonly owner: Part;
+  readonly handle: SharedPortHandle;
+  readonly capacity: number;
+  readonly sent: Block[];
+  other: End;
+  key: number;
+  /** Nobody, as long as it is not opened. */
+  owner?: Part;
   isClosed: boolean;
   isReceiving: boolean;
 }
 
-interface Channel {
-  readonly handle: SharedPortHandle;
-  readonly capacity: number;
-  /** The second one is missing as long as nobody has opened it. */
-  readonly ends: [End, End | undefined];
-  /** By the end that sent them. */
-  readonly messages: [Block[], Block[]];
-}
-
-/** One end of a channel as its thread sees it. */
-interface Side {
-  readonly channel: Channel;
-  readonly end: End;
-  readonly other: End | undefined;
-  /** What this end has sent, and what comes. */
-  readonly sent: Block[];
-  readonly coming: Block[];
-}
+/** An end that a thread has which is attached. */
+type OpenEnd = End & { owner: Part };
 
 interface Pending {
-  readonly by: Part;
   readonly name: Deed;
+  readonly by: Part;
   readonly end?: End;
   settle(answer: Answer): void;
 }
@@ -98,15 +87,15 @@ export interface Dice {
 export class World {
   readonly #calls: [by: Part, name: Deed, args: readonly unknown[], answer: Answer][] = [];
   readonly #pool: Pool;
-  readonly #slabs: number;
+  readonly #maxBytes: number;
   readonly #parts: Part[] = [];
   readonly #detached: Thread[] = [];
+  readonly #dead = new Set<Thread>();
   readonly #tokens: Block[] = [];
   readonly #used: number[] = [];
   readonly #ended: [by: Part, key: number][] = [];
-  readonly #channels: Channel[] = [];
+  readonly #channels: [End, End][] = [];
   readonly #pending = new Map<number, Pending>();
-  readonly #dead = new Set<Thread>();
   #handle!: SharedArenaHandle;
   #memory = new Uint8Array(0);
   #serial = 0;
@@ -115,7 +104,7 @@ export class World {
 
   private constructor(pool: Pool, slabs: number) {
     this.#pool = pool;
-    this.#slabs = slabs;
+    this.#maxBytes = slabs * SLAB_BYTES;
   }
 
   /** This thread makes the arena, so it hears of deaths. */
@@ -123,8 +112,8 @@ export class World {
     const world = new World(pool, slabs);
     const here = { thread: pool.here, held: [] };
     world.#parts.push(here);
-    world.#handle = resultOf(await world.#do(here, "create", slabs * SLAB_BYTES));
-    for (let each = 1; each < threads; each++) await world.#attach(await pool.take());
+    world.#handle = resultOf(await world.#do(here, "create", world.#maxBytes));
+    for (let each = 1; each < threads; each++) await world.#attach(pool.take());
     return world;
   }
 
@@ -133,8 +122,8 @@ export class World {
     const before = this.#calls.length;
     await this[name](dice);
     if (this.#calls.length > before) tally[name] = (tally[name] ?? 0) + 1;
-    if (this.#pending.size > 0) await this.#turn([...this.#pending.values()].map(({ by }) => by));
     const step = ++this.#steps;
+    if (step % 3 === 0) await this.#turn([...this.#pending.values()].map(({ by }) => by));
     const blocks = this.#blocks();
     for (const block of blocks) this.#checkSample(block, step);
     if (blocks.length > 0) this.#checkWhole(blocks[step % blocks.length] as Block);
@@ -144,39 +133,39 @@ export class World {
   /** What was called, to be read. */
   get source(): string {
     const shown = (value: unknown): string => JSON.stringify(value)?.slice(0, 80);
-    return this.#calls
+    const lines = this.#calls
       .filter(([, name]) => !/^(stats|audit|settled)$/.test(name))
       .map(([by, name, args, answer]) => {
         const given = args.map((arg) => (Object(arg) === arg && !Array.isArray(arg) ? "…" : shown(arg))).join(", ");
         return `thread${by.thread.threadId}.${name}(${given}) → ${answer.code ?? shown(answer.value)}`;
-      })
-      .join("\n");
+      });
+    return lines.filter((line, each) => line !== lines[each - 1]).join("\n");
   }
 
   // ---- What programs do ----
 
   async acquire({ who, byteLength }: Dice): Promise<void> {
-    await this.#obtain(who, 0, byteLength, "acquire", byteLength);
+    await this.#obtain("acquire", who, byteLength, byteLength, 0);
   }
 
   async copyOf({ who, byteLength }: Dice): Promise<void> {
     const mark = this.#nextMark();
-    await this.#obtain(who, mark, byteLength, "copyOf", byteLength, mark);
+    await this.#obtain("copyOf", who, byteLength, byteLength, mark, mark);
   }
 
   async acquireFilled({ who, how, byteLength }: Dice): Promise<void> {
     const mark = this.#nextMark();
     const written = [byteLength, byteLength >> 1, 0, byteLength + 1, -1][how % 5] as number;
     const wrong = written < 0 ? "thrown" : written > byteLength ? "ERR_INVALID_ARGUMENT" : undefined;
-    await this.#obtain(who, mark, wrong ?? written, "acquireFilled", byteLength, mark, written, how > 30);
+    await this.#obtain("acquireFilled", who, byteLength, wrong ?? written, mark, mark, written, how > 30);
   }
 
   /** It may need two blocks at a time, so its refusals say nothing. */
   async writer({ who, byteLength }: Dice): Promise<void> {
-    const by = this.#any(who);
-    const [key, mark] = [this.#key(), this.#nextMark()];
+    const [by, key, mark] = [this.#any(who), this.#key(), this.#nextMark()];
     const answer = await this.#do(by, "writer", key, byteLength, mark);
-    if (answer.code !== "ERR_ARENA_EXHAUSTED") this.#hold(by, key, resultOf<Place>(answer), byteLength, mark, 4 * byteLength);
+    if (answer.code === undefined) this.#hold(by, key, answer.value, byteLength, mark, 4 * byteLength);
+    else expectCode(answer, "ERR_ARENA_EXHAUSTED");
   }
 
   async use({ who, byteLength }: Dice): Promise<void> {
@@ -184,57 +173,57 @@ export class World {
     const answer = await this.#do(by, "use", byteLength, 0xaa);
     if (answer.code === "ERR_ARENA_EXHAUSTED") return this.#checkRefusal(by, byteLength);
     const [place, wasZero] = resultOf<[Place, boolean]>(answer);
-    if (!wasZero) throw new Finding("use() lent bytes that were not zero");
-    this.#passing(by, place, byteLength);
+    expectSame("whether what use() lent was zero", wasZero, true);
+    this.#checkPassing(by, place, byteLength);
   }
 
   async scope({ who, how, byteLength }: Dice): Promise<void> {
-    const by = this.#any(who);
-    const byteLengths = [byteLength, 100 * how, byteLength >> 1];
-    const key = this.#key(3);
+    const [by, key] = [this.#any(who), this.#key(3)];
+    const byteLengths = lengthsOf(byteLength, how, 3);
     const answer = await this.#do(by, "scope", key, byteLengths);
     if (answer.code !== undefined) return expectCode(answer, "ERR_ARENA_EXHAUSTED");
     for (const [each, place] of resultOf<Place[]>(answer).entries()) {
-      this.#passing(by, place, byteLengths[each] as number);
+      this.#checkPassing(by, place, byteLengths[each] as number);
       this.#ended.push([by, key + each]);
     }
   }
 
   async acquireAsync({ who, how, byteLength }: Dice): Promise<void> {
-    const by = this.#any(who);
-    if (this.#isFull || this.#pending.size >= MOST_PENDING) return;
-    const byteLengths = [byteLength, 100 * how, byteLength >> 1].slice(0, how > 20 ? 1 : 1 + (how % 3));
-    const key = this.#key(3);
-    this.#later(key, { by, name: "acquireAsync" }, (answer) => {
-      if (answer.code === "given up") return;
-      const isTooMuch = slabsFor(byteLengths) > this.#slabs;
-      if (isTooMuch || answer.code === "ERR_ARENA_DISPOSED") {
-        return expectCode(answer, isTooMuch ? "ERR_ARENA_EXHAUSTED" : "ERR_ARENA_DISPOSED");
-      }
-      for (const [each, place] of resultOf<Place[]>(answer).entries()) {
+    const [by, key] = [this.#any(who), this.#key(3)];
+    if (this.#leased >= MOST_LEASES || this.#pending.size >= MOST_PENDING) return;
+    const byteLengths = lengthsOf(byteLength, how, how > 20 ? 1 : 1 + (how % 3));
+    const isTooMuch = slabsFor(byteLengths) * SLAB_BYTES > this.#maxBytes;
+    const settle = (answer: Answer): void => {
+      const codes = ["given up", "ERR_ARENA_DISPOSED", ...(isTooMuch ? ["ERR_ARENA_EXHAUSTED"] : [])];
+      if (isTooMuch || answer.code !== undefined) expectCode(answer, ...codes);
+      const places = answer.code === undefined ? (answer.value as Place[]) : [];
+      for (const [each, place] of places.entries()) {
         this.#hold(by, key + each, place, byteLengths[each] as number, 0);
       }
-    });
+    };
+    this.#pending.set(key, { name: "acquireAsync", by, settle });
     resultOf(await this.#do(by, "acquireAsync", key, byteLengths));
   }
 
   async abort({ which }: Dice): Promise<void> {
-    const waits = [...this.#pending].filter(([, { name }]) => name === "acquireAsync");
-    const wait = pick(waits, which);
+    const wait = pick(
+      [...this.#pending].filter(([, { name }]) => name === "acquireAsync"),
+      which,
+    );
     if (wait === undefined) return;
-    const [key, { by }] = wait;
-    resultOf(await this.#do(by, "abort", key));
-    await this.#until(() => !this.#pending.has(key), "a wait that was given up goes on");
+    resultOf(await this.#do(wait[1].by, "abort", wait[0]));
+    await this.#until(() => !this.#pending.has(wait[0]), "a wait that was given up goes on");
   }
 
   async write({ who, which, how, byteLength }: Dice): Promise<void> {
     const block = pick(this.#any(who).held, which);
     if (block === undefined) return;
-    const from = (how * 37) % (block.expected.length + 1);
-    const to = Math.min(block.expected.length, from + byteLength);
+    const { owner, key, expected } = block;
+    const from = (how * 37) % (expected.length + 1);
+    const to = Math.min(expected.length, from + byteLength);
     const mark = this.#nextMark();
-    resultOf(await this.#do(block.owner, "write", block.key, from, to, mark));
-    block.expected.fill(mark, from, to);
+    resultOf(await this.#do(owner, "write", key, from, to, mark));
+    expected.fill(mark, from, to);
   }
 
   async resize({ who, which, byteLength }: Dice): Promise<void> {
@@ -243,12 +232,11 @@ export class World {
     const answer = await this.#do(block.owner, "resize", block.key, byteLength);
     if (answer.code === "ERR_ARENA_EXHAUSTED") return this.#checkRefusal(block.owner, byteLength);
     const [place, newLength] = resultOf<Place>(answer);
-    if (newLength !== byteLength) throw new Finding(`${nameOf(block)} has ${newLength} bytes, not ${byteLength}`);
+    expectSame("bytes of a resized lease", newLength, byteLength);
     const expected = new Uint8Array(byteLength);
     expected.set(block.expected.subarray(0, byteLength));
     const reach = Math.max(byteLength, place === block.place ? block.reach : 0);
-    Object.assign(block, { place, expected, reach });
-    this.#checkNew(block);
+    this.#checkNew(Object.assign(block, { place, expected, reach }));
   }
 
   async release({ who, which }: Dice): Promise<void> {
@@ -266,134 +254,121 @@ export class World {
 
   async adopt({ who, which }: Dice): Promise<void> {
     const block = pick(this.#tokens, which);
-    if (block === undefined) return;
-    const by = this.#any(who);
-    const key = this.#key();
+    if (block?.token === undefined) return;
+    const [by, key] = [this.#any(who), this.#key()];
     remove(this.#tokens, block);
-    this.#used.unshift(block.token as number);
-    this.#used.length = Math.min(this.#used.length, 10);
-    const answer = await this.#do(by, "adopt", key, block.token as number);
+    this.#used.push(block.token);
+    const answer = await this.#do(by, "adopt", key, block.token);
     if (answer.code === "ERR_TOKEN_USED" && this.#mayBeLost(block)) return;
-    this.#hold(by, key, resultOf<Place>(answer), block);
+    this.#hold(by, key, resultOf(answer), block);
   }
 
   async adoptAgain({ who, which }: Dice): Promise<void> {
-    const token = pick(this.#used, which);
+    const token = pick(this.#used.slice(-10), which);
     if (token !== undefined) expectCode(await this.#do(this.#any(who), "adopt", this.#key(), token), "ERR_TOKEN_USED");
   }
 
   async misuse({ who, which }: Dice): Promise<void> {
     const forged = (pick(this.#tokens, which)?.token ?? 0) + 2 ** 50;
-    expectOnly(await this.#do(this.#any(who), "misuse", forged), "ERR_INVALID_ARGUMENT");
+    const codes = resultOf(await this.#do(this.#any(who), "misuse", forged));
+    expectSame("what wrong arguments threw", codes, "ERR_INVALID_ARGUMENT");
   }
 
   async useEnded({ which }: Dice): Promise<void> {
-    this.#ended.splice(0, this.#ended.length - 20);
-    const [by, key] = pick(this.#ended, which) ?? [];
-    if (by === undefined || key === undefined || !this.#parts.includes(by)) return;
-    expectOnly(await this.#do(by, "ended", key), "ERR_LEASE_RELEASED");
+    const [by, key = 0] = pick(this.#ended.slice(-20), which) ?? [];
+    if (by === undefined || !this.#parts.includes(by)) return;
+    expectSame("what a lease that has ended threw", resultOf(await this.#do(by, "ended", key)), "ERR_LEASE_RELEASED");
   }
 
   async channel({ who, how }: Dice): Promise<void> {
-    const owner = this.#any(who);
-    const key = this.#key();
-    if (this.#channels.length === MOST_CHANNELS) {
-      const done = this.#channels.findIndex(
-        ({ ends, messages }) => ends.every((end) => end?.isClosed) && messages.flat().length === 0,
-      );
-      if (done < 0) return;
-      this.#channels.splice(done, 1);
-    }
-    const capacity = 1 + (how % 5);
+    const [owner, key, capacity] = [this.#any(who), this.#key(), 1 + (how % 5)];
+    const isOver = (ends: readonly End[]): boolean => ends.every((end) => end.isClosed && end.sent.length === 0);
+    if (this.#channels.length === MOST_CHANNELS) remove(this.#channels, this.#channels.find(isOver));
+    if (this.#channels.length === MOST_CHANNELS) return;
     const handle = resultOf<SharedPortHandle>(await this.#do(owner, "channel", key, capacity));
-    const end = { key, owner, isClosed: false, isReceiving: false };
-    this.#channels.push({ handle, capacity, ends: [end, undefined], messages: [[], []] });
+    const one = { handle, capacity, key, owner, sent: [], isClosed: false, isReceiving: false } as unknown as End;
+    const two: End = { handle, capacity, key, sent: [], isClosed: false, isReceiving: false, other: one };
+    this.#channels.push([Object.assign(one, { other: two }), two]);
   }
 
   async open({ who, which }: Dice): Promise<void> {
-    const channel = pick(this.#channels, which);
-    if (channel === undefined) return;
-    const owner = this.#any(who);
-    const key = this.#key();
-    const answer = await this.#do(owner, "open", key, channel.handle);
-    if (channel.ends[1] !== undefined) return expectCode(answer, "ERR_PORT_OPENED");
+    const end = pick(this.#channels, which)?.[1];
+    if (end === undefined) return;
+    const [owner, key] = [this.#any(who), this.#key()];
+    const answer = await this.#do(owner, "open", key, end.handle);
+    if (end.owner !== undefined) return expectCode(answer, "ERR_PORT_OPENED");
     resultOf(answer);
-    channel.ends[1] = { key, owner, isClosed: false, isReceiving: false };
+    Object.assign(end, { key, owner });
   }
 
   async trySend(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    const block = pick(side?.end.owner.held ?? [], dice.byteLength);
-    if (side === undefined || block === undefined) return;
-    const { channel, end, other, sent } = side;
+    const end = this.#end(dice);
+    const block = pick(end?.owner.held ?? [], dice.byteLength);
+    if (end === undefined || block === undefined) return;
+    const { other, sent, capacity } = end;
     const tag = dice.byteLength - 1000;
     const answer = await this.#do(end.owner, "trySend", end.key, block.key, tag);
-    if (answer.code !== undefined) return expectCode(answer, ...this.#sendCodes(side));
-    if (end.isClosed || other?.isClosed) throw new Finding("sent through a closed channel");
-    const isKnown = !this.#hasDied(other) && !other?.isReceiving && !sent.some(({ isSending }) => isSending);
-    const hasRoom = sent.length < channel.capacity;
-    if (answer.value !== hasRoom && (hasRoom || isKnown)) {
-      throw new Finding(`trySend was ${answer.value} with ${sent.length} of ${channel.capacity} on their way`);
-    }
+    if (answer.code !== undefined) return this.#checkNotSent(end, answer);
+    if (end.isClosed || other.isClosed) throw new Finding("sent through a closed channel");
+    const isKnown = !this.#hasDied(other) && !other.isReceiving && !sent.some(({ isSending }) => isSending);
+    const hasRoom = sent.length < capacity;
+    if (hasRoom || isKnown)
+      expectSame(`trySend with ${sent.length} of ${capacity} on their way`, answer.value, hasRoom);
     if (answer.value === false) return;
     this.#leave(block);
     sent.push(Object.assign(block, { tag }));
   }
 
   async send(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    const block = pick(side?.end.owner.held ?? [], dice.byteLength);
-    if (side === undefined || block === undefined || this.#pending.size >= MOST_PENDING) return;
-    const { end, sent } = side;
+    const end = this.#end(dice);
+    const block = pick(end?.owner.held ?? [], dice.byteLength);
+    if (end === undefined || block === undefined || this.#pending.size >= MOST_PENDING) return;
+    const { owner, sent, other } = end;
     const tag = dice.byteLength + 1000;
-    resultOf(await this.#do(end.owner, "send", end.key, block.key, tag));
-    remove(block.owner.held, block);
+    resultOf(await this.#do(owner, "send", end.key, block.key, tag));
+    remove(owner.held, block);
     sent.push(Object.assign(block, { tag, isSending: true }));
-    this.#later(block.key, { by: end.owner, name: "send", end }, (answer) => {
+    const settle = (answer: Answer): void => {
       block.isSending = false;
-      if (answer.code === undefined) {
-        if (side.other?.isClosed) remove(sent, block);
-        return this.#leave(block);
-      }
-      expectCode(answer, ...this.#sendCodes(side));
-      if (!sent.includes(block)) throw new Finding(`${nameOf(block)} was received, and its send has failed`);
-      remove(sent, block);
-      block.mayBeGone = false;
-      end.owner.held.push(block);
-    });
+      const isSent = answer.code === undefined;
+      if (!isSent) this.#checkNotSent(end, answer);
+      if (!isSent && !sent.includes(block)) throw new Finding(`${nameOf(block)} came, and its send has failed`);
+      if (!isSent || other.isClosed) remove(sent, block);
+      if (isSent) this.#leave(block);
+      else owner.held.push(Object.assign(block, { mayBeGone: false }));
+    };
+    this.#pending.set(block.key, { name: "send", by: owner, end, settle });
   }
 
   async tryReceive(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    if (side !== undefined && !side.end.isReceiving) await this.#tryReceive(side, dice.how % 3 === 0);
+    const end = this.#end(dice);
+    if (end !== undefined) await this.#tryReceive(end, dice.how % 3 === 0);
   }
 
   async receive(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    if (side === undefined || side.end.isReceiving || this.#pending.size >= MOST_PENDING) return;
-    const { end } = side;
+    const end = this.#end(dice);
+    if (end === undefined || end.isReceiving || this.#pending.size >= MOST_PENDING) return;
+    const { owner: by, other } = end;
     const key = this.#key();
     end.isReceiving = true;
-    this.#later(key, { by: end.owner, name: "receive", end }, (answer) => {
+    const settle = (answer: Answer): void => {
       end.isReceiving = false;
-      const isOver = end.isClosed || side.other?.isClosed === true || this.#hasDied(side.other);
-      if (!this.#received(side, key, answer) && !isOver) throw new Finding("receive() ended in an open channel");
-    });
-    resultOf(await this.#do(end.owner, "receive", end.key, key));
+      const isOver = end.isClosed || other.isClosed || this.#hasDied(other);
+      if (!this.#received(end, key, answer) && !isOver) throw new Finding("receive() ended in an open channel");
+    };
+    this.#pending.set(key, { name: "receive", by, end, settle });
+    resultOf(await this.#do(by, "receive", end.key, key));
   }
 
   async close(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    if (side === undefined) return;
-    resultOf(await this.#do(side.end.owner, "close", side.end.key));
-    expectSame("closed", resultOf(await this.#do(side.end.owner, "closed", side.end.key)), true);
-    await this.#closed(side);
+    const end = this.#end(dice);
+    if (end !== undefined) await this.#close(end);
   }
 
   /** Of a peer that has died: what it had not received comes back. */
   async peerEnded(dice: Dice): Promise<void> {
-    const side = this.#side(dice);
-    if (side !== undefined && this.#hasDied(side.other)) await this.#takeBack(side);
+    const end = this.#end(dice);
+    if (end !== undefined && this.#hasDied(end.other)) await this.#takeBack(end);
   }
 
   async trim({ who }: Dice): Promise<void> {
@@ -410,7 +385,7 @@ export class World {
     }
     resultOf(answer);
     expectCode(await this.#do(by, "acquire", this.#key(), 10), "ERR_ARENA_DISPOSED");
-    await this.#closed(...this.#sides().filter(({ end }) => end.owner === by));
+    await this.#closed(...this.#ends(by));
     await this.#until(() => !isWaiting(), "calls of a thread that has detached wait on");
     expectSame("leases of one that could detach", by.held.length, 0);
     remove(this.#parts, by);
@@ -428,62 +403,52 @@ export class World {
     if (dead.thread === this.#pool.here || this.#parts.length === 1) return;
     remove(this.#parts, dead);
     const by = pick(this.#parts, which) as Part;
-    const isHeard = how % 3 === 0 && this.#parts.some(({ thread }) => thread === this.#pool.here);
-    const isAlive = how % 3 === 1;
-    if (!isAlive) await this.#pool.end(dead.thread);
-    if (isHeard) await this.#attach(await this.#pool.take());
-    else resultOf(await this.#do(by, "threadEnded", dead.thread.threadId));
-    this.#bury(dead);
-    const keys = dead.held.splice(0).map(({ key }) => key);
+    const isRefused = how % 3 === 0;
+    const isHeard = how % 3 === 1 && this.#parts.some(({ thread }) => thread === this.#pool.here);
+    if (!isRefused) await this.#pool.end(dead.thread);
+    if (!isHeard) resultOf(await this.#do(by, "threadEnded", dead.thread.threadId));
+    const keys = this.#bury(dead);
     if (this.#pending.size === 0) expectSame("leases", (await this.#stats(by)).blocks.leased, this.#leased);
-    if (isAlive) {
-      expectOnly(await this.#do(dead, "refused", keys.slice(0, 2), this.#tokens[0]?.token ?? 0), "ERR_THREAD_ENDED");
+    if (isRefused) {
+      const codes = resultOf(await this.#do(dead, "refused", keys.slice(0, 2), this.#tokens[0]?.token ?? 0));
+      expectSame("what a thread declared dead was thrown", codes, "ERR_THREAD_ENDED");
       await this.#pool.end(dead.thread);
     }
-    if (!isHeard) await this.#attach(await this.#pool.take());
-  }
-
-  /** What other threads ring for is heard. */
-  async turn(): Promise<void> {
-    await this.#turn(this.#parts);
+    await this.#attach(this.#pool.take());
   }
 
   /** Everything is received, adopted and released, and all who wait are served: all memory is one lease's. */
   async end(): Promise<void> {
     await this.#look();
-    const dice = { who: 0, which: 0, how: 0, byteLength: this.#slabs * SLAB_BYTES };
-    const takeAll = async (): Promise<boolean> => {
-      while (this.#tokens.length > 0) await this.adopt(dice);
-      for (const [which, { ends }] of this.#channels.entries())
-        if (ends[1] === undefined) await this.open({ ...dice, which });
-      for (const side of this.#sides().filter(({ end }) => this.#parts.includes(end.owner))) {
-        if (this.#hasDied(side.other)) await this.#takeBack(side);
-        while (!side.end.isReceiving && (await this.#tryReceive(side, false)));
-      }
-      for (const { held } of this.#parts) while (held[0] !== undefined) await this.#release(held[0]);
-      const isServed = [...this.#pending.values()].every(({ name }) => name === "receive");
-      return isServed && this.#blocks().every(({ mayBeGone }) => mayBeGone);
-    };
-    await this.#until(takeAll, "with everything released, somebody waits");
-    for (const side of this.#sides()) {
-      if (!this.#parts.includes(side.end.owner)) continue;
-      resultOf(await this.#do(side.end.owner, "close", side.end.key));
-      await this.#closed(side);
-    }
+    await this.#until(() => this.#takeAll(), "with everything released, somebody waits");
+    for (const end of this.#ends()) await this.#close(end);
     // What a thread had sent before it detached, to one that has died, is out as long as it lives.
     if (this.#blocks().some(({ owner }) => !this.#dead.has(owner.thread))) return;
     // What one dead thread had sent to another goes when room is wanted.
     this.#channels.length = 0;
-    await this.acquire(dice);
-    const [all] = (this.#parts[0] as Part).held;
+    await this.acquire({ who: 0, which: 0, how: 0, byteLength: this.#maxBytes });
+    const [all] = this.#any(0).held;
     if (all === undefined) throw new Finding("the memory is not whole again");
     await this.#release(all);
     await this.#look();
-    const { leased, inTransit } = (await this.#stats(all.owner)).blocks;
-    expectSame("blocks left over", leased + inTransit, 0);
   }
 
   // ---- How ----
+
+  async #takeAll(): Promise<boolean> {
+    const dice = { who: 0, which: 0, how: 0, byteLength: 0 };
+    while (this.#tokens.length > 0) await this.adopt(dice);
+    for (const [which, [, end]] of this.#channels.entries()) {
+      if (end.owner === undefined) await this.open({ ...dice, which });
+    }
+    for (const end of this.#ends()) {
+      if (this.#hasDied(end.other)) await this.#takeBack(end);
+      while (await this.#tryReceive(end, false));
+    }
+    for (const { held } of this.#parts) while (held[0] !== undefined) await this.#release(held[0]);
+    const isServed = [...this.#pending.values()].every(({ name }) => name === "receive");
+    return isServed && this.#blocks().every(({ mayBeGone }) => mayBeGone);
+  }
 
   async #do<D extends Deed>(by: Part, name: D, ...args: Parameters<(typeof deeds)[D]>): Promise<Answer> {
     const answer = await by.thread.do(name, args);
@@ -497,46 +462,34 @@ export class World {
     this.#parts.push(part);
   }
 
-  /** @param wanted the length of the lease, or what the call is to throw. False if there was no room. */
+  /** @param wanted the length of the lease, or what the call is to throw. */
   async #obtain<D extends "acquire" | "acquireFilled" | "copyOf">(
-    who: number,
-    mark: number,
-    wanted: number | string,
     name: D,
+    who: number,
     byteLength: number,
+    wanted: number | string,
+    mark: number,
     ...rest: unknown[]
-  ): Promise<boolean> {
-    const by = this.#any(who);
-    if (this.#isFull) return false;
-    const key = this.#key();
+  ): Promise<void> {
+    const [by, key] = [this.#any(who), this.#key()];
+    if (this.#leased >= MOST_LEASES) return;
     const answer = await this.#do(by, name, ...([key, byteLength, ...rest] as Parameters<(typeof deeds)[D]>));
-    if (answer.code === "ERR_ARENA_EXHAUSTED") {
-      await this.#checkRefusal(by, byteLength);
-      return false;
-    }
+    if (answer.code === "ERR_ARENA_EXHAUSTED") return this.#checkRefusal(by, byteLength);
     if (typeof wanted === "string") expectCode(answer, wanted);
-    else this.#hold(by, key, resultOf<Place>(answer), wanted, mark, byteLength);
-    return true;
+    else this.#hold(by, key, resultOf(answer), wanted, mark, byteLength);
   }
 
-  /** A new lease of this thread's, of bytes or so many times `mark`. What is zero is dirty from now on. */
-  #hold(owner: Part, key: number, [place, byteLength]: Place, wanted: number | Block, mark = -1, most = 0): void {
-    const expected = typeof wanted === "number" ? new Uint8Array(wanted).fill(mark) : wanted.expected;
-    const reach = typeof wanted === "number" ? Math.max(wanted, most) : wanted.reach;
-    const block = { key, owner, place, expected, reach };
-    expectSame(nameOf(block), byteLength, expected.length);
+  /** A new lease of so many times `mark`, or of the bytes of a block. What is zero is dirty from now on. */
+  #hold(owner: Part, key: number, place: unknown, wanted: number | Block, mark = -1, reach = 0): void {
+    const [at, byteLength] = place as Place;
+    const block: Block =
+      typeof wanted === "number"
+        ? { key, owner, place: at, expected: new Uint8Array(wanted).fill(mark), reach: Math.max(wanted, reach) }
+        : { key, owner, place: at, expected: wanted.expected, reach: wanted.reach };
+    expectSame(`bytes of ${nameOf(block)}`, byteLength, block.expected.length);
     this.#checkNew(block);
     owner.held.push(block);
-    if (mark !== 0) return;
-    expected.fill(this.#nextMark());
-    this.#now(block).set(expected);
-  }
-
-  /** One that was leased, and is not any more. */
-  #passing(owner: Part, [place, length]: Place, byteLength: number): void {
-    const block = { key: 0, owner, place, expected: new Uint8Array(length), reach: length };
-    expectSame(nameOf(block), length, byteLength);
-    this.#checkApart(block);
+    if (mark === 0) this.#now(block).set(block.expected.fill(this.#nextMark()));
   }
 
   #checkNew(block: Block): void {
@@ -544,14 +497,20 @@ export class World {
     this.#checkApart(block);
   }
 
+  /** Of a lease that was, and is not any more. */
+  #checkPassing(owner: Part, [place, length]: Place, byteLength: number): void {
+    expectSame("bytes of a short lease", length, byteLength);
+    this.#checkApart({ key: 0, owner, place, expected: new Uint8Array(length), reach: length });
+  }
+
   #checkApart(block: Block): void {
-    if (block.expected.length === 0) return;
-    if (block.place % 64 !== 0) throw new Finding(`${nameOf(block)} is at ${block.place}`);
     const end = block.place + block.expected.length;
+    if (end === block.place) return;
+    expectSame(`the place of ${nameOf(block)}, in 64 bytes`, block.place % 64, 0);
     for (const other of this.#blocks()) {
       if (other === block || other.place >= end || other.place + other.expected.length <= block.place) continue;
       if (!this.#mayBeLost(other)) throw new Finding(`${nameOf(block)} shares bytes with ${nameOf(other)}`);
-      for (const list of [this.#tokens, ...this.#channels.flatMap(({ messages }) => messages)]) remove(list, other);
+      for (const list of [this.#tokens, ...this.#channels.flat().map(({ sent }) => sent)]) remove(list, other);
     }
   }
 
@@ -564,10 +523,6 @@ export class World {
   #leave(block: Block): void {
     remove(block.owner.held, block);
     this.#ended.push([block.owner, block.key]);
-  }
-
-  #later(key: number, pending: Omit<Pending, "settle">, settle: Pending["settle"]): void {
-    this.#pending.set(key, { ...pending, settle });
   }
 
   /** Their event loops turn, and what has settled is known. */
@@ -583,70 +538,72 @@ export class World {
 
   async #until(isDone: () => boolean | Promise<boolean>, otherwise: string): Promise<void> {
     for (let turn = 0; !(await isDone()); turn++) {
-      if (turn === TURNS) {
-        const left = this.#blocks().map(({ key, owner, mayBeGone }) => [key, owner.thread.threadId, mayBeGone]);
-        throw new Finding(`${otherwise}: ${JSON.stringify([[...this.#pending.keys()], left])}`);
-      }
+      if (turn === TURNS) throw new Finding(otherwise);
       await this.#turn(this.#parts);
     }
   }
 
-  /** False if there was nothing. */
-  async #tryReceive(side: Side, isSync: boolean): Promise<boolean> {
+  /** False if there was nothing, or somebody receives already. */
+  async #tryReceive(end: OpenEnd, isSync: boolean): Promise<boolean> {
+    if (end.isReceiving) return false;
     const key = this.#key();
-    const answer = await this.#do(side.end.owner, "tryReceive", side.end.key, key, isSync);
-    const isReceived = this.#received(side, key, answer);
-    if (isReceived && side.end.isClosed) throw new Finding("received from a closed port");
+    const isReceived = this.#received(end, key, await this.#do(end.owner, "tryReceive", end.key, key, isSync));
+    if (isReceived && end.isClosed) throw new Finding("received from a closed port");
     return isReceived;
   }
 
-  #received({ end, other, coming }: Side, key: number, answer: Answer): boolean {
+  #received({ owner, other, isClosed }: OpenEnd, key: number, answer: Answer): boolean {
+    const coming = other.sent;
     if (answer.code !== undefined || answer.value === null) {
-      if (answer.code !== undefined) expectCode(answer, this.#hasDied(other) ? "ERR_PEER_ENDED" : "");
-      if (end.isClosed) return false;
-      const kept = coming.find((block) => !block.isSending && !this.#mayBeLost(block));
-      if (kept !== undefined) throw new Finding(`${nameOf(kept)} is on its way, and nothing was received`);
-      for (const block of coming.filter(({ isSending }) => !isSending)) remove(coming, block);
+      if (answer.code !== undefined) expectCode(answer, this.#hasDied(other) ? "ERR_PEER_ENDED" : "no code");
+      for (const block of isClosed ? [] : coming.filter(({ isSending }) => !isSending)) {
+        if (!this.#mayBeLost(block)) throw new Finding(`${nameOf(block)} is on its way, and nothing was received`);
+        remove(coming, block);
+      }
       return false;
     }
-    const place = resultOf<Place>(answer);
+    const [, , tag] = resultOf<Place>(answer);
     let message = coming.shift();
-    while (message !== undefined && message.tag !== place[2] && this.#mayBeLost(message)) message = coming.shift();
+    while (message !== undefined && message.tag !== tag && this.#mayBeLost(message)) message = coming.shift();
     if (message === undefined) throw new Finding("received, and there was nothing");
-    expectSame("the tag", place[2], message.tag);
-    this.#hold(end.owner, key, place, message);
+    expectSame("the tag", tag, message.tag);
+    this.#hold(owner, key, answer.value, message);
     return true;
   }
 
-  async #takeBack({ end, sent, coming }: Side): Promise<void> {
+  async #takeBack(end: OpenEnd): Promise<void> {
     const key = this.#key(8);
     const places = resultOf<Place[]>(await this.#do(end.owner, "peerEnded", end.key, key));
     await this.#allSettled(end, "send");
-    const messages = sent.splice(0);
+    const messages = end.sent.splice(0);
     while (messages.length > places.length && messages[0]?.mayBeGone) messages.shift();
     expectSame("messages that came back", places.length, messages.length);
-    for (const [each, place] of places.entries()) {
-      this.#hold(end.owner, key + each, place, messages[each] as Block);
-    }
+    for (const [each, message] of messages.entries()) this.#hold(end.owner, key + each, places[each], message);
     // What the other end had sent is this thread's from now on, if it is still there.
-    for (const message of coming) {
+    for (const message of end.other.sent) {
       message.mayBeGone ||= this.#mayBeLost(message);
       message.owner = end.owner;
     }
   }
 
+  async #close(end: OpenEnd): Promise<void> {
+    resultOf(await this.#do(end.owner, "close", end.key));
+    expectSame("closed", resultOf(await this.#do(end.owner, "closed", end.key)), true);
+    await this.#closed(end);
+  }
+
   /** What came and was not received is released, and what a dead peer had not received. */
-  async #closed(...sides: readonly Side[]): Promise<void> {
-    const open = sides.filter(({ end }) => !end.isClosed);
-    for (const { end } of open) end.isClosed = true;
-    for (const { end, other, sent, coming } of open) {
+  async #closed(...ends: readonly End[]): Promise<void> {
+    const open = ends.filter(({ isClosed }) => !isClosed);
+    for (const end of open) end.isClosed = true;
+    for (const end of open) {
       await this.#allSettled(end, "send");
       await this.#allSettled(end, "receive");
-      for (const block of [...coming]) {
+      for (const block of [...end.other.sent]) {
         if (block.isSending) block.mayBeGone = true;
-        else remove(coming, block);
+        else remove(end.other.sent, block);
       }
-      if (this.#hasDied(other)) sent.length = 0;
+      if (this.#hasDied(end.other)) end.sent.length = 0;
     }
   }
 
@@ -655,56 +612,49 @@ export class World {
     await this.#until(isDone, `a ${name} goes on whose end is closed, or whose peer has died`);
   }
 
-  /** The model's side of a death. */
-  #bury(dead: Part): void {
+  /** The model's side of a death. Answers the leases that it had. */
+  #bury(dead: Part): number[] {
     this.#dead.add(dead.thread);
     for (const [key, { by }] of this.#pending) if (by === dead) this.#pending.delete(key);
-    for (const { end, other, sent, coming } of this.#sides()) {
-      if (end.owner === dead) {
-        for (const block of sent.filter(({ isSending }) => isSending)) {
-          Object.assign(block, { isSending: false, mayBeGone: true });
-        }
-        if (end.isReceiving && coming[0] !== undefined) coming[0].mayBeGone = true;
-      }
+    for (const { owner, sent, other, isClosed, isReceiving } of this.#channels.flat()) {
+      if (owner === dead) for (const block of sent) block.mayBeGone ||= block.isSending === true;
+      if (owner === dead) for (const block of sent) block.isSending = false;
+      if (owner === dead && isReceiving && other.sent[0] !== undefined) other.sent[0].mayBeGone = true;
       // A closed end takes back what it had sent when it hears of this; if its thread has detached, never.
-      if (this.#hasDied(other) && (end.isClosed || this.#hasDied(end))) for (const block of sent) block.mayBeGone = true;
+      if (!this.#hasDied(other) || !(isClosed || this.#dead.has(owner?.thread as Thread))) continue;
+      for (const block of sent) block.mayBeGone = true;
     }
+    return dead.held.splice(0).map(({ key }) => key);
   }
 
-  /** What keeps an end from sending. */
-  #sendCodes({ end, other }: Side): string[] {
-    const isOver = end.isClosed || other?.isClosed;
-    return [...(isOver ? ["ERR_PORT_CLOSED"] : []), ...(this.#hasDied(other) ? ["ERR_PEER_ENDED"] : [])];
-  }
-
-  #hasDied(end: End | undefined): boolean {
-    return end !== undefined && this.#dead.has(end.owner.thread);
+  #hasDied({ owner }: End): boolean {
+    return owner !== undefined && this.#dead.has(owner.thread);
   }
 
   /** Also what the dead had handed over, once there was no more memory to have. */
   #mayBeLost({ owner, mayBeGone = false }: Block): boolean {
-    const isFull = this.#handle.data.buffer.byteLength === this.#slabs * SLAB_BYTES;
-    return mayBeGone || (isFull && this.#dead.has(owner.thread));
+    return mayBeGone || (this.#handle.data.buffer.byteLength === this.#maxBytes && this.#dead.has(owner.thread));
+  }
+
+  #checkNotSent(end: End, answer: Answer): void {
+    const codes = [end.isClosed || end.other.isClosed ? "ERR_PORT_CLOSED" : ""];
+    expectCode(answer, ...codes, this.#hasDied(end.other) ? "ERR_PEER_ENDED" : "");
   }
 
   /** Where there is room for it, whoever asks again gets it, once others have given back what they keep. */
   async #checkRefusal(by: Part, byteLength: number): Promise<void> {
-    if (byteLength > this.#slabs * SLAB_BYTES || this.#pending.size > 0) return;
-    const taken = new Set<number>();
+    if (byteLength > this.#maxBytes || this.#pending.size > 0) return;
+    const taken = new Uint8Array(this.#maxBytes / SLAB_BYTES);
     for (const { place, reach } of this.#blocks()) {
-      const last = Math.max(place, place + reach - 1);
-      for (let slab = Math.floor(place / SLAB_BYTES); slab <= last / SLAB_BYTES; slab++) taken.add(slab);
+      taken.fill(1, Math.floor(place / SLAB_BYTES), Math.floor((place + Math.max(reach, 1) - 1) / SLAB_BYTES) + 1);
     }
-    let [row, longest] = [0, 0];
-    for (let slab = 0; slab < this.#slabs; slab++) {
-      row = taken.has(slab) ? 0 : row + 1;
-      longest = Math.max(longest, row);
-    }
-    if (longest * SLAB_BYTES < Math.max(1, byteLength)) return;
+    const rows = taken.join("").split("1");
+    const longest = Math.max(...rows.map(({ length }) => length));
+    if (longest * SLAB_BYTES < Math.max(byteLength, 1)) return;
     const key = this.#key();
     const isGiven = async (): Promise<boolean> => {
       const answer = await this.#do(by, "acquire", key, byteLength);
-      if (answer.code === undefined) this.#hold(by, key, resultOf<Place>(answer), byteLength, 0);
+      if (answer.code === undefined) this.#hold(by, key, answer.value, byteLength, 0);
       else expectCode(answer, "ERR_ARENA_EXHAUSTED");
       return answer.code === undefined;
     };
@@ -713,42 +663,36 @@ export class World {
 
   async #look(): Promise<void> {
     for (const block of this.#blocks()) this.#checkWhole(block);
-    const sent = [...this.#tokens, ...this.#channels.flatMap(({ messages }) => messages.flat())];
+    const sent = [...this.#tokens, ...this.#channels.flat().flatMap((end) => end.sent)];
     const certain = sent.filter((block) => !this.#mayBeLost(block)).length;
     for (const by of this.#parts) {
       expectSame("audit", resultOf(await this.#do(by, "audit")), "");
       const { liveLeases, liveBytes, waiting, blocks, reservedBytes, threads } = await this.#stats(by);
-      if (reservedBytes > this.#slabs * SLAB_BYTES) throw new Finding(`${reservedBytes} bytes are reserved`);
+      expectWithin("reservedBytes", reservedBytes, 0, this.#maxBytes);
+      expectWithin("threads", threads, this.#parts.length, 1023);
       if (this.#pending.size > 0) continue;
-      expectSame("liveLeases", liveLeases, by.held.length);
-      expectSame(
-        "liveBytes",
-        liveBytes,
-        by.held.reduce((sum, { expected }) => sum + expected.length, 0),
-      );
       expectSame("waiting", waiting, 0);
+      expectSame("liveLeases", liveLeases, by.held.length);
+      const bytes = by.held.reduce((sum, { expected }) => sum + expected.length, 0);
+      expectSame("liveBytes", liveBytes, bytes);
       expectSame("leases of all threads", blocks.leased, this.#leased);
-      expectSame("blocks on their way", blocks.inTransit, Math.min(sent.length, Math.max(certain, blocks.inTransit)));
-      expectSame("threads", threads, Math.max(this.#parts.length, threads));
+      expectWithin("blocks on their way", blocks.inTransit, certain, sent.length);
     }
   }
 
   async #stats(by: Part): Promise<SharedArenaStats> {
-    return resultOf<SharedArenaStats>(await this.#do(by, "stats"));
+    return resultOf(await this.#do(by, "stats"));
   }
 
   get #leased(): number {
     return this.#parts.reduce((sum, { held }) => sum + held.length, 0);
   }
 
-  get #isFull(): boolean {
-    return this.#leased >= MOST_LEASES;
-  }
-
   #blocks(): Block[] {
-    const lists = [this.#tokens, ...this.#parts.map(({ held }) => held)];
-    for (const { messages } of this.#channels) lists.push(...messages);
-    return lists.flat();
+    const blocks = [...this.#tokens];
+    for (const { held } of this.#parts) blocks.push(...held);
+    for (const [one, two] of this.#channels) blocks.push(...one.sent, ...two.sent);
+    return blocks;
   }
 
   #now({ place, expected }: Block): Uint8Array {
@@ -768,9 +712,7 @@ export class World {
   #checkSample(block: Block, step: number): void {
     const { place, expected } = block;
     const { length } = expected;
-    if (length === 0) return;
-    this.#now(block);
-    for (const at of [0, length - 1, (step * 61) % length]) {
+    for (const at of length === 0 ? [] : [0, length - 1, (step * 61) % length]) {
       if (this.#memory[place + at] !== expected[at]) this.#checkWhole(block);
     }
   }
@@ -789,22 +731,15 @@ export class World {
     return pick(this.#parts, who) as Part;
   }
 
-  #sides(): Side[] {
-    return this.#channels.flatMap((channel) =>
-      [0, 1].flatMap((side) => {
-        const end = channel.ends[side];
-        const [sent, coming] = [channel.messages[side] as Block[], channel.messages[1 - side] as Block[]];
-        if (end === undefined) return [];
-        const opened = { channel, end, sent, coming };
-        return [Object.defineProperty(opened, "other", { get: () => channel.ends[1 - side] }) as Side];
-      }),
-    );
+  /** Those of a thread, or of all. Of a detached thread nobody has the ports any more. */
+  #ends(by?: Part): OpenEnd[] {
+    const isOpen = (end: End): end is OpenEnd =>
+      end.owner !== undefined && this.#parts.includes(end.owner) && (by ?? end.owner) === end.owner;
+    return this.#channels.flat().filter(isOpen);
   }
 
-  /** Of a detached thread nobody has the ports any more. */
-  #side({ which, how }: Dice): Side | undefined {
-    const side = pick(this.#sides(), 2 * which + (how & 1));
-    return side !== undefined && this.#parts.includes(side.end.owner) ? side : undefined;
+  #end({ which, how }: Dice): OpenEnd | undefined {
+    return pick(this.#ends(), 2 * which + (how & 1));
   }
 }
 
@@ -813,16 +748,18 @@ export type Step = Exclude<
   "end"
 >;
 
+function lengthsOf(byteLength: number, how: number, count: number): number[] {
+  return [byteLength, 100 * how, byteLength >> 1].slice(0, count);
+}
+
 /** How many slabs of an empty arena these leases need. */
 function slabsFor(byteLengths: readonly number[]): number {
   const shares = new Map<number, number>();
   let slabs = 0;
   for (const byteLength of byteLengths) {
+    const blockBytes = BLOCK_BYTES[CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number] as number;
     if (byteLength > LONGEST_SHORT) slabs += Math.ceil(byteLength / SLAB_BYTES);
-    else {
-      const blockBytes = BLOCK_BYTES[CLASS_BY_GRAIN[(byteLength + 63) >>> 6] as number] as number;
-      shares.set(blockBytes, (shares.get(blockBytes) ?? 0) + 1 / Math.floor(SLAB_BYTES / blockBytes));
-    }
+    else shares.set(blockBytes, (shares.get(blockBytes) ?? 0) + 1 / Math.floor(SLAB_BYTES / blockBytes));
   }
   return [...shares.values()].reduce((sum, share) => sum + Math.ceil(share), slabs);
 }
@@ -833,20 +770,18 @@ function resultOf<T>(answer: Answer): T {
 }
 
 function expectCode(answer: Answer, ...codes: string[]): void {
-  if (answer.code === undefined) throw new Finding(`returned, and was to throw ${codes.join(" or ")}`);
-  if (!codes.includes(answer.code)) throw new Finding(`threw ${answer.code}, not ${codes.join(" or ")}`);
-}
-
-/** The calls of a list were to throw that code, each of them. */
-function expectOnly(answer: Answer, code: string): void {
-  expectSame("what a list of wrong calls threw", resultOf(answer), code);
+  if (!codes.includes(answer.code ?? "nothing")) throw new Finding(`threw ${answer.code}, not ${codes.join(" or ")}`);
 }
 
 function expectSame(what: string, actual: unknown, expected: unknown): void {
   if (actual !== expected) throw new Finding(`${what}: ${actual}, not ${expected}`);
 }
 
-function nameOf({ key }: { key: number }): string {
+function expectWithin(what: string, actual: number, least: number, most: number): void {
+  if (actual < least || actual > most) throw new Finding(`${what}: ${actual}, not ${least} to ${most}`);
+}
+
+function nameOf({ key }: Block): string {
   return `lease ${key}`;
 }
 
@@ -854,7 +789,7 @@ function pick<T>(list: readonly T[], which: number): T | undefined {
   return list[which % list.length];
 }
 
-function remove<T>(list: T[], item: T): void {
-  const at = list.indexOf(item);
+function remove<T>(list: T[], item: T | undefined): void {
+  const at = list.indexOf(item as T);
   if (at >= 0) list.splice(at, 1);
 }
