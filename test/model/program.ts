@@ -136,7 +136,7 @@ export async function transcriptOf(options: Settings, commands: Commands, create
 }
 
 /** A message without its numbers: shrinking keeps to what it started with. */
-function kindOf(fault: Fault | undefined): string | undefined {
+export function kindOf(fault: Error | undefined): string | undefined {
   return fault?.message.replace(/\d+/g, "#");
 }
 
@@ -144,9 +144,12 @@ function kindOf(fault: Fault | undefined): string | undefined {
  * Leaves out of a list that fast-check has shrunk what still can go, in halves, quarters and
  * one by one. fast-check goes through a list once, from the front.
  */
-async function shorten(commands: Listed, fails: (candidate: Listed) => Promise<boolean>): Promise<Listed> {
+export async function shorten<T>(
+  commands: readonly T[],
+  fails: (candidate: readonly T[]) => Promise<boolean>,
+): Promise<readonly T[]> {
   let shortest = commands;
-  for (let before: Listed | undefined; before !== shortest; ) {
+  for (let before: readonly T[] | undefined; before !== shortest; ) {
     before = shortest;
     for (let length = Math.ceil(shortest.length / 2); length >= 1; length >>= 1) {
       for (let from = 0; from < shortest.length; ) {

@@ -2,12 +2,13 @@
  * `npm run threads -- steps [--depth D]`: the step test's long form.
  * `npm run threads -- mutants [--only WORDS]`: the same on modules with one fault each, until it is found.
  * `npm run threads -- kill [--deaths N] [--seed S]`: threads that are ended at random.
- * `npm run threads -- model [--operations N] [--seed S]`: random programs against a plain model, of test/model.
+ * `npm run threads -- model [--kind workers|copies] [--operations N] [--seed S]`: random programs against a plain model, of test/model.
  * Prints what it did. Exits with 1 if something did not hold, or if it did with a fault that a run can tell.
  */
 
 import { parseArgs } from "node:util";
 import { runShared } from "../model/shared/program.ts";
+import { KINDS } from "../model/shared/threads.ts";
 import { kill } from "./kill.ts";
 import { compileSmall } from "./module.ts";
 import { mutants } from "./mutants.ts";
@@ -18,6 +19,7 @@ const { values, positionals } = parseArgs({
     depth: { type: "string", default: "2" },
     only: { type: "string", default: "" },
     deaths: { type: "string", default: "5000" },
+    kind: { type: "string", default: "workers" },
     operations: { type: "string", default: "1000000" },
     seed: { type: "string", default: String(Date.now() % 2 ** 20) },
   },
@@ -72,10 +74,13 @@ async function runMutants(depth: number): Promise<boolean> {
 
 /** Whether random programs found nothing. */
 async function runModel(say: (what: string) => void): Promise<boolean> {
+  const kind = KINDS.find((each) => each === values.kind) ?? "workers";
   const tally: Record<string, number> = {};
-  const failure = await runShared(Number(values.seed), Number(values.operations), tally, 4000).catch(String);
-  const sum = Object.values(tally).reduce((before, count) => before + count, 0);
-  say(`seed ${values.seed}, Node ${process.version}: ${sum} operations, ${JSON.stringify(tally)}`);
+  const sum = (): number => Object.values(tally).reduce((before, count) => before + count, 0);
+  const progress = setInterval(() => say(`${sum()} operations`), 30_000);
+  const failure = await runShared(kind, Number(values.seed), Number(values.operations), tally, 4000).catch(String);
+  clearInterval(progress);
+  say(`${kind}, seed ${values.seed}, Node ${process.version}: ${sum()} operations, ${JSON.stringify(tally)}`);
   console.log(failure ?? "no finding");
   return failure === undefined;
 }

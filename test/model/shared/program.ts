@@ -1,8 +1,9 @@
 /** Random programs over several threads: what they are made of, and a round of them. */
 
 import fc from "fast-check";
+import { kindOf, shorten } from "../program.js";
 import type { Tally } from "../world.js";
-import { Pool } from "./threads.js";
+import { type Kind, Pool } from "./threads.js";
 import { type Dice, type Settings, type Step, World } from "./world.js";
 
 /** What programs do, and how often. */
@@ -53,34 +54,58 @@ const dice: fc.Arbitrary<Dice> = fc.record({
 });
 const slabs = fc.oneof(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 13, max: 40 }));
 
-/** Shrinking goes on for so long: what is smallest by then is good enough. */
-const SHRINK_MS = 30_000;
+const settings: fc.Arbitrary<Settings> = fc.record({ threads: fc.constantFrom(2, 4), slabs });
 
-/** Runs random programs from `seed` on, until they have made so many calls. What is found rejects. */
-export async function runShared(seed: number, operations: number, tally: Tally, maxLength: number): Promise<void> {
-  const pool = new Pool();
-  const settings: fc.Arbitrary<Settings> = fc.record({ threads: fc.constantFrom(2, 4), slabs });
-  const calls = fc.array(fc.tuple(fc.oneof(...steps), dice), { maxLength, size: "max" });
-  let failedAt = 0;
-  const property = fc.asyncProperty(settings, calls, async (options, list) => {
-    if (failedAt > 0 && performance.now() > failedAt + SHRINK_MS) return;
+type Calls = readonly (readonly [Step, Dice])[];
+
+/** Shrinking goes on for so long: what is shortest by then is good enough. */
+const SHRINK_MS = 60_000;
+
+/** Runs random programs from `seed` on, until they have made so many calls. What is found rejects, shortened. */
+export async function runShared(
+  kind: Kind,
+  seed: number,
+  operations: number,
+  tally: Tally,
+  maxLength: number,
+): Promise<void> {
+  const pool = new Pool(kind);
+  const run = async (options: Settings, calls: Calls, counts: Tally): Promise<void> => {
     const world = await World.open(pool, options);
     try {
-      for (const [name, each] of list) await world.step(name, each, failedAt > 0 ? {} : tally);
+      for (const [name, each] of calls) await world.step(name, each, counts);
       await world.end();
     } catch (error) {
-      failedAt ||= performance.now();
-      throw new Error(`${JSON.stringify(options)}\n${world.source}\n${String(error)}`, { cause: error });
+      throw Object.assign(error as Error, { source: `${JSON.stringify(options)}\n${world.source}` });
     } finally {
       pool.giveBack();
     }
-  });
+  };
+  const shorter = async (options: Settings, calls: Calls, found: Error): Promise<Error & { source?: string }> => {
+    const end = performance.now() + SHRINK_MS;
+    let last = found;
+    const fails = async (candidate: Calls): Promise<boolean> => {
+      const error = await (performance.now() < end ? run(options, candidate, {}) : Promise.resolve()).catch(Object);
+      if (kindOf(error) !== kindOf(found)) return false;
+      last = error as Error;
+      return true;
+    };
+    await shorten(calls, fails);
+    return last;
+  };
+  const calls = fc.array(fc.tuple(fc.oneof(...steps), dice), { maxLength, size: "max" });
+  const property = fc.asyncProperty(settings, calls, (options, list) => run(options, list, tally));
   const done = (): number => Object.values(tally).reduce((sum, count) => sum + count, 0);
   try {
     for (let round = seed; done() < operations; round++) {
-      const { errorInstance } = await fc.check(property, { seed: round, numRuns: 10 });
-      if (errorInstance instanceof Error)
-        throw new Error(`${errorInstance.message}\nseed ${round}`, { cause: errorInstance });
+      const { counterexample, errorInstance } = await fc.check(property, {
+        seed: round,
+        numRuns: 10,
+        endOnFailure: true,
+      });
+      if (counterexample === null) continue;
+      const error = await shorter(...counterexample, errorInstance as Error);
+      throw new Error(`${error.source}\n${error.message}\n--kind ${kind} --seed ${round}`, { cause: error });
     }
   } finally {
     await pool.endAll();

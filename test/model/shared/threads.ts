@@ -1,9 +1,14 @@
-/** The threads of random programs: this one, and workers, which go from one program to the next. */
+/**
+ * The threads of random programs: this one, and workers; or, in place of the workers, copies
+ * of the library in this thread, each of which takes itself for a thread of its own. Copies
+ * are many times faster; that they work at all, and that deaths are heard of, workers show.
+ */
 
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { threadId, Worker } from "node:worker_threads";
-import { buildSync } from "esbuild";
+import { type BuildOptions, buildSync } from "esbuild";
 import { type Answer, act, type Deed, HAND } from "./hand.js";
 
 export interface Thread {
@@ -12,23 +17,30 @@ export interface Thread {
   end(): Promise<void>;
 }
 
+export const KINDS = ["workers", "copies"] as const;
+export type Kind = (typeof KINDS)[number];
+
+const bundled: BuildOptions = {
+  entryPoints: ["test/model/shared/hand.ts"],
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node20",
+  alias: { "cleanslab/shared": "./src/shared/index.ts" },
+  logLevel: "warning",
+};
+
+/** They go from one program to the next. */
 export class Pool {
   readonly here: Thread = { threadId, do: act, end: async () => void (await act("dispose", [])) };
-  readonly #bundle = resolve("build/test", `model-hand-${process.pid}.js`);
+  readonly kind: Kind;
+  readonly #start: () => Thread;
   #idle: Thread[] = [];
   readonly #busy = new Set<Thread>();
 
-  constructor() {
-    buildSync({
-      entryPoints: ["test/model/shared/hand.ts"],
-      outfile: this.#bundle,
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      target: "node20",
-      alias: { "cleanslab/shared": "./src/shared/index.ts" },
-      logLevel: "warning",
-    });
+  constructor(kind: Kind) {
+    this.kind = kind;
+    this.#start = kind === "workers" ? workers() : copies();
   }
 
   take(): Thread {
@@ -52,9 +64,13 @@ export class Pool {
     this.giveBack();
     for (const thread of [this.here, ...this.#idle.splice(0)]) await thread.end();
   }
+}
 
-  #start(): Thread {
-    const worker = new Worker(this.#bundle, { workerData: HAND });
+function workers(): () => Thread {
+  const outfile = resolve("build/test", `model-hand-${process.pid}.cjs`);
+  buildSync({ ...bundled, outfile });
+  return () => {
+    const worker = new Worker(outfile, { workerData: HAND });
     let answer = (_: Answer): void => {};
     let fail = (_: unknown): void => {};
     worker.on("message", (message: Answer) => answer(message));
@@ -62,8 +78,8 @@ export class Pool {
     return {
       threadId: worker.threadId,
       do: (name, args) =>
-        new Promise((resolve, reject) => {
-          answer = resolve;
+        new Promise((settle, reject) => {
+          answer = settle;
           fail = reject;
           worker.postMessage([name, args]);
         }),
@@ -73,5 +89,30 @@ export class Pool {
         await setImmediate();
       },
     };
-  }
+  };
+}
+
+function copies(): () => Thread {
+  const [code] = buildSync({ ...bundled, write: false }).outputFiles ?? [];
+  const evaluate = new Function("module", "require", "globalThis", "Atomics", "setInterval", code?.text ?? "");
+  let last = 1000;
+  return () => {
+    const id = ++last;
+    let isDead = false;
+    const waitAsync = (words: Int32Array, at: number, value: number) => {
+      const waiting = Atomics.waitAsync(words, at, value);
+      // The dead hear nothing.
+      const hear = <T>(woken: T): T | Promise<never> => (isDead ? new Promise<never>(() => {}) : woken);
+      return waiting.async ? { async: true, value: waiting.value.then(hear) } : waiting;
+    };
+    const { load, store, compareExchange, or, add, notify, wait } = Atomics;
+    const own = { process: { value: { getBuiltinModule: () => ({ threadId: id }) } } };
+    const module = { exports: {} as { act: typeof act } };
+    const atomics = { load, store, compareExchange, or, add, notify, wait, waitAsync };
+    evaluate(module, createRequire(import.meta.url), Object.create(globalThis, own), atomics, () => undefined);
+    const end = async (): Promise<void> => {
+      isDead = true;
+    };
+    return { threadId: id, do: module.exports.act, end };
+  };
 }

@@ -404,7 +404,8 @@ export class World {
     remove(this.#parts, dead);
     const by = pick(this.#parts, which) as Part;
     const isRefused = how % 3 === 0;
-    const isHeard = how % 3 === 1 && this.#parts.some(({ thread }) => thread === this.#pool.here);
+    const isHeard =
+      how % 3 === 1 && this.#pool.kind === "workers" && this.#parts.some(({ thread }) => thread === this.#pool.here);
     if (!isRefused) await this.#pool.end(dead.thread);
     if (!isHeard) resultOf(await this.#do(by, "threadEnded", dead.thread.threadId));
     const keys = this.#bury(dead);
