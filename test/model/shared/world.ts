@@ -423,6 +423,7 @@ export class World {
     await this.#look();
     await this.#until(() => this.#takeAll(), "with everything released, somebody waits");
     for (const end of this.#ends()) await this.#close(end);
+    await this.#until(() => this.#pending.size === 0, "with every channel closed, somebody waits");
     // What a thread had sent before it detached, to one that has died, is out as long as it lives.
     if (this.#blocks().some(({ owner }) => !this.#dead.has(owner.thread))) return;
     // What one dead thread had sent to another goes when room is wanted.
