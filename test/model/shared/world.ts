@@ -406,10 +406,13 @@ export class World {
     const isRefused = how % 3 === 0;
     const isHeard =
       how % 3 === 1 && this.#pool.kind === "workers" && this.#parts.some(({ thread }) => thread === this.#pool.here);
+    const certain = this.#tokens.filter((block) => !this.#mayBeLost(block)).length;
     if (!isRefused) await this.#pool.end(dead.thread);
     if (!isHeard) resultOf(await this.#do(by, "threadEnded", dead.thread.threadId));
     const keys = this.#bury(dead);
-    if (this.#pending.size === 0) expectSame("leases", (await this.#stats(by)).blocks.leased, this.#leased);
+    const { leased, inTransit } = (await this.#stats(by)).blocks;
+    if (this.#pending.size === 0) expectSame("leases", leased, this.#leased);
+    expectWithin("tokens that outlive their thread", inTransit, certain, Number.POSITIVE_INFINITY);
     if (isRefused) {
       const codes = resultOf(await this.#do(dead, "refused", keys.slice(0, 2), this.#tokens[0]?.token ?? 0));
       expectSame("what a thread declared dead was thrown", codes, "ERR_THREAD_ENDED");
