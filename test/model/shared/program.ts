@@ -59,7 +59,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({ threads: fc.constantFrom(2,
 type Calls = readonly (readonly [Step, Dice])[];
 
 /** Shrinking goes on for so long: what is shortest by then is good enough. */
-const SHRINK_MS = Number(process.env["SHRINK"] ?? 60_000);
+const SHRINK_MS = 60_000;
 
 /** Runs random programs from `seed` on, until they have made so many calls. What is found rejects, shortened. */
 export async function runShared(

@@ -71,18 +71,9 @@ interface Pending {
   settle(answer: Answer): void;
 }
 
-export interface Settings {
-  readonly threads: number;
-  readonly slabs: number;
-}
-
+export type Settings = Readonly<Record<"threads" | "slabs", number>>;
 /** What a random call is made of: who makes it, which one of several things, how, and a length. */
-export interface Dice {
-  readonly who: number;
-  readonly which: number;
-  readonly how: number;
-  readonly byteLength: number;
-}
+export type Dice = Readonly<Record<"who" | "which" | "how" | "byteLength", number>>;
 
 export class World {
   readonly #calls: [by: Part, name: Deed, args: readonly unknown[], answer: Answer][] = [];
@@ -236,7 +227,7 @@ export class World {
     const expected = new Uint8Array(byteLength);
     expected.set(block.expected.subarray(0, byteLength));
     const reach = Math.max(byteLength, place === block.place ? block.reach : 0);
-    this.#checkNew(Object.assign(block, { place, expected, reach }));
+    this.#checkApart(Object.assign(block, { place, expected, reach }));
   }
 
   async release({ who, which }: Dice): Promise<void> {
@@ -372,7 +363,7 @@ export class World {
   }
 
   async trim({ who }: Dice): Promise<void> {
-    resultOf(await this.#do(this.#any(who), "trim"));
+    expectWithin("trim()", resultOf(await this.#do(this.#any(who), "trim")), 0, this.#maxBytes);
   }
 
   async detach({ who }: Dice): Promise<void> {
@@ -492,23 +483,20 @@ export class World {
         ? { key, owner, place: at, expected: new Uint8Array(wanted).fill(mark), reach: Math.max(wanted, reach) }
         : { key, owner, place: at, expected: wanted.expected, reach: wanted.reach };
     expectSame(`bytes of ${nameOf(block)}`, byteLength, block.expected.length);
-    this.#checkNew(block);
+    this.#checkApart(block);
     owner.held.push(block);
     if (mark === 0) this.#now(block).set(block.expected.fill(this.#nextMark()));
-  }
-
-  #checkNew(block: Block): void {
-    this.#checkWhole(block);
-    this.#checkApart(block);
   }
 
   /** Of a lease that was, and is not any more. */
   #checkPassing(owner: Part, [place, length]: Place, byteLength: number): void {
     expectSame("bytes of a short lease", length, byteLength);
-    this.#checkApart({ key: 0, owner, place, expected: new Uint8Array(length), reach: length });
+    this.#checkApart({ key: 0, owner, place, expected: new Uint8Array(length), reach: length }, false);
   }
 
-  #checkApart(block: Block): void {
+  /** A new one has its bytes, and shares none. @param isOut whether it is still leased. */
+  #checkApart(block: Block, isOut = true): void {
+    if (isOut) this.#checkWhole(block);
     const end = block.place + block.expected.length;
     if (end === block.place) return;
     expectSame(`the place of ${nameOf(block)}, in 64 bytes`, block.place % 64, 0);
@@ -622,8 +610,8 @@ export class World {
     this.#dead.add(dead.thread);
     for (const [key, { by }] of this.#pending) if (by === dead) this.#pending.delete(key);
     for (const { owner, sent, other, isClosed, isReceiving } of this.#channels.flat()) {
-      if (owner === dead) for (const block of sent) block.mayBeGone ||= block.isSending === true;
-      if (owner === dead) for (const block of sent) block.isSending = false;
+      const sending = owner === dead ? sent.filter(({ isSending }) => isSending) : [];
+      for (const block of sending) Object.assign(block, { isSending: false, mayBeGone: true });
       if (owner === dead && isReceiving && other.sent[0] !== undefined) other.sent[0].mayBeGone = true;
       // A closed end takes back what it had sent when it hears of this; if its thread has detached, never.
       if (!this.#hasDied(other) || !(isClosed || this.#dead.has(owner?.thread as Thread))) continue;
