@@ -402,8 +402,10 @@ export class World {
     if (!isHeard) resultOf(await this.#do(by, "threadEnded", dead.thread.threadId));
     const keys = this.#bury(dead);
     const { leased, inTransit } = (await this.#stats(by)).blocks;
-    if (this.#pending.size === 0) expectSame("leases", leased, this.#leased);
-    expectWithin("tokens that outlive their thread", inTransit, certain, Number.POSITIVE_INFINITY);
+    if (this.#pending.size === 0) {
+      expectSame("leases", leased, this.#leased);
+      expectWithin("tokens that outlive their thread", inTransit, certain, Number.POSITIVE_INFINITY);
+    }
     if (isRefused) {
       const codes = resultOf(await this.#do(dead, "refused", keys.slice(0, 2), this.#tokens[0]?.token ?? 0));
       expectSame("what a thread declared dead was thrown", codes, "ERR_THREAD_ENDED");
