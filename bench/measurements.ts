@@ -35,7 +35,9 @@ export function measurements(folder: string): Measured {
   for (const name of names.filter((each) => each.startsWith("programs-"))) {
     const lines = read(name).trim().split("\n");
     const results = lines.map((line) => JSON.parse(line) as ProgramResult);
-    sections.push(programs(results, seen.machine));
+    // Measured in one go with the questions.
+    const { machine } = JSON.parse(read(name.replace("programs-", "bench-"))) as Results;
+    sections.push(programs(results, machine));
     chart = programsChart(results);
   }
   if (chart !== null)
