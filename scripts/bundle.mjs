@@ -32,8 +32,10 @@ const declarations = dts({ dtsInput: true, oxc: true, tsconfig: false });
 await write({ input: inputs("build/types", ".d.ts"), plugins: [declarations] }, {});
 for (const name of readdirSync("dist", { recursive: true })) {
   if (!name.endsWith(".d.ts")) continue;
-  // A comment in front of another one says what a source file owns.
-  const text = readFileSync(`dist/${name}`, "utf8").replace(/\/\*\*(?:(?!\*\/|@module)[\s\S])*\*\/\n(?=\/\*\*)/g, "");
+  const text = readFileSync(`dist/${name}`, "utf8")
+    .replace(/^\/\/ build\/.*\n/gm, "")
+    // A comment in front of another one says what a source file owns.
+    .replace(/\/\*\*(?:(?!\*\/|@module)[\s\S])*\*\/\n(?=\/\*\*)/g, "");
   // Bundling loses it, and `using` needs it.
   const reference = text.includes("[Symbol.dispose]")
     ? '/// <reference lib="esnext.disposable" preserve="true" />\n'

@@ -54,7 +54,7 @@ function lintChecks(folder: string, tarball: string): Check[] {
 }
 
 /** Bytes that a user downloads, and has on disk. */
-const MOST = { packed: 103_000, unpacked: 312_000 };
+const MOST = { packed: 104_000, unpacked: 316_000 };
 
 function lengthCheck(folder: string, tarball: string): Check {
   return {
