@@ -39,9 +39,9 @@ export function isLeaseLength(byteLength: unknown): byteLength is number {
   return typeof byteLength === "number" && byteLength >>> 0 === byteLength;
 }
 
-export function requireLeaseLength(byteLength: unknown, what = "byteLength"): void {
+export function requireLeaseLength(byteLength: unknown): void {
   if (isLeaseLength(byteLength)) return;
-  throw invalidArgument(what, byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
+  throw invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
 }
 
 export function requireOptions(options: unknown): void {

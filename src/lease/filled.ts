@@ -4,7 +4,7 @@
  */
 
 import { isBytes, isView, lengthOf, plainBytes, setBytes } from "../builtins.js";
-import { isThenable, requireLeaseLength } from "../checks.js";
+import { isLength, isThenable } from "../checks.js";
 import { type ArenaError, invalidArgument } from "../errors.js";
 import type { AnyLease } from "./lease.js";
 import type { LeaseSource } from "./source.js";
@@ -75,11 +75,10 @@ export function leaseFilled<L extends AnyLease>(
 /** To the bytes that were written. */
 function cut<L extends AnyLease>(lease: L, written: unknown): L {
   try {
-    requireLeaseLength(written, "what write answered");
-    if ((written as number) > lease.byteLength) {
+    if (!isLength(written) || written > lease.byteLength) {
       throw invalidArgument("what write answered", written, `how many of the ${lease.byteLength} bytes it wrote`);
     }
-    lease.resize(written as number);
+    lease.resize(written);
     return lease;
   } catch (error) {
     return fail(lease, error);
