@@ -300,13 +300,14 @@ export class World {
     const tag = dice.byteLength - 1000;
     const answer = await this.#do(end.owner, "trySend", end.key, block.key, tag);
     if (answer.code !== undefined) return this.#checkNotSent(end, answer);
+    // One that waits comes first, and may be all that knows of a close yet.
+    const isWaiting = sent.some(({ isSending }) => isSending);
+    if (answer.value === false && isWaiting) return;
     if (end.isClosed || other.isClosed) throw new Finding("sent through a closed channel");
     const hasRoom = sent.length < capacity;
-    // Others may have received some of them, and a pending send may come first.
-    const isKnown = hasRoom || (!this.#hasDied(other) && !other.isReceiving);
-    if (isKnown && !sent.some(({ isSending }) => isSending)) {
-      expectSame(`trySend with ${sent.length} of ${capacity} on their way`, answer.value, hasRoom);
-    }
+    // Otherwise others may have received some of them.
+    const isKnown = !isWaiting && (hasRoom || (!this.#hasDied(other) && !other.isReceiving));
+    if (isKnown) expectSame(`trySend with ${sent.length} of ${capacity} on their way`, answer.value, hasRoom);
     if (answer.value === false) return;
     this.#leave(block);
     sent.push(Object.assign(block, { tag }));
