@@ -593,14 +593,14 @@ export class World {
   /** What came and was not received is released, and what a dead peer had not received. */
   async #closed(...ends: readonly End[]): Promise<void> {
     const open = ends.filter(({ isClosed }) => !isClosed);
-    for (const end of open) end.isClosed = true;
+    for (const end of open) {
+      end.isClosed = true;
+      for (const block of [...end.other.sent, ...(this.#hasDied(end.other) ? end.sent : [])]) block.mayBeGone = true;
+    }
     for (const end of open) {
       await this.#allSettled(end, "send");
       await this.#allSettled(end, "receive");
-      for (const block of [...end.other.sent]) {
-        if (block.isSending) block.mayBeGone = true;
-        else remove(end.other.sent, block);
-      }
+      for (const block of end.other.sent.filter(({ isSending }) => !isSending)) remove(end.other.sent, block);
       if (this.#hasDied(end.other)) end.sent.length = 0;
     }
   }
