@@ -423,8 +423,7 @@ export class World {
     await this.#until(() => this.#takeAll(), "with everything released, somebody waits");
     for (const end of this.#ends()) await this.#close(end);
     await this.#until(() => this.#pending.size === 0, "with every channel closed, somebody waits");
-    // What a thread had sent before it detached, to one that has died, is out as long as it lives.
-    if (this.#blocks().some(({ owner }) => !this.#dead.has(owner.thread))) return;
+    if (this.#isStranded) return;
     // What one dead thread had sent to another goes when room is wanted.
     this.#channels.length = 0;
     await this.acquire({ who: 0, which: 0, how: 0, byteLength: this.#maxBytes });
@@ -447,6 +446,8 @@ export class World {
       while (await this.#tryReceive(end, false));
     }
     for (const { held } of this.#parts) while (held[0] !== undefined) await this.#release(held[0]);
+    const waits = [...this.#pending].filter(([, { name }]) => name === "acquireAsync");
+    if (this.#isStranded) for (const [key, { by }] of waits) await this.#do(by, "abort", key);
     const isServed = [...this.#pending.values()].every(({ name }) => name === "receive");
     return isServed && this.#blocks().every(({ mayBeGone }) => mayBeGone);
   }
@@ -680,6 +681,11 @@ export class World {
 
   async #stats(by: Part): Promise<SharedArenaStats> {
     return resultOf(await this.#do(by, "stats"));
+  }
+
+  /** What a thread had sent before it detached, to one that has died, is out as long as it lives. */
+  get #isStranded(): boolean {
+    return this.#blocks().some(({ owner, mayBeGone }) => mayBeGone && !this.#dead.has(owner.thread));
   }
 
   get #leased(): number {
