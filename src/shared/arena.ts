@@ -483,7 +483,8 @@ export class SharedArena {
 
   /** The bell rang. */
   #lookUp(): void {
-    if (this.#store.closed) return;
+    // One that was declared dead would take back what it had sent, and lease it again.
+    if (this.#store.closed || !this.#store.isAttached) return;
     const { words, entries } = this.#store.book;
     this.#deaths.look(words, entries);
     const deaths = read(words, abi.DEATHS);

@@ -217,12 +217,18 @@ export const jobs = {
     const lease = arena.acquire(1000);
     arena.acquire(300).release();
     const other = arena.acquire(2000);
+    // A closed end takes back what a dead peer has not received: here, its own thread's.
+    const { port1, port2 } = arena.channel();
+    arena.open(port2);
+    port1.trySend(arena.acquire(64));
+    port1.close();
     say(arena.threadId);
     await hear();
     say([
       code(() => lease.release()),
       code(() => other.handOver()),
       code(() => arena.acquire(300)),
+      code(() => arena.acquire(64)),
       code(() => arena.acquire(400_000)),
       code(() => arena.adopt(1)),
     ]);
