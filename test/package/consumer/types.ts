@@ -20,7 +20,9 @@ const options: Required<ArenaOptions> = {
   onExhausted: "throw",
   guardEvery: 1000,
   trace: "sampled",
+  sampleBytes: 512 * 1024,
   wipeOnRelease: true,
+  timeline: undefined,
   module: undefined,
 };
 const arena = new Arena(options);
@@ -42,11 +44,11 @@ new Arena({ maxBytes: undefined, revoke: undefined });
   using filled = arena.acquireFilled(10, (bytes: Uint8Array<ArrayBuffer>) => bytes.length);
   const soon = arena.acquireFilled(10, async () => 3);
   const both = arena.acquireAsync([1, 2], { signal: undefined });
-  const used = arena.use(8, (bytes) => ({ first: bytes[0] }));
+  const used = arena.use(8, (bytes) => ({ bytes: bytes.length }));
   same<typeof filled, Lease>();
   same<typeof soon, Promise<Lease>>();
-  same<typeof both, Promise<Lease[]>>();
-  same<typeof used, { first: number | undefined }>();
+  same<typeof both, Promise<[Lease, Lease]>>();
+  same<typeof used, { bytes: number }>();
   arena.addEventListener("stray-write", (event) => same<typeof event, StrayWriteEvent>());
 }
 const pool: SizeClassPool = arena.pool(64);
