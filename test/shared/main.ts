@@ -59,15 +59,15 @@ function findIn(module: WebAssembly.Module, depth: number): string | undefined {
 async function runMutants(depth: number): Promise<boolean> {
   const wrong: string[] = [];
   const chosen = mutants.filter(({ name }) => name.includes(values.only));
-  for (const { name, change, equivalent } of chosen) {
-    const found = findIn(await compileSmall([change]), equivalent === undefined ? depth : 1);
-    if ((found === undefined) === (equivalent === undefined)) wrong.push(name);
+  for (const { name, change, unseen } of chosen) {
+    const found = findIn(await compileSmall([change]), unseen === undefined ? depth : 1);
+    if ((found === undefined) === (unseen === undefined)) wrong.push(name);
     console.log(
-      `${found === undefined ? "not found" : "found    "} ${name}\n          ${found ?? equivalent ?? "WHY?"}`,
+      `${found === undefined ? "not found" : "found    "} ${name}\n          ${found ?? unseen ?? "WHY?"}`,
     );
   }
   console.log(
-    `${chosen.length} faults; ${wrong.length === 0 ? "all found that can be" : `wrong: ${wrong.join("; ")}`}`,
+    `${chosen.length} faults; ${wrong.length === 0 ? "all found but those that say why not" : `wrong: ${wrong.join("; ")}`}`,
   );
   return wrong.length === 0;
 }

@@ -1,6 +1,8 @@
 /**
  * Every operation from every set-up of a few operations, with other threads' operations and
  * deaths at each of its shared accesses. Owns which runs there are; what must hold is world.ts's.
+ * An operation in the middle of another is over before that goes on: what takes two that overlap,
+ * neither inside the other, is left to the kill test.
  */
 
 import { type Access, die, type Moment, OPERATIONS, type Operation, type Plan, type Thread, World } from "./world.ts";
