@@ -62,9 +62,7 @@ async function runMutants(depth: number): Promise<boolean> {
   for (const { name, change, unseen } of chosen) {
     const found = findIn(await compileSmall([change]), unseen === undefined ? depth : 1);
     if ((found === undefined) === (unseen === undefined)) wrong.push(name);
-    console.log(
-      `${found === undefined ? "not found" : "found    "} ${name}\n          ${found ?? unseen ?? "WHY?"}`,
-    );
+    console.log(`${found === undefined ? "not found" : "found    "} ${name}\n          ${found ?? unseen ?? "WHY?"}`);
   }
   console.log(
     `${chosen.length} faults; ${wrong.length === 0 ? "all found but those that say why not" : `wrong: ${wrong.join("; ")}`}`,
