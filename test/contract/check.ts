@@ -176,11 +176,6 @@ export async function collectUntil(environment: Environment, done: () => boolean
   check(done(), "200 collections did not find it");
 }
 
-/** A value of the wrong type, where the types would not let it through. */
-export function wrong<T>(value: unknown): T {
-  return value as T;
-}
-
 /** A source of whole numbers below a bound, the same for the same seed (Marsaglia's xorshift32). */
 export function randomFrom(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1;

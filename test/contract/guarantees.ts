@@ -1,4 +1,4 @@
-/** Promises 2, 4 and 9, and the trap, one by one. Their words are in promises.ts. */
+/** Promises 2, 4, 8 and 9, and the trap, one by one. Their words are in promises.ts. */
 
 import type { Arena, Lease, RevokeMode } from "cleanslab";
 import {
@@ -8,6 +8,7 @@ import {
   checkSame,
   checkSound,
   checkUsable,
+  fillUp,
   isAll,
   MODES,
   PAGE_BYTES,
@@ -82,8 +83,11 @@ const wiping: readonly ContractCase[] = [
         for (const byteLength of [1, 100, 4096, PAGE_BYTES, SEGMENT_BYTES]) {
           for (let round = 0; round < 3; round++) {
             const lease = arena.acquire(byteLength);
-            const place = placeOf(lease);
-            const view = lease.bytes.fill(7);
+            // What was written behind the lease, in its block, is wiped as well.
+            const blockBytes = lease.origin === "guard" ? byteLength : Math.ceil(byteLength / 16) * 16;
+            const place = { ...placeOf(lease), byteLength: blockBytes };
+            bytesNow(place).fill(7);
+            const view = lease.bytes;
             const pin = round === 0 ? lease.pin() : undefined;
             lease.release();
             check(
@@ -181,4 +185,31 @@ const foreign: readonly ContractCase[] = MODES.map((revoke) => ({
   },
 }));
 
-export const guarantees: readonly ContractCase[] = [...MODES.map(overflows), ...wiping, ...strays, ...foreign];
+const bookkeeping: readonly ContractCase[] = MODES.map((revoke) => ({
+  name: `${revoke}: who writes over all that .buffer shows takes no block, costs no room and changes no count`,
+  run(library) {
+    using arena = smallArena(library, { revoke, onExhausted: "throw" });
+    const leases = [arena.acquire(SEGMENT_BYTES), ...fillUp(library, arena)];
+    const before = arena.stats();
+    for (const value of [0xff, 0x55, 0]) {
+      for (const { bytes } of leases) new Uint8Array(bytes.buffer).fill(value);
+      checkSound(arena);
+      checkSame({ ...arena.stats(), strayWrites: 0 }, before, "stats");
+    }
+    for (const lease of leases) lease.release();
+    arena.trim();
+    const again = [arena.acquire(SEGMENT_BYTES), ...fillUp(library, arena)];
+    checkEqual(again.length, leases.length, "leases that fit");
+    for (const { bytes } of again) check(isAll(bytes, 0), "a lease is not zero");
+    for (const lease of again) lease.release();
+    checkSound(arena);
+  },
+}));
+
+export const guarantees: readonly ContractCase[] = [
+  ...MODES.map(overflows),
+  ...wiping,
+  ...strays,
+  ...bookkeeping,
+  ...foreign,
+];

@@ -4,7 +4,7 @@
  */
 
 import type { SharedArena, SharedArenaHandle, SharedLease, SharedPort, SharedPortHandle } from "cleanslab/shared";
-import { check, checkArenaError, checkEqual, checkSame, checkThrows, isAll, randomFrom, wrong } from "./check.ts";
+import { check, checkArenaError, checkEqual, checkSame, checkThrows, isAll, randomFrom } from "./check.ts";
 import type { ContractCase } from "./contract.ts";
 import { endThisThread, type Roles, type Start, type Talk, type Thread } from "./threads.ts";
 
@@ -137,7 +137,7 @@ export const sharedRoles: Roles<SharedLibrary> = {
     const arena = await attached(library, talk);
     const held = [300, 5000, 100_000].map((byteLength) => arena.acquire(byteLength));
     arena.acquire(1000).release();
-    talk.post([fill(arena.acquire(500), 7).handOver(), arena.threadId]);
+    talk.post([fill(arena.acquire(500), 7).handOver()]);
     while ((await talk.next()) !== "end");
     check(held.length > 0, "");
     endThisThread();
@@ -417,18 +417,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
       },
     ),
 
-    withThreads("threadEnded gives back at once what a worker held that was stopped", async ({ SharedArena }) => {
-      using arena = new SharedArena({ maxBytes: 4 * MiB });
-      const worker = start("hold", arena.handle);
-      const [token, threadId] = (await worker.next()) as [number, number];
-      worker.terminate();
-      // Noticed already, or not: it may be said once more.
-      arena.threadEnded(threadId);
-      checkEqual(arena.stats().blocks.leased, 0, "leased blocks");
-      arena.adopt(token).release();
-      await checkAllBack(arena);
-    }),
-
     withThreads(
       "acquireAsync waits until another thread makes room, and what threads keep is not in the way",
       async (library) => {
@@ -522,21 +510,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
         await until(() => served !== undefined, "all memory is there for one");
         served?.release();
         checkEqual(arena.stats().threads, 1, "threads");
-      },
-    },
-
-    {
-      name: "what is no handle, of another layout, or of another arena is a typed error",
-      run(library) {
-        using arena = new library.SharedArena();
-        using other = new library.SharedArena();
-        const later = { ...arena.handle, cleanslab: 1000 };
-        checkThrows(library, () => library.SharedArena.attach(later), "ERR_INVALID_ARGUMENT", "same version");
-        checkThrows(library, () => library.SharedArena.attach(wrong({})), "ERR_INVALID_ARGUMENT", "handle");
-        checkThrows(library, () => other.open(arena.channel().port2), "ERR_INVALID_ARGUMENT", "handle");
-        const token = arena.acquire(1).handOver();
-        checkThrows(library, () => other.adopt(token), "ERR_INVALID_ARGUMENT", "token");
-        arena.adopt(token).release();
       },
     },
   ];

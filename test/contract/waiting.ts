@@ -21,25 +21,6 @@ import type { ContractCase } from "./contract.ts";
 function several(revoke: RevokeMode): ContractCase[] {
   return [
     {
-      name: `${revoke}: acquireAsync of several lengths gives all of these leases at once, in their order`,
-      async run(library) {
-        using arena = smallArena(library, { revoke });
-        const byteLengths = [100, SEGMENT_BYTES, 0, 4096, PAGE_BYTES, 100];
-        const leases = await arena.acquireAsync(byteLengths);
-        const given = leases.map(({ byteLength }) => byteLength);
-        checkSame(given, byteLengths, "the lengths");
-        for (const [mark, { bytes }] of leases.entries()) {
-          check(isAll(bytes, 0), "a lease is not zero");
-          bytes.fill(mark + 1);
-        }
-        for (const [mark, { bytes }] of leases.entries()) check(isAll(bytes, mark + 1), "two leases overlap");
-        for (const lease of leases) lease.release();
-        checkSame(await arena.acquireAsync([]), [], "the leases for no length");
-        arena.assertDrained();
-        checkSound(arena);
-      },
-    },
-    {
       name: `${revoke}: acquireAsync of several lengths holds none of them while it waits for all, and is served in turn`,
       async run(library) {
         using arena = smallArena(library, { revoke, onExhausted: "throw" }, 2);
