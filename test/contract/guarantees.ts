@@ -116,17 +116,20 @@ const wiping: readonly ContractCase[] = [
 ];
 
 /** How stray writes are found. */
-const FINDERS: [string, (arena: Arena) => void][] = [
-  ["audit", (arena) => checkSame(arena.audit().problems, [], "the audit")],
-  ["recycling", (arena) => recycle(arena)],
+const FINDERS: [RevokeMode, string, (arena: Arena) => unknown][] = [
+  ...SEGMENT_MODES.flatMap((revoke): typeof FINDERS => [
+    [revoke, "audit", (arena) => arena.audit()],
+    [revoke, "trim", (arena) => arena.trim()],
+  ]),
+  ["before-reuse", "recycling", (arena) => recycle(arena)],
 ];
 
 const strays: readonly ContractCase[] = [
   ...FINDERS.map(
-    ([finder, find]): ContractCase => ({
-      name: `before-reuse: a write that ignores byteOffset is reported by ${finder}, once, with its offset`,
+    ([revoke, finder, find]): ContractCase => ({
+      name: `${revoke}: a write that ignores byteOffset is reported by ${finder}, once, with its offset`,
       async run(library) {
-        using arena = smallArena(library);
+        using arena = smallArena(library, { revoke });
         const events: { count: number; byteOffset: number }[] = [];
         arena.addEventListener("stray-write", ({ count, byteOffset }) => events.push({ count, byteOffset }));
         const lease = arena.acquire(100);

@@ -218,21 +218,3 @@ test("making an arena does not look at those made before", async () => {
   }
   expect(await countSteps(make)).toBeLessThanOrEqual(first + 20);
 });
-
-// Once it grew by exactly what one write needed, and moved the whole message at each.
-test.each([
-  [20 * MiB, 8 * MiB, 1, 30, 4],
-  [32 * MiB, 8 * MiB, 64 * KiB, 30, 4],
-  [2 * MiB, 400 * KiB, 1, 2000, 8],
-  [8 * MiB, 400 * KiB, 1, 2000, 8],
-])(
-  "under a cap of %i bytes a writer of %i moves seldom for writes of %i",
-  (maxBytes, written, byteLength, writes, moves) => {
-    using arena = new Arena({ maxBytes, segmentBytes: MiB, onExhausted: "throw", trace: "off" });
-    using writer = arena.writer(written);
-    writer.reserve(written);
-    const { acquired } = arena.stats();
-    for (let each = 0; each < writes; each++) writer.writeBytes(new Uint8Array(byteLength));
-    expect(arena.stats().acquired - acquired).toBeLessThanOrEqual(moves);
-  },
-);
