@@ -90,7 +90,7 @@ export const misuse: readonly ContractCase[] = [
     run(library) {
       using arena = smallArena(library);
       const leases = [arena.acquire(10), arena.acquire(PAGE_BYTES)];
-      const says = ["2 leases", `${PAGE_BYTES + 10} bytes`];
+      const says = ["2 leases", `${PAGE_BYTES + 10} bytes`, "trace: 'all'"];
       checkThrows(library, () => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...says);
       for (const lease of leases) lease.release();
       arena.assertDrained();

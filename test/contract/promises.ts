@@ -205,7 +205,8 @@ function cap(revoke: RevokeMode): ContractCase {
       const all = fillUp(library, strict);
       // A segment of 256 KiB has 63 slabs of 4 KiB to hand out.
       checkEqual(all.length, revoke === "on-release" ? 16 : 12, "pages that fit");
-      checkThrows(library, () => strict.acquire(PAGE_BYTES), "ERR_ARENA_EXHAUSTED", "maxBytes");
+      const says = [`no room for ${PAGE_BYTES} bytes`, "raise maxBytes", "acquireAsync"];
+      checkThrows(library, () => strict.acquire(PAGE_BYTES), "ERR_ARENA_EXHAUSTED", ...says);
       checkSound(strict);
       for (const lease of all) lease.release();
       strict.acquire(PAGE_BYTES).release();
