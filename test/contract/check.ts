@@ -7,7 +7,7 @@ import type { Arena, ArenaErrorCode, ArenaOptions, Lease, LinearMemory, RevokeMo
 import type { Environment, Library } from "./contract.ts";
 
 /** Any entry point of the package. */
-export type HasErrors = Pick<Library, "ArenaError">;
+type HasErrors = Pick<Library, "ArenaError">;
 
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */

@@ -146,27 +146,6 @@ const strays: readonly ContractCase[] = [
       },
     }),
   ),
-  ...SEGMENT_MODES.map(
-    (revoke): ContractCase => ({
-      name: `${revoke}: with trace: all a stray write is reported at the release, with who held leases there`,
-      async run(library) {
-        using arena = smallArena(library, { revoke, trace: "all" });
-        let sites = "";
-        arena.addEventListener("stray-write", (event) => {
-          sites = event.sites.map(({ stack }) => stack).join("\n");
-        });
-        function ignoresByteOffset(): void {
-          const lease = arena.acquire(100);
-          new DataView(lease.bytes.buffer).setUint8(0, 1);
-          lease.release();
-        }
-        ignoresByteOffset();
-        await turn();
-        checkEqual(arena.stats().strayWrites, 1, "strayWrites");
-        check(sites.includes("ignoresByteOffset"), `the holder is not named: ${sites}`);
-      },
-    }),
-  ),
 ];
 
 const foreign: readonly ContractCase[] = MODES.map((revoke) => ({

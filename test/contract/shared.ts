@@ -100,23 +100,6 @@ export const sharedRoles: Roles<SharedLibrary> = {
     }
   },
 
-  async send(library, talk) {
-    const arena = await attached(library, talk);
-    const { port1, port2 } = arena.channel({ capacity: 4 });
-    talk.post(port2);
-    await sendAll(arena, port1);
-    port1.close();
-    arena.detach();
-    talk.post("sent");
-  },
-
-  async receive(library, talk) {
-    const { arena, port } = await opened(library, talk);
-    const received = await receiveAll(port, (lease) => lease.release());
-    arena.detach();
-    talk.post(received);
-  },
-
   async echo(library, talk) {
     const { port } = await opened(library, talk);
     await receiveAll(port, (lease) => port.send(lease, lease.tag));
@@ -268,6 +251,13 @@ async function checkAllBack(arena: SharedArena): Promise<void> {
   checkSame(arena.audit().problems, [], "the audit");
 }
 
+async function collectOften(collect: () => unknown): Promise<void> {
+  for (let round = 0; round < 20; round++) {
+    await collect();
+    await new Promise<void>((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 type SharedCase = ContractCase<SharedLibrary>;
 
 /** The cases, with workers that `startWorker` starts. */
@@ -334,18 +324,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
       }
       await checkAllBack(arena);
     }),
-
-    withThreads(
-      "a channel carries leases from worker to worker, in order, and waits when it is full",
-      async ({ SharedArena }) => {
-        using arena = new SharedArena({ maxBytes: MiB });
-        const sender = start("send", arena.handle);
-        const receiver = start("receive", { handle: arena.handle, port: await sender.next() });
-        checkEqual(await receiver.next(), MESSAGES, "messages received");
-        checkEqual(await sender.next(), "sent", "what the sender says");
-        await checkAllBack(arena);
-      },
-    ),
 
     ...(["echo", "echoSync"] as const).map((role) =>
       withThreads(`a channel carries leases to a worker and back: ${role}`, async ({ SharedArena }) => {
@@ -479,10 +457,7 @@ export function shared(startWorker: Start): readonly SharedCase[] {
         waiting.then((lease) => {
           served = lease;
         });
-        for (let round = 0; round < 20; round++) {
-          await collect();
-          await new Promise<void>((resolve) => setTimeout(resolve, 2));
-        }
+        await collectOften(collect);
         all.release();
         await until(() => served !== undefined, "it is served");
         served?.release();
@@ -498,10 +473,7 @@ export function shared(startWorker: Start): readonly SharedCase[] {
           const dropped = SharedArena.attach(arena.handle);
           for (const lease of [1, 2, 3].map(() => dropped.acquire(1000))) lease.release();
         })();
-        for (let round = 0; round < 20; round++) {
-          await collect();
-          await new Promise<void>((resolve) => setTimeout(resolve, 2));
-        }
+        await collectOften(collect);
         checkEqual(arena.stats().threads, 2, "threads");
         let served: SharedLease | undefined;
         arena.acquireAsync(MiB).then((lease) => {

@@ -159,7 +159,7 @@ test("-0 is 0", () => {
 });
 
 // Once an error in a getter of the caller's left the lease out.
-test("a function of the caller's whose answer has a then that throws leaves nothing leased, or the lease to its holder", async () => {
+test("a function of the caller's that throws undefined, or whose answer has a then that throws, leaves nothing leased, or the lease to its holder", async () => {
   using arena = smallArena();
   const mine = new Error("mine");
   const fail = (): never => {
@@ -171,6 +171,12 @@ test("a function of the caller's whose answer has a then that throws leaves noth
   expect(thrownBy(() => arena.acquireFilled(5, () => wrong(unreadable)))).toBe(mine);
   // biome-ignore lint/suspicious/noThenProperty: what this is about.
   expect(await rejectionOf(wrong(arena.acquireFilled(5, () => wrong({ then: fail }))))).toBe(mine);
+  const nothing = (): never => {
+    throw undefined;
+  };
+  for (const call of [() => arena.use(5, nothing), () => arena.acquireFilled(5, nothing)]) {
+    expect(thrownBy(call)).toBe(undefined);
+  }
   arena.assertDrained();
   const lease = arena.acquire(5);
   expect(thrownBy(() => lease.releaseAfter(wrong<PromiseLike<unknown>>(unreadable)))).toBe(mine);

@@ -5,27 +5,15 @@
 
 import { execFileSync } from "node:child_process";
 import { EventEmitter } from "node:events";
-import {
-  appendFileSync,
-  closeSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import net, { type Socket } from "node:net";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { Arena, type Lease } from "cleanslab";
 import * as node from "cleanslab/node";
-import * as web from "cleanslab/web";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { inChild } from "../child.ts";
 import { settle, wrong } from "../helpers.ts";
-import { serveTcp } from "../node/helpers.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,35 +21,23 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const arena = new Arena({ trace: "off" });
 afterEach(() => arena.assertDrained());
 
-describe("collecting", () => {
-  test("a web stream that was cancelled, or a stream that is paused, ends with what comes", async () => {
-    const cancelled = new ReadableStream();
-    await cancelled.cancel();
-    const paused = Readable.from([Buffer.from("abc")], { objectMode: false }).pause();
-    const bodies = [
-      await web.collect(cancelled, arena, { limit: 10 }),
-      await node.collect(paused, arena, { limit: 10 }),
-    ];
-    expect(bodies.map(({ byteLength }) => byteLength)).toEqual([0, 3]);
-    for (const body of bodies) body.release();
+test("collecting takes what a paused stream has, and the events of an emitter of the old kind", async () => {
+  const paused = Readable.from([Buffer.from("abc")], { objectMode: false }).pause();
+  const emitter = Object.assign(new EventEmitter(), {
+    pause() {},
+    resume() {
+      setImmediate(() => {
+        emitter.emit("data", Buffer.from("abc"));
+        emitter.emit("end");
+        emitter.emit("close");
+      });
+    },
   });
-
-  // Once it left a lease out.
-  test("an emitter of the old kind takes its events for a stream's", async () => {
-    const emitter = Object.assign(new EventEmitter(), {
-      pause() {},
-      resume() {
-        setImmediate(() => {
-          emitter.emit("data", Buffer.from("abc"));
-          emitter.emit("end");
-          emitter.emit("close");
-        });
-      },
-    });
-    const body = await node.collect(wrong(emitter), arena, { limit: 10 });
+  for (const stream of [paused, wrong<Readable>(emitter)]) {
+    const body = await node.collect(stream, arena, { limit: 10 });
     expect(node.bufferOf(body).toString()).toBe("abc");
     body.release();
-  });
+  }
 });
 
 test("an empty lease among others neither ends nor stops a stream of them", async () => {
@@ -72,24 +48,6 @@ test("an empty lease among others neither ends nor stops a stream of them", asyn
 });
 
 describe("files", () => {
-  test("that are cut short or grow while they are read end where they then end", async () => {
-    const path = join(folder, "changing");
-    const bytesOf = async (change: () => void): Promise<number> => {
-      let byteLength = 0;
-      for await (const lease of node.readFileLeases(path, arena, { chunkBytes: 300 })) {
-        if (byteLength === 0) change();
-        byteLength += lease.byteLength;
-        lease.release();
-      }
-      return byteLength;
-    };
-    writeFileSync(path, Buffer.alloc(1000, 1));
-    expect(await bytesOf(() => truncateSync(path, 500))).toBeLessThanOrEqual(1000);
-    writeFileSync(path, Buffer.alloc(500, 1));
-    const grown = await bytesOf(() => appendFileSync(path, Buffer.alloc(400)));
-    expect(grown >= 500 && grown <= 900).toBe(true);
-  });
-
   test("read with several next() and return() at once give each its answer", async () => {
     const path = join(folder, "several");
     writeFileSync(path, Buffer.alloc(1000, 1));
@@ -142,23 +100,4 @@ describe("files", () => {
     `);
     expect(answer).toEqual(["rejected", "ERR_ARENA_DISPOSED"]);
   });
-});
-
-test("sockets whose arena is disposed meanwhile end with a typed error", async () => {
-  const own = new Arena();
-  const { port, close } = await serveTcp((peer) => peer.resume().end(Buffer.alloc(50_000, 7)));
-  let byteLength = 0;
-  const onLease = (lease: Lease): void => {
-    byteLength += lease.byteLength;
-    lease.release();
-    if (byteLength > 10_000) own[Symbol.dispose]();
-  };
-  const connect = (onread: net.OnReadOpts): Socket => net.connect({ port, host: "127.0.0.1", onread });
-  const socket = node.readSocketLeases(connect, own, { onLease, chunkBytes: 1000 });
-  const errors: unknown[] = [];
-  socket.on("error", (error: Error & { code?: string }) => errors.push(error.code));
-  await new Promise((resolve) => socket.once("close", resolve));
-  await close();
-  expect(errors.filter((code) => code !== "ERR_ARENA_DISPOSED")).toEqual([]);
-  expect(own.stats()).toMatchObject({ liveLeases: 0, reservedBytes: 0 });
 });

@@ -241,18 +241,3 @@ test.each(HOSTILE)("a signal %s harms nobody but its waiter, and leaks nothing",
     for (const listener of listeners) process.on("uncaughtException", listener);
   }
 });
-
-// Once a lease given at the moment of an abort was lost, and so was the room of those who gave up.
-test("a signal that aborts many at once rejects all of them with its reason", async () => {
-  using arena = smallArena({ onExhausted: "throw" }, 2);
-  const held = exhaust(arena, 60_000);
-  const controller = new AbortController();
-  const any = AbortSignal.any([AbortSignal.timeout(60_000), controller.signal]);
-  const all = Array.from({ length: 10 }, (_, each) => {
-    return arena.acquireAsync(60_000, { signal: each % 2 === 0 ? any : controller.signal });
-  });
-  const reason = new Error("stop");
-  controller.abort(reason);
-  for (const each of all) expect(await rejectionOf(each)).toBe(reason);
-  expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: held.length });
-});

@@ -4,24 +4,28 @@
  * and test/model's.
  */
 
+import type { StrayWriteEvent } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import { releaseAll, SEGMENT_MODES, settle, smallArena } from "../helpers.ts";
 
-test("a stray write names all who held leases of the segment, those that ended last included, and nobody else", async () => {
-  using arena = smallArena({ trace: "all" }, 8);
-  const held: number[] = [];
-  arena.addEventListener("stray-write", ({ sites }) => held.push(...sites.map(({ byteLength }) => byteLength)));
-  using _other = arena.acquire(200_000);
-  using lease = arena.acquire(100);
-  const ended = arena.acquire(200);
-  new DataView(lease.bytes.buffer).setUint8(3, 1);
-  ended.release();
-  await settle();
-  expect(held.reduce((sum, byteLength) => sum + byteLength, 0)).toBe(300);
-});
+describe.each(SEGMENT_MODES)("revoke: %s", (revoke) => {
+  test("a stray write names all who held leases of the segment at the next release, just ended ones too, and nobody else", async () => {
+    using arena = smallArena({ revoke, trace: "all" }, 8);
+    const events: StrayWriteEvent[] = [];
+    arena.addEventListener("stray-write", (event) => events.push(event));
+    using _other = arena.acquire(200_000);
+    using lease = arena.acquire(100);
+    const ended = arena.acquire(200);
+    new DataView(lease.bytes.buffer).setUint8(3, 1);
+    ended.release();
+    await settle();
+    expect(events).toMatchObject([{ count: 1, byteOffset: 3 }]);
+    const sites = events[0]?.sites ?? [];
+    expect(sites.reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(300);
+    for (const { stack } of sites) expect(stack).toContain("stray-writes.test");
+  });
 
-describe.each(SEGMENT_MODES)("revoke: %s, a write after release", (revoke) => {
-  test("is no find unless tracing was on at the release and still is", () => {
+  test("a write after release is no find unless tracing was on at the release and still is", () => {
     using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
     const round = (): Uint8Array => {
       const leases = Array.from({ length: 63 }, () => arena.acquire(4096));
