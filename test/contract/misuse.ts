@@ -96,16 +96,4 @@ export const misuse: readonly ContractCase[] = [
       arena.assertDrained();
     },
   },
-  {
-    name: "a memory revoked under a live lease by its holder is found, and the arena goes on",
-    run(library) {
-      using arena = smallArena(library);
-      const lease = arena.acquire(100);
-      (lease.memory as unknown as { grow(deltaPages: number): number }).grow(0);
-      checkThrows(library, () => lease.bytes, "ERR_LEASE_DETACHED", "do not grow lease.memory");
-      lease.release();
-      arena.acquire(100).release();
-      arena.assertDrained();
-    },
-  },
 ];

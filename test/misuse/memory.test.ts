@@ -1,6 +1,6 @@
 /**
  * What other code can do to a lease, its memory and its buffer. Whatever it writes through
- * `.buffer` is test/contract's, and so is a stranger's `grow(0)`; the model does both at random.
+ * `.buffer` is test/contract's, and the model's, which also grows memories by nothing at random.
  */
 
 import type { Lease } from "cleanslab";

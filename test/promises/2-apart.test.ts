@@ -284,7 +284,7 @@ describe.each(MODES)("revoke: %s, a hook for stack traces", (revoke: RevokeMode)
     },
   );
 
-  test.each([1, [1, 100_000]])("that disposes the arena leaves no usable lease of %j bytes", async (wanted) => {
+  test("that disposes the arena leaves no usable lease", async () => {
     const arena = smallArena({ revoke, trace: "all" });
     Error.prepareStackTrace = () => {
       arena[Symbol.dispose]();
@@ -292,7 +292,7 @@ describe.each(MODES)("revoke: %s, a hook for stack traces", (revoke: RevokeMode)
     };
     let leases: Lease[] = [];
     try {
-      leases = await arena.acquireAsync([wanted].flat());
+      leases = [arena.acquire(10), ...(await arena.acquireAsync([1, 100_000]))];
       void arena.sites;
     } catch (error) {
       expectArenaError(error, "ERR_ARENA_DISPOSED");

@@ -100,19 +100,6 @@ describe("a lease at the cap", () => {
 });
 
 describe.each(MODES)("revoke: %s", (revoke) => {
-  // Once a pool for each length that a peer chose was kept, with a block of each.
-  test("pools of very many lengths keep nothing", () => {
-    using arena = new Arena({ revoke, trace: "off" });
-    const use = (lengths: number): number => {
-      for (let byteLength = 1; byteLength <= lengths; byteLength++) arena.pool(byteLength).acquire().release();
-      globalThis.gc?.();
-      return process.memoryUsage().heapUsed;
-    };
-    const before = use(5000);
-    expect(use(20_000) - before).toBeLessThan(3 * MiB);
-    expect(arena.stats().reservedBytes).toBeLessThanOrEqual(8 * MiB);
-  });
-
   // Once each drop started over from the first segment.
   test("trim goes once through the memories", async () => {
     const work: number[] = [];
