@@ -151,15 +151,6 @@ export function bytesNow({ memory, byteOffset, byteLength }: Place): Uint8Array 
   return new Uint8Array(memory.buffer, byteOffset, byteLength);
 }
 
-/** Acquires and releases until a memory was revoked, so that what was released before is handed out again. */
-export function recycle(arena: Arena, byteLength = 4096): void {
-  const { revocations } = arena.stats();
-  for (let each = 0; each < 1000 && arena.stats().revocations === revocations; each++) {
-    arena.acquire(byteLength).release();
-  }
-  check(arena.stats().revocations > revocations, `1000 leases of ${byteLength} bytes revoked nothing`);
-}
-
 /** All that is due now has run: events, and the promises of those who wait. */
 export async function turn(): Promise<void> {
   await new Promise<void>((resolve) => setTimeout(resolve));

@@ -13,7 +13,6 @@ import {
   MODES,
   PAGE_BYTES,
   placeOf,
-  recycle,
   SEGMENT_BYTES,
   SEGMENT_MODES,
   smallArena,
@@ -121,7 +120,8 @@ const FINDERS: [RevokeMode, string, (arena: Arena) => unknown][] = [
     [revoke, "audit", (arena) => arena.audit()],
     [revoke, "trim", (arena) => arena.trim()],
   ]),
-  ["before-reuse", "recycling", (arena) => recycle(arena)],
+  // More than a segment holds.
+  ["before-reuse", "recycling", (arena) => new Array(70).fill(4096).map((each) => arena.acquire(each).release())],
 ];
 
 const strays: readonly ContractCase[] = [

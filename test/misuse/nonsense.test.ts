@@ -153,11 +153,6 @@ test.each<[unknown, string]>([
   expectThrow(() => arena.acquire(wrong(value)), "ERR_INVALID_ARGUMENT", `byteLength is ${shown};`, wanted);
 });
 
-test("-0 is 0", () => {
-  using arena = smallArena();
-  for (const lease of [arena.acquire(-0), arena.pool(-0).acquire()]) expect(lease.bytes.length).toBe(0);
-});
-
 // Once an error in a getter of the caller's left the lease out.
 test("a function of the caller's that throws undefined, or whose answer has a then that throws, leaves nothing leased, or the lease to its holder", async () => {
   using arena = smallArena();

@@ -44,11 +44,10 @@ test("with every memory that the engine has already taken, leases are heap buffe
   expect(held).toBeGreaterThan(100);
 });
 
-describe("where the engine refuses to compile the module", () => {
-  // Node has no Content-Security-Policy; what a page's gives is an error from the same constructor.
-  test("creating an arena is a typed error that says what to do, and one that is given the module works", async () => {
-    const module = fileURLToPath(new URL("../../build/release.wasm", import.meta.url));
-    const answer = await inChild(`
+// Node has no Content-Security-Policy; what a page's gives is an error from the same constructor.
+test("where the engine refuses to compile the module, an arena is a typed error that says what to do, and one that is given the module works", async () => {
+  const module = fileURLToPath(new URL("../../build/release.wasm", import.meta.url));
+  const answer = await inChild(`
       import v8 from "node:v8";
       import { readFileSync } from "node:fs";
       import { Arena } from "cleanslab";
@@ -63,8 +62,7 @@ describe("where the engine refuses to compile the module", () => {
       });
       console.log(JSON.stringify({ code, cause, says, ok }));
     `);
-    expect(answer).toEqual({ code: "ERR_WASM_UNAVAILABLE", cause: true, says: true, ok: [true, true, true] });
-  });
+  expect(answer).toEqual({ code: "ERR_WASM_UNAVAILABLE", cause: true, says: true, ok: [true, true, true] });
 });
 
 /** Much of the API in every mode, with and without tracing. Answers what went wrong. */
@@ -172,8 +170,5 @@ test.each(MODES)("a clone of a lease or an arena has nothing of it, in %s mode",
   using lease = arena.acquire(100);
   expect(Object.keys(structuredClone(lease))).toEqual([]);
   expect(structuredClone(arena)).not.toHaveProperty("acquire");
-  const { port1 } = new MessageChannel();
-  expect(() => port1.postMessage(lease.memory)).toThrow();
-  port1.close();
   expect(lease.bytes.length).toBe(100);
 });
