@@ -91,19 +91,6 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     await collectGarbageUntil(() => arena.stats().liveLeases === 0);
     await promptly(drained);
   });
-
-  test("gives its room to a plain acquire that finds none", async () => {
-    using arena = smallArena({ revoke }, 1);
-    leak(arena, revoke === "on-release" ? 4 : 1, 64);
-    const isFree = (): boolean => {
-      const lease = arena.acquire(SEGMENT_BYTES);
-      const { origin } = lease;
-      lease.release();
-      return origin === "arena";
-    };
-    await collectGarbageUntil(isFree, 60);
-    expect(isFree()).toBe(true);
-  });
 });
 
 // Once asking for stats() in each job kept the leaked segment reachable for ever.

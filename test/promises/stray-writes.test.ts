@@ -1,12 +1,11 @@
 /**
- * What tracing says of writes outside a lease or after its end, beyond test/contract: who is
- * named, and since when. That such a write is found and reaches no lease is test/contract's
- * and test/model's.
+ * Writes outside a lease or after its end, beyond test/contract and test/model, which look at
+ * when they are found: who is named, since when, and what is zeroed.
  */
 
 import type { StrayWriteEvent } from "cleanslab";
 import { describe, expect, test } from "vitest";
-import { releaseAll, SEGMENT_MODES, settle, smallArena } from "../helpers.ts";
+import { exhaust, isZero, LONGEST_SHORT_BYTES, releaseAll, SEGMENT_MODES, settle, smallArena } from "../helpers.ts";
 
 describe.each(SEGMENT_MODES)("revoke: %s", (revoke) => {
   test("a stray write names all who held leases of the segment at the next release, just ended ones too, and nobody else", async () => {
@@ -46,4 +45,17 @@ describe.each(SEGMENT_MODES)("revoke: %s", (revoke) => {
     round();
     expect(arena.stats().dirtyBlocks).toBe(1);
   });
+});
+
+test("after a stray write all of the segment is zeroed when it is recycled, also what was never handed out", () => {
+  using arena = smallArena({ onExhausted: "throw" }, 1);
+  const lease = arena.acquire(64);
+  new Uint8Array(lease.bytes.buffer).fill(0xdd);
+  lease.release();
+  // The fourth finds no room and no lease out: the segment starts over, its end never used.
+  for (let each = 0; each < 4; each++) arena.acquire(LONGEST_SHORT_BYTES).release();
+  expect(arena.stats()).toMatchObject({ revocations: 1, strayWrites: 1 });
+  const leases = exhaust(arena, 4096);
+  expect(leases.length).toBeGreaterThan(40);
+  for (const { bytes } of leases) expect(isZero(bytes)).toBe(true);
 });
