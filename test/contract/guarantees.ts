@@ -124,29 +124,27 @@ const FINDERS: [RevokeMode, string, (arena: Arena) => unknown][] = [
   ["before-reuse", "recycling", (arena) => new Array(70).fill(4096).map((each) => arena.acquire(each).release())],
 ];
 
-const strays: readonly ContractCase[] = [
-  ...FINDERS.map(
-    ([revoke, finder, find]): ContractCase => ({
-      name: `${revoke}: a write that ignores byteOffset is reported by ${finder}, once, with its offset`,
-      async run(library) {
-        using arena = smallArena(library, { revoke });
-        const events: { count: number; byteOffset: number }[] = [];
-        arena.addEventListener("stray-write", ({ count, byteOffset }) => events.push({ count, byteOffset }));
-        const lease = arena.acquire(100);
-        new Uint8Array(lease.bytes.buffer)[8] = 1;
-        lease.release();
-        find(arena);
-        checkEqual(events.length, 0, "events before the arena was left");
-        await turn();
-        find(arena);
-        await turn();
-        checkSame(events, [{ count: 1, byteOffset: 8 }], "the events");
-        checkEqual(arena.stats().strayWrites, 1, "strayWrites");
-        checkUsable(arena);
-      },
-    }),
-  ),
-];
+const strays: readonly ContractCase[] = FINDERS.map(
+  ([revoke, finder, find]): ContractCase => ({
+    name: `${revoke}: a write that ignores byteOffset is reported by ${finder}, once, with its offset`,
+    async run(library) {
+      using arena = smallArena(library, { revoke });
+      const events: { count: number; byteOffset: number }[] = [];
+      arena.addEventListener("stray-write", ({ count, byteOffset }) => events.push({ count, byteOffset }));
+      const lease = arena.acquire(100);
+      new Uint8Array(lease.bytes.buffer)[8] = 1;
+      lease.release();
+      find(arena);
+      checkEqual(events.length, 0, "events before the arena was left");
+      await turn();
+      find(arena);
+      await turn();
+      checkSame(events, [{ count: 1, byteOffset: 8 }], "the events");
+      checkEqual(arena.stats().strayWrites, 1, "strayWrites");
+      checkUsable(arena);
+    },
+  }),
+);
 
 const foreign: readonly ContractCase[] = MODES.map((revoke) => ({
   name: `${revoke}: what the library is given to read or copy stays attached and as it was`,
@@ -173,7 +171,7 @@ const bookkeeping: readonly ContractCase[] = MODES.map((revoke) => ({
     using arena = smallArena(library, { revoke, onExhausted: "throw" });
     const leases = [arena.acquire(SEGMENT_BYTES), ...fillUp(library, arena)];
     const before = arena.stats();
-    for (const value of [0xff, 0x55, 0]) {
+    for (const value of [0xff, 0, 0x55]) {
       for (const { bytes } of leases) new Uint8Array(bytes.buffer).fill(value);
       checkSound(arena);
       checkSame({ ...arena.stats(), strayWrites: 0 }, before, "stats");
