@@ -42,13 +42,16 @@ describe.each(MODES)("revoke: %s, acquireAsync with a signal", (revoke) => {
       const reason = { why: "too slow" };
       if (when === "before the call") controller.abort(reason);
       const first = [arena.acquireAsync(WHOLE, { signal }), arena.drained({ signal })].map(rejectionOf);
-      const second = arena.acquireAsync(WHOLE);
+      const late = new AbortController();
+      const second = arena.acquireAsync(WHOLE, { signal: late.signal });
       if (when === "right before the room is free") controller.abort(reason);
       held.release();
       // Nothing is served inside the release, so the abort comes first.
       if (when === "right after it is free") controller.abort(reason);
       expect(await Promise.all(first)).toEqual([reason, reason]);
       const lease = await promptly(second);
+      // Of no use any more.
+      late.abort();
       expect(isZero(lease.bytes)).toBe(true);
       expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 1, acquired: 2, released: 1 });
       lease.release();

@@ -54,14 +54,6 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     arena.assertDrained();
   });
 
-  test("is told as one event for all that one turn of the collector finds", async () => {
-    using arena = smallArena({ revoke }, 8);
-    const leaks = listenToLeaks(arena);
-    leak(arena, 20, 200_000);
-    await collectGarbageUntil(() => leaks.leases() >= 8);
-    expect(leaks.events.length).toBeLessThan(8);
-  });
-
   // Once the segment of a leaked lease stayed active while everybody waited for its room.
   test.each([[[64]], [[SEGMENT_BYTES]]])(
     "gives its room to all who wait for %j, beside traffic",
