@@ -41,14 +41,14 @@ describe.each(MODES)("revoke: %s, acquireAsync with a signal", (revoke) => {
       const { signal } = controller;
       const reason = { why: "too slow" };
       if (when === "before the call") controller.abort(reason);
-      const first = [arena.acquireAsync(WHOLE, { signal }), arena.drained({ signal })].map(rejectionOf);
+      const first = rejectionOf(arena.acquireAsync(WHOLE, { signal }));
       const late = new AbortController();
       const second = arena.acquireAsync(WHOLE, { signal: late.signal });
       if (when === "right before the room is free") controller.abort(reason);
       held.release();
       // Nothing is served inside the release, so the abort comes first.
       if (when === "right after it is free") controller.abort(reason);
-      expect(await Promise.all(first)).toEqual([reason, reason]);
+      expect(await first).toBe(reason);
       const lease = await promptly(second);
       // Of no use any more.
       late.abort();
@@ -58,6 +58,12 @@ describe.each(MODES)("revoke: %s, acquireAsync with a signal", (revoke) => {
       expectUsable(arena);
     },
   );
+
+  test("or drained rejects with a reason given before, even if no lease is out", async () => {
+    using arena = smallArena({ revoke });
+    const reason = new Error("changed my mind");
+    expect(await rejectionOf(arena.drained({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+  });
 
   test("serves those behind one that gave up, but none that waits with the same signal", async () => {
     using arena = smallArena({ revoke }, 1);
