@@ -9,7 +9,6 @@ import {
   type ArenaErrorCode,
   type ArenaOptions,
   type Lease,
-  type LeaseOrigin,
   type LinearMemory,
   type RevokeMode,
 } from "cleanslab";
@@ -298,43 +297,6 @@ export async function countSteps(fn: () => unknown): Promise<number> {
   }
   return steps;
 }
-
-/** By arena: a lease of the whole cap. Forgotten, it would be a leak that the collector may find. */
-const wholeCaps = new WeakMap<Arena, Lease>();
-
-/** The kinds of lease there are, each with an arena that makes it. */
-export interface LeaseKind {
-  readonly name: string;
-  readonly origin: LeaseOrigin;
-  readonly options: ArenaOptions;
-  make(arena: Arena, byteLength: number): Lease;
-}
-
-/** Leases of up to `LONGEST_SHORT_BYTES`. */
-export const LEASE_KINDS: readonly LeaseKind[] = [
-  { name: "lease", origin: "arena", options: {}, make: (arena, byteLength) => arena.acquire(byteLength) },
-  {
-    name: "lease from a pool",
-    origin: "arena",
-    options: {},
-    make: (arena, byteLength) => arena.pool(byteLength).acquire(),
-  },
-  {
-    name: "guard",
-    origin: "guard",
-    options: { guardEvery: 1 },
-    make: (arena, byteLength) => arena.acquire(byteLength),
-  },
-  {
-    name: "heap lease",
-    origin: "heap",
-    options: { maxBytes: SEGMENT_BYTES, onExhausted: "allocate" },
-    make: (arena, byteLength) => {
-      if (!wholeCaps.has(arena)) wholeCaps.set(arena, arena.acquire(SEGMENT_BYTES));
-      return arena.acquire(byteLength);
-    },
-  },
-];
 
 /** LEB128, as its definition says it. */
 export function leb128(value: bigint): Buffer {

@@ -9,14 +9,12 @@ import { modes } from "./modes.ts";
 import { promises } from "./promises.ts";
 import { waiting } from "./waiting.ts";
 import { ways } from "./ways.ts";
-import { written } from "./written.ts";
 
 export const contract: readonly ContractCase[] = [
   ...promises,
   ...guarantees,
   ...modes,
   ...ways,
-  ...written,
   ...waiting,
   ...misuse,
   ...leaks,

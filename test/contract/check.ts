@@ -7,7 +7,7 @@ import type { Arena, ArenaErrorCode, ArenaOptions, Lease, LinearMemory, RevokeMo
 import type { Environment, Library } from "./contract.ts";
 
 /** Any entry point of the package. */
-export type HasErrors = Pick<Library, "ArenaError">;
+type HasErrors = Pick<Library, "ArenaError">;
 
 export const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 /** The modes in which a stale view dies before its bytes are anyone else's. */
@@ -151,15 +151,6 @@ export function bytesNow({ memory, byteOffset, byteLength }: Place): Uint8Array 
   return new Uint8Array(memory.buffer, byteOffset, byteLength);
 }
 
-/** Acquires and releases until a memory was revoked, so that what was released before is handed out again. */
-export function recycle(arena: Arena, byteLength = 4096): void {
-  const { revocations } = arena.stats();
-  for (let each = 0; each < 1000 && arena.stats().revocations === revocations; each++) {
-    arena.acquire(byteLength).release();
-  }
-  check(arena.stats().revocations > revocations, `1000 leases of ${byteLength} bytes revoked nothing`);
-}
-
 /** All that is due now has run: events, and the promises of those who wait. */
 export async function turn(): Promise<void> {
   await new Promise<void>((resolve) => setTimeout(resolve));
@@ -174,11 +165,6 @@ export async function collectUntil(environment: Environment, done: () => boolean
     await new Promise<void>((resolve) => setTimeout(resolve, 5));
   }
   check(done(), "200 collections did not find it");
-}
-
-/** A value of the wrong type, where the types would not let it through. */
-export function wrong<T>(value: unknown): T {
-  return value as T;
 }
 
 /** A source of whole numbers below a bound, the same for the same seed (Marsaglia's xorshift32). */

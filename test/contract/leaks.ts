@@ -117,25 +117,4 @@ export const leaks: readonly ContractCase[] = [
       },
     }),
   ),
-  ...REVOKING_MODES.map(
-    (revoke): ContractCase => ({
-      name: `${revoke}: a released lease holds no memory: what the arena let go of is collected though the lease is kept`,
-      async run(library, environment) {
-        if ("Bun" in globalThis) environment.skip("this collector keeps what looks like a reference on the stack");
-        using arena = smallArena(library, { revoke });
-        const lease = arena.acquire(1024);
-        let isCollected = false;
-        // Not a WeakRef: asked again and again, it would keep its target.
-        const registry = new FinalizationRegistry(() => {
-          isCollected = true;
-        });
-        registry.register(lease.memory as object, undefined);
-        lease.release();
-        arena.trim();
-        overwriteStack();
-        await collectUntil(environment, () => isCollected);
-        check(lease.released, "the lease is not released");
-      },
-    }),
-  ),
 ];

@@ -1,14 +1,16 @@
 /** What each mode says of a stale view, how an arena ends, and what tracing reports. */
 
-import type { Lease } from "cleanslab";
+import type { DirtyEvent, Lease } from "cleanslab";
 import {
+  bytesNow,
   check,
   checkEqual,
   checkSame,
   checkSound,
   isAll,
   MODES,
-  PAGE_BYTES,
+  placeOf,
+  REVOKING_MODES,
   SEGMENT_MODES,
   smallArena,
   turn,
@@ -29,42 +31,44 @@ function checkDead(view: Uint8Array, what: string): void {
 }
 
 const staleViews: readonly ContractCase[] = [
-  {
-    name: "before-reuse: a stale view keeps its own old bytes at first, and is dead before they are anyone else's",
-    run(library) {
-      using arena = smallArena(library);
-      const lease = arena.acquire(1024);
-      const stale = lease.bytes.fill(7);
-      lease.release();
-      check(stale.length === 1024 && isAll(stale, 7), "it does not keep its bytes");
-      for (let round = 0; round < 3000 && stale.length > 0; round++) {
-        const next = arena.acquire(1024);
-        next.bytes.fill(9);
-        check(isAll(stale, 7), "it reads the next owner's bytes");
-        next.release();
-      }
-      checkDead(stale, "the stale view");
-      check(arena.stats().revocations > 0, "no revocation was counted");
-    },
-  },
-  {
-    name: "on-release: a stale view is dead at once, and the buffer of a lease is its own",
-    run(library) {
-      using arena = smallArena(library, { revoke: "on-release", guardEvery: 1 });
-      const other = arena.acquire(100);
-      for (let round = 0; round < 10; round++) {
+  ...REVOKING_MODES.map(
+    (revoke): ContractCase => ({
+      name: `${revoke}: a stale view of any kind keeps its own old bytes at the most, and is dead before they are anyone's`,
+      run(library) {
+        using arena = smallArena(library, { revoke });
         const lease = arena.acquire(1024);
-        const part = lease.bytes.subarray(8);
-        const stale = lease.bytes.fill(7);
+        const bytes = lease.bytes.fill(7);
+        const views = [
+          bytes,
+          bytes.subarray(8, 16),
+          new Uint8Array(bytes.buffer, lease.byteOffset, 32),
+          lease.view(Float64Array),
+          lease.view(DataView),
+        ];
         lease.release();
-        checkDead(stale, "the stale view");
-        checkDead(part, "a part of it");
-      }
-      checkEqual(other.bytes.length, 100, "the length of the other");
-      const { revocations, reservedBytes, missedGuards } = arena.stats();
-      checkSame([revocations, reservedBytes, missedGuards], [10, 2 * PAGE_BYTES, 0], "the counts");
-    },
-  },
+        // Not the view's own length: a DataView throws where an array answers 0.
+        const dead = (): number => views.filter(({ buffer }) => buffer.byteLength === 0).length;
+        checkEqual(dead(), revoke === "on-release" ? views.length : 0, "views that are dead when release returns");
+        for (let round = 0; round < 3000; round++) {
+          const next = arena.acquire(1024);
+          check(isAll(next.bytes, 0), "a lease is not zero");
+          next.bytes.fill(9);
+          for (const view of views) {
+            if (view.buffer.byteLength === 0) continue;
+            const seen = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+            check(isAll(seen, 7), "a stale view sees the next owner's bytes");
+            // Into its own old bytes, at most.
+            seen.fill(7);
+          }
+          check(isAll(next.bytes, 9), "a stale view touched the next owner's bytes");
+          next.release();
+        }
+        checkEqual(dead(), views.length, "views that are dead in the end");
+        checkDead(bytes, "the stale view");
+        check(arena.stats().revocations > 0, "no revocation was counted");
+      },
+    }),
+  ),
   {
     name: "never: a stale view lives, and sees the next owner's bytes",
     run(library) {
@@ -146,23 +150,32 @@ const endings: readonly ContractCase[] = [
       arena.assertDrained();
     },
   },
-  ...SEGMENT_MODES.map(
+  ...MODES.map(
     (revoke): ContractCase => ({
-      name: `${revoke}: with trace: all a write after release is reported as dirty, and nobody gets it`,
+      name: `${revoke}: with trace: all a write after release is reported as dirty, with who had the bytes, and nobody gets it`,
       async run(library) {
         using arena = smallArena(library, { revoke, trace: "all" }, 1);
-        const events: { count: number; byteOffset: number }[] = [];
-        arena.addEventListener("dirty", ({ count, byteOffset }) => events.push({ count, byteOffset }));
-        const lease = arena.acquire(256);
-        const stale = lease.bytes;
-        const byteOffset = lease.byteOffset + 10;
-        lease.release();
-        stale[10] = 1;
+        const events: DirtyEvent[] = [];
+        arena.addEventListener("dirty", (event) => events.push(event));
+        function writesTooLate(): number {
+          const lease = arena.acquire(256);
+          const place = placeOf(lease);
+          lease.release();
+          // As a read still under way would, where the view itself is dead.
+          bytesNow(place)[10] = 1;
+          return place.byteOffset + 10;
+        }
+        const at = writesTooLate();
         for (let each = 0; each < 2000; each++) {
           arena.use(256, (bytes) => check(isAll(bytes, 0), "the write reached a lease"));
         }
+        checkEqual(events.length, 0, "events before the arena was left");
         await turn();
-        checkSame(events, [{ count: 1, byteOffset }], "the events");
+        const [event] = events;
+        checkSame([events.length, event?.count, event?.byteOffset], [1, 1, at], "the event");
+        for (const stack of [event?.acquired, event?.released]) {
+          check(stack?.includes("writesTooLate") === true, `who had the bytes is not named: ${stack}`);
+        }
         checkEqual(arena.stats().dirtyBlocks, 1, "dirtyBlocks");
       },
     }),

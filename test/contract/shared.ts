@@ -4,7 +4,7 @@
  */
 
 import type { SharedArena, SharedArenaHandle, SharedLease, SharedPort, SharedPortHandle } from "cleanslab/shared";
-import { check, checkArenaError, checkEqual, checkSame, checkThrows, isAll, randomFrom, wrong } from "./check.ts";
+import { check, checkArenaError, checkEqual, checkSame, checkThrows, isAll, randomFrom } from "./check.ts";
 import type { ContractCase } from "./contract.ts";
 import { endThisThread, type Roles, type Start, type Talk, type Thread } from "./threads.ts";
 
@@ -100,23 +100,6 @@ export const sharedRoles: Roles<SharedLibrary> = {
     }
   },
 
-  async send(library, talk) {
-    const arena = await attached(library, talk);
-    const { port1, port2 } = arena.channel({ capacity: 4 });
-    talk.post(port2);
-    await sendAll(arena, port1);
-    port1.close();
-    arena.detach();
-    talk.post("sent");
-  },
-
-  async receive(library, talk) {
-    const { arena, port } = await opened(library, talk);
-    const received = await receiveAll(port, (lease) => lease.release());
-    arena.detach();
-    talk.post(received);
-  },
-
   async echo(library, talk) {
     const { port } = await opened(library, talk);
     await receiveAll(port, (lease) => port.send(lease, lease.tag));
@@ -137,7 +120,7 @@ export const sharedRoles: Roles<SharedLibrary> = {
     const arena = await attached(library, talk);
     const held = [300, 5000, 100_000].map((byteLength) => arena.acquire(byteLength));
     arena.acquire(1000).release();
-    talk.post([fill(arena.acquire(500), 7).handOver(), arena.threadId]);
+    talk.post([fill(arena.acquire(500), 7).handOver()]);
     while ((await talk.next()) !== "end");
     check(held.length > 0, "");
     endThisThread();
@@ -268,6 +251,13 @@ async function checkAllBack(arena: SharedArena): Promise<void> {
   checkSame(arena.audit().problems, [], "the audit");
 }
 
+async function collectOften(collect: () => unknown): Promise<void> {
+  for (let round = 0; round < 20; round++) {
+    await collect();
+    await new Promise<void>((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 type SharedCase = ContractCase<SharedLibrary>;
 
 /** The cases, with workers that `startWorker` starts. */
@@ -334,18 +324,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
       }
       await checkAllBack(arena);
     }),
-
-    withThreads(
-      "a channel carries leases from worker to worker, in order, and waits when it is full",
-      async ({ SharedArena }) => {
-        using arena = new SharedArena({ maxBytes: MiB });
-        const sender = start("send", arena.handle);
-        const receiver = start("receive", { handle: arena.handle, port: await sender.next() });
-        checkEqual(await receiver.next(), MESSAGES, "messages received");
-        checkEqual(await sender.next(), "sent", "what the sender says");
-        await checkAllBack(arena);
-      },
-    ),
 
     ...(["echo", "echoSync"] as const).map((role) =>
       withThreads(`a channel carries leases to a worker and back: ${role}`, async ({ SharedArena }) => {
@@ -417,18 +395,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
       },
     ),
 
-    withThreads("threadEnded gives back at once what a worker held that was stopped", async ({ SharedArena }) => {
-      using arena = new SharedArena({ maxBytes: 4 * MiB });
-      const worker = start("hold", arena.handle);
-      const [token, threadId] = (await worker.next()) as [number, number];
-      worker.terminate();
-      // Noticed already, or not: it may be said once more.
-      arena.threadEnded(threadId);
-      checkEqual(arena.stats().blocks.leased, 0, "leased blocks");
-      arena.adopt(token).release();
-      await checkAllBack(arena);
-    }),
-
     withThreads(
       "acquireAsync waits until another thread makes room, and what threads keep is not in the way",
       async (library) => {
@@ -491,10 +457,7 @@ export function shared(startWorker: Start): readonly SharedCase[] {
         waiting.then((lease) => {
           served = lease;
         });
-        for (let round = 0; round < 20; round++) {
-          await collect();
-          await new Promise<void>((resolve) => setTimeout(resolve, 2));
-        }
+        await collectOften(collect);
         all.release();
         await until(() => served !== undefined, "it is served");
         served?.release();
@@ -510,10 +473,7 @@ export function shared(startWorker: Start): readonly SharedCase[] {
           const dropped = SharedArena.attach(arena.handle);
           for (const lease of [1, 2, 3].map(() => dropped.acquire(1000))) lease.release();
         })();
-        for (let round = 0; round < 20; round++) {
-          await collect();
-          await new Promise<void>((resolve) => setTimeout(resolve, 2));
-        }
+        await collectOften(collect);
         checkEqual(arena.stats().threads, 2, "threads");
         let served: SharedLease | undefined;
         arena.acquireAsync(MiB).then((lease) => {
@@ -522,21 +482,6 @@ export function shared(startWorker: Start): readonly SharedCase[] {
         await until(() => served !== undefined, "all memory is there for one");
         served?.release();
         checkEqual(arena.stats().threads, 1, "threads");
-      },
-    },
-
-    {
-      name: "what is no handle, of another layout, or of another arena is a typed error",
-      run(library) {
-        using arena = new library.SharedArena();
-        using other = new library.SharedArena();
-        const later = { ...arena.handle, cleanslab: 1000 };
-        checkThrows(library, () => library.SharedArena.attach(later), "ERR_INVALID_ARGUMENT", "same version");
-        checkThrows(library, () => library.SharedArena.attach(wrong({})), "ERR_INVALID_ARGUMENT", "handle");
-        checkThrows(library, () => other.open(arena.channel().port2), "ERR_INVALID_ARGUMENT", "handle");
-        const token = arena.acquire(1).handOver();
-        checkThrows(library, () => other.adopt(token), "ERR_INVALID_ARGUMENT", "token");
-        arena.adopt(token).release();
       },
     },
   ];

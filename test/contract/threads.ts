@@ -48,14 +48,6 @@ export function kindsHere(): Kind[] {
   ];
 }
 
-class Failure {
-  readonly error: unknown;
-
-  constructor(error: unknown) {
-    this.error = error;
-  }
-}
-
 /** Messages that came and were not asked for yet, or that are asked for and have not come. */
 class Mailbox {
   readonly #messages: unknown[] = [];
@@ -69,7 +61,7 @@ class Mailbox {
 
   async next(): Promise<unknown> {
     const message = this.#messages.shift() ?? (await new Promise((resolve) => this.#waiting.push(resolve)));
-    if (message instanceof Failure) throw message.error;
+    if (message instanceof Error) throw message;
     return message;
   }
 }
@@ -81,7 +73,7 @@ function open(post: (message: unknown) => void): Talk & { readonly put: (message
   const mailbox = new Mailbox();
   const put = (message: unknown): void => {
     const isFailure = typeof message === "string" && message.startsWith(FAILED);
-    mailbox.put(isFailure ? new Failure(new Error(message)) : message);
+    mailbox.put(isFailure ? new Error(message) : message);
   };
   return { post, put, next: () => mailbox.next() };
 }

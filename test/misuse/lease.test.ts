@@ -1,149 +1,121 @@
-/** A lease of any kind used after its end, twice, under a pin, or past its arena. Wrong arguments are nonsense.test.ts's. */
+/**
+ * What the errors say of a lease under a pin and of all that outlives its arena. That every
+ * use after an end is refused, on every kind of lease, is test/contract/misuse.ts's and the
+ * model's; wrong arguments are nonsense.test.ts's.
+ */
 
 import { inspect } from "node:util";
-import type { Arena, ArenaOptions, Lease } from "cleanslab";
+import type { Lease } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
-  bytesNow,
-  expectSound,
+  deferred,
+  expectArenaError,
   expectThrow,
   expectUnharmed,
-  expectUsable,
   isAll,
-  isZero,
-  LEASE_KINDS,
   MODES,
-  placeOf,
+  promptly,
+  rejectionOf,
   smallArena,
+  wrong,
 } from "../helpers.ts";
 
-/** Every use that a lease refuses after its release and after its arena's end, with what the error says of it. */
-const USES: [string, (lease: Lease) => unknown][] = [
-  ["read bytes", (lease) => lease.bytes],
-  ["read bytes", (lease) => lease.view(DataView)],
-  ["read bytes", (lease) => lease.copy()],
-  ["read memory", (lease) => lease.memory],
-  ["cannot resize", (lease) => lease.resize(50)],
-  ["cannot release", (lease) => lease.release()],
-];
-/** And after its release alone. */
-const MORE_USES: typeof USES = [
-  ["read origin", (lease) => lease.origin],
-  ["cannot pin", (lease) => lease.pin()],
-  ["cannot pin", (lease) => lease.releaseAfter(Promise.resolve())],
-];
-
 describe.each(MODES)("revoke: %s, a lease", (revoke) => {
-  describe.each(LEASE_KINDS)("that is a $name", ({ origin, options, make }) => {
-    const create = (more: ArenaOptions = {}): Arena => smallArena({ revoke, ...options, ...more });
-
-    /** Whether the bytes that `lease` had, seen through `view`, are zero or gone: asked while it is held, answered later. */
-    const wipeOf = (lease: Lease, view: Uint8Array): (() => boolean) => {
-      const place = placeOf(lease);
-      if (place.memory !== undefined) return () => isZero(bytesNow(place));
-      return () => (revoke === "never" ? view.length === place.byteLength && isZero(view) : view.length === 0);
-    };
-
-    test("throws on every use after release, and its block stays its next owner's", () => {
-      using arena = create();
-      const lease = make(arena, 100);
-      // In "on-release" every lease dies at release: none is a guard.
-      expect(lease.origin).toBe(revoke === "on-release" && origin === "guard" ? "arena" : origin);
-      lease.release();
-      const next = make(arena, 100);
-      next.bytes.fill(7);
-      expectUnharmed(arena, () => {
-        for (const [says, use] of [...USES, ...MORE_USES, ...USES]) {
-          expectThrow(() => use(lease), "ERR_LEASE_RELEASED", says, "100 bytes", "acquire a new one");
-        }
-        // That it has ended is said before what is wrong with the argument.
-        expectThrow(() => lease.resize(-1), "ERR_LEASE_RELEASED");
-        lease[Symbol.dispose]();
-      });
-      expect([lease.released, lease.byteLength]).toEqual([true, 100]);
-      expect(inspect(lease)).toBe("Lease { 100 bytes, released }");
-      expect(isAll(next.bytes, 7)).toBe(true);
-      next.release();
-      expectSound(arena);
+  test("keeps its place until the last pin is released, each of them once", () => {
+    using arena = smallArena({ revoke });
+    const lease = arena.acquire(100);
+    const view = lease.bytes.fill(7);
+    const [early, late] = [lease.pin(), lease.pin()];
+    expectUnharmed(arena, () => {
+      expectThrow(() => lease.resize(50), "ERR_LEASE_PINNED", "cannot resize", "release the pin first");
+      early.release();
     });
-
-    test("keeps its bytes and its place until the last pin is released, each of them once, and is wiped then", () => {
-      using arena = create({ wipeOnRelease: true });
-      const lease = make(arena, 100);
-      const view = lease.bytes.fill(7);
-      const isWiped = wipeOf(lease, view);
-      const { liveLeases } = arena.stats();
-      const [early, first, second] = [lease.pin(), lease.pin(), lease.pin()];
-      expectUnharmed(arena, () => {
-        for (const byteLength of [0, 50, 100, 50_000]) {
-          expectThrow(() => lease.resize(byteLength), "ERR_LEASE_PINNED", "cannot resize", "release the pin first");
-        }
-        early.release();
-      });
-      expect(lease.released).toBe(false);
-      lease.release();
-      expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release", "100 bytes");
-      expectThrow(() => lease.pin(), "ERR_LEASE_RELEASED", "cannot pin");
-      lease[Symbol.dispose]();
-      first.release();
-      expectUnharmed(arena, () => {
-        expectThrow(() => first.release(), "ERR_LEASE_RELEASED", "this pin was already released", "one pin per use");
-        first[Symbol.dispose]();
-      });
-      expect(view.length === 100 && isAll(view, 7)).toBe(true);
-      expect(arena.stats()).toMatchObject({ liveLeases, pinnedLeases: 1 });
-      const { released } = arena.stats();
-      second[Symbol.dispose]();
-      second[Symbol.dispose]();
-      expect(isWiped()).toBe(true);
-      expect(arena.stats()).toMatchObject({ liveLeases: liveLeases - 1, released: released + 1, pinnedLeases: 0 });
-      expectUsable(arena);
+    lease.release();
+    expect(inspect(lease)).toBe("Lease { 100 bytes, released }");
+    expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release", "100 bytes");
+    expectThrow(() => lease.pin(), "ERR_LEASE_RELEASED", "cannot pin");
+    expectUnharmed(arena, () => {
+      expectThrow(() => early.release(), "ERR_LEASE_RELEASED", "this pin was already released", "one pin per use");
+      early[Symbol.dispose]();
     });
+    expect(view.length === 100 && isAll(view, 7)).toBe(true);
+    late[Symbol.dispose]();
+    late[Symbol.dispose]();
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, pinnedLeases: 0 });
+  });
 
-    test("can be resized once its pins are gone, is counted with its length, and is released once", () => {
-      using arena = create({ wipeOnRelease: true });
-      const lease = make(arena, 100);
-      const { liveLeases, liveBytes } = arena.stats();
-      lease.pin().release();
-      for (const byteLength of [5000, 40_000, 3, 0, 100]) {
-        lease.resize(byteLength);
-        expect([lease.byteLength, lease.bytes.length]).toEqual([byteLength, byteLength]);
-        expect(arena.stats()).toMatchObject({ liveLeases, liveBytes: liveBytes - 100 + byteLength });
-        lease.bytes.fill(7);
-      }
-      const isWiped = wipeOf(lease, lease.bytes);
-      lease.release();
-      expect(isWiped()).toBe(true);
-      expect(arena.stats()).toMatchObject({ liveLeases: liveLeases - 1, liveBytes: liveBytes - 100 });
-      expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "100 bytes");
-      expectSound(arena);
+  test.each(["off", "all"] as const)(
+    "and its pins are let go of quietly once the arena was disposed, trace: %s",
+    async (trace) => {
+      const arena = smallArena({ revoke, trace });
+      const [lease, ended, pinned] = [1, 2, 3].map(() => arena.acquire(100)) as [Lease, Lease, Lease];
+      const pins = [ended.pin(), pinned.pin()] as const;
+      ended.release();
+      arena[Symbol.dispose]();
+      const after = arena.stats();
+      expectThrow(() => lease.bytes, "ERR_ARENA_DISPOSED", "cannot read bytes", "create a new one");
+      // This releases it as far as that is possible.
+      expectThrow(() => lease.release(), "ERR_ARENA_DISPOSED", "cannot release");
+      expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release");
+      for (const pin of pins) pin.release();
+      expectThrow(() => pins[0].release(), "ERR_LEASE_RELEASED", "pin");
+      expect(await pinned.releaseAfter(Promise.resolve("written"))).toBe("written");
+      for (const each of [lease, ended, pinned]) each[Symbol.dispose]();
+      expect([lease.released, pinned.released]).toEqual([true, true]);
+      expect(arena.stats()).toEqual(after);
+    },
+  );
+});
+
+describe.each(MODES)("revoke: %s, a disposed arena", (revoke) => {
+  test("answers stats, is drained, takes listeners, and is quietly disposed again", async () => {
+    const arena = smallArena({ revoke });
+    arena.acquire(100);
+    arena.pool(200).acquire().release();
+    arena[Symbol.dispose]();
+    const after = arena.stats();
+    arena[Symbol.dispose]();
+    arena.assertDrained();
+    await promptly(arena.drained());
+    arena.addEventListener("leak", () => {});
+    arena.removeEventListener("leak", () => {});
+    expect(arena.stats()).toEqual(after);
+    expect(after).toMatchObject({
+      ...{ acquired: 2, released: 2, liveLeases: 0, liveBytes: 0, reservedBytes: 0, bookBytes: 0, leakedLeases: 0 },
+      segments: { active: 0, retired: 0, drained: 0, retiredBytes: 0, retiredLiveBytes: 0 },
+      oneLease: { leased: 0, idle: 0 },
     });
+  });
 
-    test.each<[ArenaOptions, number]>([
-      [{}, 100],
-      [{ trace: "all" }, 100],
-      [{ trace: "all" }, 0],
-    ])(
-      "is dead once its arena was disposed, says so, and lets its pins go quietly: %j, %i bytes",
-      async (more, byteLength) => {
-        const arena = create(more);
-        const [lease, ended, pinned] = [1, 2, 3].map(() => make(arena, byteLength)) as [Lease, Lease, Lease];
-        const view = lease.bytes;
-        const pins = [ended.pin(), pinned.pin()] as const;
-        ended.release();
-        arena[Symbol.dispose]();
-        expect(view.length).toBe(0);
-        const after = arena.stats();
-        for (const [says, use] of USES) expectThrow(() => use(lease), "ERR_ARENA_DISPOSED", says, "create a new one");
-        expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release");
-        pins[0].release();
-        pins[1][Symbol.dispose]();
-        expectThrow(() => pins[0].release(), "ERR_LEASE_RELEASED", "pin");
-        expect(await pinned.releaseAfter(Promise.resolve("written"))).toBe("written");
-        for (const each of [lease, ended, pinned]) each[Symbol.dispose]();
-        expect([lease.released, pinned.released]).toEqual([true, true]);
-        expect(arena.stats()).toEqual(after);
-      },
-    );
+  test("still refuses a wrong argument as such, and everything else time and again", () => {
+    const arena = smallArena({ revoke });
+    arena[Symbol.dispose]();
+    expectThrow(() => arena.acquire(-1), "ERR_INVALID_ARGUMENT", "byteLength is -1");
+    expectThrow(() => arena.acquireFilled(8, wrong(5)), "ERR_INVALID_ARGUMENT", "write is 5");
+    for (let round = 0; round < 2; round++) {
+      expectThrow(() => arena.acquire(1), "ERR_ARENA_DISPOSED", "cannot acquire", "create a new one");
+      expectThrow(() => Object.assign(arena, { trace: "all" }), "ERR_ARENA_DISPOSED", "cannot set trace");
+    }
+  });
+
+  test("ends a scope and what is filled, and leaves the outcome of a use under way alone", async () => {
+    const arena = smallArena({ revoke });
+    const scope = arena.scope();
+    const lease = scope.acquire(100);
+    const gate = deferred<number>();
+    const filled = arena.acquireFilled(100, () => gate.promise);
+    const lent = arena.use(100, () => gate.promise);
+    const inside = arena.use(100, () => {
+      arena[Symbol.dispose]();
+      return "returned";
+    });
+    gate.resolve(50);
+    expectArenaError(await rejectionOf(filled), "ERR_ARENA_DISPOSED", "create a new one");
+    expect([inside, await promptly(lent)]).toEqual(["returned", 50]);
+    expectThrow(() => scope.bytes(100), "ERR_ARENA_DISPOSED", "create a new one");
+    scope.release();
+    expect(lease.released).toBe(true);
+    expectThrow(() => scope.release(), "ERR_LEASE_RELEASED", "this scope has ended");
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, reservedBytes: 0 });
   });
 });

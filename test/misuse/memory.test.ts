@@ -1,9 +1,12 @@
-/** What the holder of `lease.memory` or of its buffer can do to an arena. Stale views of it are promises/3-stale.test.ts's. */
+/**
+ * What other code can do to a lease, its memory and its buffer. Whatever it writes through
+ * `.buffer` is test/contract's, and the model's, which also grows memories by nothing at random.
+ */
 
-import type { Arena, Lease } from "cleanslab";
+import type { Lease } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import {
-  bytesNow,
+  exhaust,
   expectSound,
   expectThrow,
   expectUnharmed,
@@ -17,6 +20,7 @@ import {
   memoryNow,
   PAGE_BYTES,
   placeOf,
+  REVOKING_MODES,
   releaseAll,
   SEGMENT_BYTES,
   smallArena,
@@ -26,39 +30,14 @@ import {
 function expectDetached(lease: Lease): void {
   const advice = ["release the lease", "do not grow lease.memory"];
   expectThrow(() => lease.bytes, "ERR_LEASE_DETACHED", "read bytes", `${lease.byteLength} bytes`, "revoked", ...advice);
-  expectThrow(() => lease.view(DataView), "ERR_LEASE_DETACHED", ...advice);
-  expectThrow(() => lease.copy(), "ERR_LEASE_DETACHED", ...advice);
-  for (const byteLength of [1, lease.byteLength]) {
-    expectThrow(() => lease.resize(byteLength), "ERR_LEASE_DETACHED", "cannot resize", ...advice);
+  for (const use of [() => lease.view(DataView), () => lease.copy(), () => lease.resize(1)]) {
+    expectThrow(use, "ERR_LEASE_DETACHED", ...advice);
   }
   expect(lease.released).toBe(false);
 }
 
-describe.each(MODES)("revoke: %s, a lease.memory that its holder grows by nothing", (revoke) => {
-  test.each<[string, (arena: Arena) => Lease]>([
-    ["acquire", (arena) => arena.acquire(100)],
-    ["pool", (arena) => arena.pool(100).acquire()],
-    ["acquireFilled", (arena) => arena.acquireFilled(200, (bytes) => bytes.fill(1, 0, 100) && 100)],
-    ["an acquire of a memory of its own", (arena) => arena.acquire(LONGEST_SHORT_BYTES + 1)],
-  ])("kills the views of leases from %s, which can still be released", (_name, take) => {
-    for (const options of [{ wipeOnRelease: true }, { trace: "all" }] as const) {
-      using arena = smallArena({ revoke, ...options });
-      const [lease, other] = [take(arena), take(arena)] as const;
-      for (const { bytes } of [lease, other]) bytes.fill(7);
-      const places = [placeOf(lease), placeOf(other)];
-      const before = arena.stats();
-      growUnder(lease, 0);
-      for (const each of lease.memory === other.memory ? [lease, other] : [lease]) expectDetached(each);
-      expect(arena.stats()).toEqual(before);
-      arena.use(lease.byteLength, (bytes) => expect(isZero(bytes)).toBe(true));
-      releaseAll([lease, other]);
-      for (const place of places) expect(isZero(bytesNow(place))).toBe(true);
-      arena.assertDrained();
-      expectUsable(arena, places[0]?.byteLength);
-    }
-  });
-
-  test("kept past the release, kills the views of the next owner, who is told so and can go on", () => {
+describe.each(MODES)("revoke: %s, a lease.memory that its holder grows", (revoke) => {
+  test("by nothing, after the release, kills the views of the next owner, who is told so and can go on", () => {
     using arena = smallArena({ revoke }, 1);
     const lease = arena.acquire(100);
     const place = placeOf(lease);
@@ -73,19 +52,6 @@ describe.each(MODES)("revoke: %s, a lease.memory that its holder grows by nothin
     expectUsable(arena);
   });
 
-  test("gives a lease without bytes another view, which looks the same when it is detached", () => {
-    using arena = smallArena({ revoke });
-    const lease = arena.acquire(0);
-    const { bytes } = lease;
-    growUnder(lease, 0);
-    expect(lease.bytes === bytes).toBe(false);
-    expect(lease.bytes.buffer.byteLength).toBeGreaterThan(0);
-    lease.release();
-    expectUsable(arena);
-  });
-});
-
-describe.each(MODES)("revoke: %s, a lease.memory that its holder grows for real", (revoke) => {
   test("cannot be grown past the cap, and not at all where other leases lie in it", () => {
     using arena = smallArena({ revoke }, 2);
     const pages = revoke === "on-release" ? 1 : (2 * SEGMENT_BYTES) / PAGE_BYTES;
@@ -101,7 +67,7 @@ describe.each(MODES)("revoke: %s, a lease.memory that its holder grows for real"
     expectSound(arena);
   });
 
-  test.runIf(revoke !== "on-release")("of one long lease, is let go of at release", () => {
+  test.runIf(revoke !== "on-release")("and that is of one long lease, is let go of at release", () => {
     using arena = smallArena({ revoke });
     const lease = arena.acquire(LONGEST_SHORT_BYTES + 1);
     const place = placeOf(lease);
@@ -123,13 +89,12 @@ interface ResizableMemory {
   toFixedLengthBuffer(): ArrayBuffer;
 }
 
-const memoryOf = ({ memory }: Lease): ResizableMemory => memory as unknown as ResizableMemory;
+const memoryOf = ({ memory }: Pick<Lease, "memory">): ResizableMemory => memory as unknown as ResizableMemory;
 
 /** What else other code may do to a memory that it was given, or to its buffer; engines refuse some of it. */
 const TRICKS: Record<string, (lease: Lease) => unknown> = {
   "structuredClone with a transfer": ({ bytes }) => structuredClone(bytes, { transfer: [bytes.buffer] }),
   "buffer.transfer()": ({ bytes }) => (bytes.buffer as unknown as { transfer(): void }).transfer(),
-  "toResizableBuffer()": (lease) => memoryOf(lease).toResizableBuffer(),
   "toResizableBuffer() and toFixedLengthBuffer()": (lease) => {
     memoryOf(lease).toResizableBuffer();
     memoryOf(lease).toFixedLengthBuffer();
@@ -156,4 +121,82 @@ describe.each(MODES)("revoke: %s, a lease's memory changed by", (revoke) => {
     arena.assertDrained();
     expectUsable(arena);
   });
+});
+
+describe.each(REVOKING_MODES)("revoke: %s, a stale view", (revoke) => {
+  // Once such views survived the revocation; once an own byteLength on the buffer hid that it had failed.
+  test.skipIf(!("toResizableBuffer" in WebAssembly.Memory.prototype))(
+    "of a memory that somebody made resizable is dead all the same",
+    () => {
+      using arena = smallArena({ revoke, onExhausted: "throw" }, 2);
+      for (const byteLength of [4096, 100_000]) {
+        const leases = exhaust(arena, byteLength);
+        const memories = new Set(leases.map(({ memory }) => memory));
+        const stale = [...memories].flatMap((memory) => {
+          const buffer = memoryOf({ memory }).toResizableBuffer();
+          Object.defineProperty(buffer, "byteLength", { value: 0 });
+          return [new Uint8Array(buffer), new Uint8Array(buffer, 64)];
+        });
+        // The views of the leases are dead with it: they can only be released.
+        for (const lease of leases) expectThrow(() => lease.bytes, "ERR_LEASE_DETACHED");
+        releaseAll(leases);
+        const next = exhaust(arena, byteLength);
+        expect(next.some(({ memory }) => memories.has(memory))).toBe(true);
+        expect(stale.map(({ length }) => length)).toEqual(stale.map(() => 0));
+        for (const { bytes } of next) expect(isZero(bytes)).toBe(true);
+        releaseAll(next);
+        arena.trim();
+      }
+      expectSound(arena);
+    },
+  );
+
+  // Once an own property on the buffer hid it from the release, and the view stayed alive.
+  test("of a heap lease is dead at release, whatever was put on its buffer", () => {
+    using arena = smallArena({ revoke }, 1);
+    arena.acquire(SEGMENT_BYTES);
+    const lease = arena.acquire(32);
+    const { bytes, origin } = lease;
+    const transfer = (): never => {
+      throw new Error("transfer");
+    };
+    Object.defineProperties(bytes.buffer, { byteLength: { value: 0 }, transfer: { value: transfer } });
+    lease.release();
+    expect([origin, bytes.length]).toEqual(["heap", 0]);
+  });
+});
+
+// Once a lease's class had a static method that gave out the arena's bookkeeping.
+test.each(MODES)("revoke: %s, who holds a lease reaches no memory but its own, and no module", (revoke) => {
+  using arena = smallArena({ revoke, trace: "all" });
+  const lease = arena.acquire(100);
+  const seen = new Set<unknown>([globalThis]);
+  const found: string[] = [];
+  const walk = (value: unknown, path: string, depth: number): void => {
+    if (Object(value) !== value || seen.has(value) || depth > 6) return;
+    seen.add(value);
+    const kind = Object.prototype.toString.call(value);
+    if (/WebAssembly\.(Instance|Module|Memory)/.test(kind) && value !== lease.memory) found.push(path);
+    if (ArrayBuffer.isView(value)) return;
+    for (const key of Reflect.ownKeys(value as object)) {
+      try {
+        walk(Reflect.get(value as object, key, value), `${path}.${String(key)}`, depth + 1);
+      } catch {
+        // A getter that refuses.
+      }
+    }
+    walk(Object.getPrototypeOf(value), `${path}.__proto__`, depth + 1);
+  };
+  walk([lease, lease.pin(), arena.scope(), arena.writer(), arena.pool(8), arena.filler(8), arena], "", 0);
+  expect(found).toEqual([]);
+  expect(Reflect.ownKeys(lease.constructor).sort().map(String)).toEqual(["length", "name", "prototype"]);
+});
+
+test("nobody ends a lease through its prototype or an object like it", () => {
+  using arena = smallArena();
+  const victim = arena.acquire(100);
+  for (const name of ["release", "pin", "resize", "copy", "view"] as const) {
+    expect(() => Object.getPrototypeOf(victim)[name].call(Object.create(victim), 10)).toThrow(TypeError);
+  }
+  victim.release();
 });

@@ -1,12 +1,11 @@
 /**
- * Promise 2: two live leases never overlap. Also after a stack overflow, a `vm` timeout, or
- * a hook that throws, at any point inside the library: afterwards every lease is zero when it
- * is handed out, audits find nothing, and counts heal once the collector has run. Random
- * programs are test/model's. `CLEANSLAB_OPS` makes the campaigns here longer.
+ * Promise 2 after a stack overflow, a `vm` timeout, or a hook that throws, at any point inside
+ * the library: live leases are apart, every lease is zero when it is handed out, audits find
+ * nothing, and counts heal once the collector has run. `CLEANSLAB_OPS` makes the campaigns longer.
  */
 
 import { createContext, Script } from "node:vm";
-import { Arena, type ArenaOptions, type Lease, type RevokeMode } from "cleanslab";
+import type { Arena, ArenaOptions, Lease, RevokeMode } from "cleanslab";
 import { afterEach, describe, expect, test } from "vitest";
 import {
   collectGarbageUntil,
@@ -14,9 +13,7 @@ import {
   expectArenaError,
   expectSound,
   expectThrow,
-  isAll,
   LiveLeases,
-  MiB,
   MODES,
   SEGMENT_BYTES,
   seeded,
@@ -104,30 +101,6 @@ async function expectHealed(arena: Arena, revoke: RevokeMode): Promise<void> {
   disposed.push(arena);
 }
 
-describe.each(MODES)("revoke: %s, live leases", (revoke: RevokeMode) => {
-  test("are apart for every length, all that fit under the cap at once", () => {
-    for (const byteLength of [1, 64, 100, 1000, 4096, 5000, 20_000, 65_536, 65_537, 100_000, SEGMENT_BYTES]) {
-      using arena = smallArena({ revoke, onExhausted: "throw" }, 3);
-      const live = new LiveLeases();
-      const leases = exhaust(arena, byteLength);
-      live.add(...leases);
-      live.release(...leases.filter((_, each) => each % 3 === 0));
-      live.add(...exhaust(arena, byteLength));
-      live.check();
-    }
-  });
-
-  test("stay live though another arena is disposed, and end with their own", () => {
-    const [mine, other] = [smallArena({ revoke }), smallArena({ revoke })];
-    const leases = [mine, other].map((arena) => arena.acquire(100)) as [Lease, Lease];
-    leases[0].bytes.fill(7);
-    other[Symbol.dispose]();
-    expect(isAll(leases[0].bytes, 7)).toBe(true);
-    mine[Symbol.dispose]();
-    for (const lease of leases) expectThrow(() => lease.bytes, "ERR_ARENA_DISPOSED");
-  });
-});
-
 /** Many calls, each with so little of the stack left that most overflow somewhere inside. Answers how many did. */
 function overflowInOneDive(arena: Arena, live: LiveLeases, next: (below: number) => number): number {
   const held = [...live.marks.keys()];
@@ -193,30 +166,6 @@ describe.each(MODES)("revoke: %s, a stack overflow", (revoke: RevokeMode) => {
         stopped += overflowInOneDive(arena, live, next);
         live.check();
       }
-      live.releaseAll();
-      await expectHealed(arena, revoke);
-    }
-  });
-
-  // Once disposing what a deep recursion had left revoked the bytes of somebody else's lease, or left leases out.
-  test("while every level of a recursion holds a lease harms nobody else's, and leaves none out", async () => {
-    for (const byteLength of [16, 64, 100, 1000, 5000]) {
-      const arena = new Arena({ revoke, maxBytes: 32 * MiB, trace: "off" });
-      const held: Lease[] = [];
-      const descend = (): void => {
-        const lease = arena.acquire(byteLength);
-        held.push(lease);
-        try {
-          descend();
-        } finally {
-          lease.release();
-        }
-      };
-      expect(descend).toThrow(RangeError);
-      const live = new LiveLeases();
-      live.add(arena.acquire(byteLength));
-      for (const lease of held.splice(0)) lease[Symbol.dispose]();
-      for (let each = 0; each < 300; each++) live.add(arena.acquire(byteLength));
       live.releaseAll();
       await expectHealed(arena, revoke);
     }
@@ -335,13 +284,7 @@ describe.each(MODES)("revoke: %s, a hook for stack traces", (revoke: RevokeMode)
     },
   );
 
-  test.each<[string, (arena: Arena) => Lease[] | Promise<Lease[]>]>([
-    ["acquire", (arena) => [arena.acquire(100)]],
-    ["acquireAsync", async (arena) => [await arena.acquireAsync(100)]],
-    ["acquireAsync of several", (arena) => arena.acquireAsync([100, 200, 70_000])],
-    ["copyOf", (arena) => [arena.copyOf(new Uint8Array(100))]],
-    ["writer", (arena) => [arena.writer().take()]],
-  ])("that disposes the arena in %s leaves no usable lease", async (_name, acquire) => {
+  test("that disposes the arena leaves no usable lease", async () => {
     const arena = smallArena({ revoke, trace: "all" });
     Error.prepareStackTrace = () => {
       arena[Symbol.dispose]();
@@ -349,7 +292,7 @@ describe.each(MODES)("revoke: %s, a hook for stack traces", (revoke: RevokeMode)
     };
     let leases: Lease[] = [];
     try {
-      leases = await acquire(arena);
+      leases = [arena.acquire(10), ...(await arena.acquireAsync([1, 100_000]))];
       void arena.sites;
     } catch (error) {
       expectArenaError(error, "ERR_ARENA_DISPOSED");

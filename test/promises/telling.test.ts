@@ -107,6 +107,7 @@ describe.each(MODES)("revoke: %s", (revoke: RevokeMode) => {
     try {
       for (let each = 0; each < 300; each++) {
         const lease = arena.acquire([64, 4096, 60_000, 100_000][each % 4] as number);
+        Object.defineProperty(lease.memory, "grow", { value: spy("grow of its own"), configurable: true });
         lease.resize(lease.byteLength + 10);
         leases.push(lease);
         if (leases.length > 1) leases.shift()?.release();

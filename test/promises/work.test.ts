@@ -97,42 +97,9 @@ describe("a lease at the cap", () => {
       expect(work[each + 4]?.revocations).toBeLessThanOrEqual(1.01);
     }
   });
-
-  // Once each lease past the cap tried everything again, and told listeners inside acquire.
-  test("revokes nothing, makes no memory, and is one event for all of a job", async () => {
-    using arena = smallArena();
-    const held: Lease[] = [];
-    while (arena.stats().overflowed === 0) held.push(arena.acquire(16 * KiB));
-    await settle();
-    const events: number[] = [];
-    arena.addEventListener("exhausted", ({ count }) => events.push(count));
-    const before = arena.stats();
-    for (let each = 0; each < 500; each++) arena.acquire(KiB).release();
-    const { revocations, overflowed, reservedBytes } = arena.stats();
-    await settle();
-    expect(reservedBytes).toBe(before.reservedBytes);
-    expect(overflowed - before.overflowed).toBeGreaterThan(300);
-    expect(revocations - before.revocations).toBeLessThanOrEqual(2);
-    expect(events).toEqual([overflowed - before.overflowed]);
-    releaseAll(held);
-    expect(arena.acquire(KiB).origin).toBe("arena");
-  });
 });
 
 describe.each(MODES)("revoke: %s", (revoke) => {
-  // Once a pool for each length that a peer chose was kept, with a block of each.
-  test("pools of very many lengths keep nothing", () => {
-    using arena = new Arena({ revoke, trace: "off" });
-    const use = (lengths: number): number => {
-      for (let byteLength = 1; byteLength <= lengths; byteLength++) arena.pool(byteLength).acquire().release();
-      globalThis.gc?.();
-      return process.memoryUsage().heapUsed;
-    };
-    const before = use(5000);
-    expect(use(20_000) - before).toBeLessThan(3 * MiB);
-    expect(arena.stats().reservedBytes).toBeLessThanOrEqual(8 * MiB);
-  });
-
   // Once each drop started over from the first segment.
   test("trim goes once through the memories", async () => {
     const work: number[] = [];
@@ -169,20 +136,6 @@ describe.each(MODES)("revoke: %s", (revoke) => {
     }
     expect(work[1]).toBeLessThan(3 * (work[0] as number) + 100);
   });
-
-  // Once the hot ones were dropped for the next lease, and one cold memory stayed for ever.
-  test("idle memories are dropped coldest first, so that lengths in turn make few of them", () => {
-    using arena = new Arena({ revoke, maxBytes: 64 * MiB, trace: "off" });
-    const memories = new Set<unknown>();
-    const use = (byteLength: number): void => {
-      const lease = arena.acquire(byteLength);
-      memories.add(lease.memory);
-      lease.release();
-    };
-    for (const each of [14, 12, 28]) use(each * MiB);
-    for (let round = 0; round < 60; round++) for (const each of [14, 12, 10 + 2 * (round % 2)]) use(each * MiB);
-    expect(memories.size).toBeLessThan(10);
-  });
 });
 
 // Once each leaked memory that was collected looked at all traced leases: quadratic.
@@ -218,21 +171,3 @@ test("making an arena does not look at those made before", async () => {
   }
   expect(await countSteps(make)).toBeLessThanOrEqual(first + 20);
 });
-
-// Once it grew by exactly what one write needed, and moved the whole message at each.
-test.each([
-  [20 * MiB, 8 * MiB, 1, 30, 4],
-  [32 * MiB, 8 * MiB, 64 * KiB, 30, 4],
-  [2 * MiB, 400 * KiB, 1, 2000, 8],
-  [8 * MiB, 400 * KiB, 1, 2000, 8],
-])(
-  "under a cap of %i bytes a writer of %i moves seldom for writes of %i",
-  (maxBytes, written, byteLength, writes, moves) => {
-    using arena = new Arena({ maxBytes, segmentBytes: MiB, onExhausted: "throw", trace: "off" });
-    using writer = arena.writer(written);
-    writer.reserve(written);
-    const { acquired } = arena.stats();
-    for (let each = 0; each < writes; each++) writer.writeBytes(new Uint8Array(byteLength));
-    expect(arena.stats().acquired - acquired).toBeLessThanOrEqual(moves);
-  },
-);

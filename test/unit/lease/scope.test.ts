@@ -1,4 +1,4 @@
-/** Leases that end together, with a stand-in for the arena. A scope used after its end is test/misuse/outstanding.test.ts's. */
+/** Leases that end together, with a stand-in for the arena. A scope used after its end is test/misuse/lease.test.ts's. */
 
 import { describe, expect, test } from "vitest";
 import type { Lease } from "../../../src/lease/lease.ts";

@@ -1,6 +1,6 @@
 /**
  * The store of the default mode on its own: runs, recycling, trap. What callers see of it,
- * zeros first of all, is promises/'s; how it is stopped half way, carving-stopped.test.ts's.
+ * zeros first of all, is test/contract's; how it is stopped half way, carving-stopped.test.ts's.
  */
 
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** Heap leases on their own. That they die at release, are counted and found when leaked is promises/'s. */
+/** Heap leases on their own. That they die at release, are counted and found when leaked is test/contract's. */
 
 import { expect, test } from "vitest";
 import { HeapStore } from "../../../src/stores/heap.ts";
