@@ -3,14 +3,13 @@
  * them is lender.ts.
  */
 
-import type { CollectSource } from "./bytes/collector.js";
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
 import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
-import type { Lease } from "./lease/lease.js";
-import { Scope } from "./lease/scope.js";
+import type { AnyLease, Lease } from "./lease/lease.js";
+import { Scope, type ScopeSource } from "./lease/scope.js";
 import type { LeaseSource } from "./lease/source.js";
 import { lend } from "./lease/use.js";
 import { Lender } from "./lender.js";
@@ -34,40 +33,44 @@ export interface SizeClassPool {
   acquire(): Lease;
 }
 
+/** What adapters that lease what they read into take: an `Arena`, also of another copy of the package, or a `SharedArena`. */
+export interface LeaseArena<L extends AnyLease = Lease> extends ScopeSource<L> {
+  copyOf(bytes: ArrayBufferView): L;
+  writer(byteLength?: number): ByteWriter<L>;
+}
+
 /** Where adapters get their leases, in callbacks that their caller has no part in any more. */
-export interface CallerLeases extends CollectSource, Pick<LeaseSource, "acquire" | "acquireUnzeroed"> {
-  copyOf(bytes: ArrayBufferView): Lease;
+export interface CallerLeases<L extends AnyLease = Lease> {
+  acquireUnzeroed(byteLength: number): L;
+  copyOf(bytes: ArrayBufferView): L;
+  writer(byteLength?: number): ByteWriter<L>;
 }
 
 /**
  * For the adapters: leases of `arena` whose traces name whoever calls the adapter now.
  * `acquireUnzeroed` gives a lease with earlier leases' bytes in it, all of which they
  * overwrite or cut off before anyone sees it. No method, so that nobody else can call it.
- * An arena of another copy of the package gives a zeroed lease.
+ * An arena of another kind, or of another copy of the package, gives a zeroed lease.
  */
-export let leasesFor: (arena: Arena) => CallerLeases;
+export let leasesFor: <L extends AnyLease>(arena: LeaseArena<L>) => CallerLeases<L>;
 
-/** For the adapters: `arena.filler` that waits for room as `arena.acquireAsync` does. */
-export let fillerWhenRoom: (
-  arena: Arena,
+/** For the adapters: such a lease once there is room, as `arena.acquireAsync` waits for it. */
+export let leaseWhenRoom: <L extends AnyLease>(
+  arena: LeaseArena<L>,
   byteLength: number,
   signal: AbortSignalLike | undefined,
-) => Promise<ByteFiller>;
+) => Promise<L>;
 
 class LenderLeases implements CallerLeases, LeaseSource {
   readonly #lender: Lender;
   readonly #callSite: CallSite | undefined;
-  /** Of writers and fillers: the lender itself where nothing is traced. */
+  /** Of writers: the lender itself where nothing is traced. */
   readonly #source: LeaseSource;
 
   constructor(lender: Lender) {
     this.#lender = lender;
     this.#callSite = lender.callSite();
     this.#source = this.#callSite === undefined ? lender : this;
-  }
-
-  acquire(byteLength: number): Lease {
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquire(byteLength));
   }
 
   acquireUnzeroed(byteLength: number): Lease {
@@ -81,10 +84,6 @@ class LenderLeases implements CallerLeases, LeaseSource {
 
   copyOf(bytes: ArrayBufferView): Lease {
     return leaseCopy(this.#source, bytes);
-  }
-
-  filler(byteLength: number): ByteFiller {
-    return new ByteFiller(this.#source, byteLength);
   }
 
   writer(byteLength?: number): ByteWriter {
@@ -106,25 +105,25 @@ export class Arena extends ArenaEventTarget {
   readonly #lender: Lender;
 
   static {
-    const isOurs = (arena: object): boolean => #lender in arena;
-    leasesFor = (arena) => {
-      if (isOurs(arena)) return new LenderLeases(arena.#lender);
-      const foreign = arena as Arena;
-      const acquire = (byteLength: number): Lease => foreign.acquire(byteLength);
-      return {
-        acquire,
-        acquireUnzeroed: acquire,
-        copyOf: (bytes) => foreign.copyOf(bytes),
-        filler: (byteLength) => foreign.filler(byteLength),
-        writer: (byteLength) => foreign.writer(byteLength),
-      };
-    };
-    fillerWhenRoom = async (arena, byteLength, signal) => {
-      const waits = { byteLengths: [byteLength], isZeroed: false };
-      const leases = isOurs(arena)
-        ? await arena.#lender.acquireAll(waits, signal)
+    const isOurs = (arena: object): arena is Arena => #lender in arena;
+    // An arena of ours lends leases of ours: L is Lease.
+    leasesFor = <L extends AnyLease>(arena: LeaseArena<L>): CallerLeases<L> =>
+      isOurs(arena)
+        ? (new LenderLeases(arena.#lender) as CallerLeases<AnyLease> as CallerLeases<L>)
+        : {
+            acquireUnzeroed: (byteLength) => arena.acquire(byteLength),
+            copyOf: (bytes) => arena.copyOf(bytes),
+            writer: (byteLength) => arena.writer(byteLength),
+          };
+    leaseWhenRoom = async <L extends AnyLease>(
+      arena: LeaseArena<L>,
+      byteLength: number,
+      signal: AbortSignalLike | undefined,
+    ): Promise<L> => {
+      const [lease] = isOurs(arena)
+        ? await arena.#lender.acquireAll({ byteLengths: [byteLength], isZeroed: false }, signal)
         : await arena.acquireAsync([byteLength], { signal });
-      return new ByteFiller({ acquireUnzeroed: () => leases[0] as Lease }, byteLength);
+      return lease as AnyLease as L;
     };
   }
 
@@ -187,8 +186,9 @@ export class Arena extends ArenaEventTarget {
    * Lends `byteLength` zeroed bytes to `fn` and takes them back whatever happens:
    * when `fn` returns or throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns.
-   * @throws what `fn` throws, and as `acquire` does. Should the release fail after
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view: return `bytes.slice()`, or nothing.
+   *   What `fn` throws, and as `acquire` does. Should the release fail after
    *   `fn` did, an `AggregateError` of both.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
@@ -211,6 +211,12 @@ export class Arena extends ArenaEventTarget {
    */
   acquireFilled(byteLength: number, write: FillFunction): Lease;
   acquireFilled(byteLength: number, write: AsyncFillFunction): Promise<Lease>;
+  acquireFilled(
+    byteLength: number,
+    write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
+  ): Lease | Promise<Lease>;
+  // Again: types that only describe a part of an arena are inferred from the last one.
+  acquireFilled(byteLength: number, write: FillFunction): Lease;
   acquireFilled(
     byteLength: number,
     write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
@@ -363,17 +369,17 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * For the end of a test: throws if a lease is out, and says where the traced
-   * ones were acquired, most bytes first.
+   * For the end of a test: throws if a lease is out, or was collected without a release
+   * since the last call; `stats().leakedLeases` has their number since the arena was made.
+   * Says where the traced ones were acquired, most bytes first.
    *
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
-    if (liveLeases > 0) {
-      const sites = this.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
-      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
-    }
+    const { out, sites } = this.#lender.outstanding();
+    if (out.leases === 0) return;
+    const paragraphs = sites.map(({ summary, stack }) => `${summary}\n${stack}`);
+    throw leasesOutstanding(out, paragraphs, this.#lender.traceLevel === "all");
   }
 
   /**

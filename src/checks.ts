@@ -63,11 +63,18 @@ export function isLength(byteLength: unknown): byteLength is number {
   return Number.isSafeInteger(byteLength) && (byteLength as number) >= 0;
 }
 
-/** A chunk length in bytes, or `byDefault`. */
-export function chunkLength(chunkBytes: number | undefined, byDefault: number): number {
-  if (chunkBytes === undefined) return byDefault;
+/** A chunk length in bytes, by default 64 KiB. */
+export function chunkLength(chunkBytes: number = 64 * 1024): number {
   if (isLength(chunkBytes) && chunkBytes > 0) return chunkBytes;
   throw invalidArgument("chunkBytes", chunkBytes, "a whole number of bytes from 1");
+}
+
+export function checkFunction(what: string, fn: unknown, wanted: string): void {
+  if (fn !== undefined && typeof fn !== "function") throw invalidArgument(what, fn, `${wanted}, or nothing`);
+}
+
+export function checkBoolean(what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") throw invalidArgument(what, value, "true or false");
 }
 
 /** Bytes that a stream may hold before its writer has to wait, if that is said. */

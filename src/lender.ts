@@ -15,6 +15,7 @@ import {
   invalidArgument,
   neverFits,
   nothingToWaitFor,
+  type Outstanding,
 } from "./errors.js";
 import type { Lease } from "./lease/lease.js";
 import type { LeaseSource } from "./lease/source.js";
@@ -53,6 +54,8 @@ export class Lender implements LeaseSource {
   #dirtyBlocks = 0;
   #strayWrites = 0;
   #missedGuards = 0;
+  /** Leaks that `outstanding` has answered. */
+  #told = { leakedLeases: 0, leakedBytes: 0 };
 
   /** @param arena the target of events and messages. */
   constructor(settings: Settings, module: object, arena: ArenaEventTarget) {
@@ -180,6 +183,17 @@ export class Lender implements LeaseSource {
   /** The traced leases that are out, by call site. */
   get sites(): readonly TraceSite[] {
     return this.#tracer.sites;
+  }
+
+  /** Leases that are out, and those found to have leaked since this was asked last, with their call sites. */
+  outstanding(): { out: Outstanding; sites: readonly TraceSite[] } {
+    const { liveLeases, liveBytes, pinnedLeases: pinned } = countLive(this.table);
+    const { leakedLeases, leakedBytes } = this.table;
+    const leaked = leakedLeases - this.#told.leakedLeases;
+    const byteLength = liveBytes + leakedBytes - this.#told.leakedBytes;
+    this.#told = { leakedLeases, leakedBytes };
+    const sites = [...this.sites, ...this.#tracer.takeLeakedSites()];
+    return { out: { leases: liveLeases + leaked, byteLength, pinned, leaked }, sites };
   }
 
   /** Counts what is acquired from now on, for a profile. */

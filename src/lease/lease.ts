@@ -46,6 +46,8 @@ export type AnyLease = Lease<ArrayBufferLike>;
 
 /** Follows `lease`, which nobody else has seen, to its end. */
 export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
+/** Says that the lease's bytes have moved to another lease, and that its release, which follows, is not its caller's. */
+export let wasReplaced: (lease: AnyLease) => void;
 /** What owns the lease's block. Throws if the lease has ended, or a pin holds the block in place. */
 export let movableBlock: <B extends ArrayBufferLike>(lease: Lease<B>, action: string) => BlockOwner<B>;
 /** Ends the lease without returning its block: whoever calls this has the block. */
@@ -66,6 +68,9 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   static {
     watchLease = (lease, watch) => {
       if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
+    };
+    wasReplaced = (lease) => {
+      for (const watch of lease.#attachments?.watches ?? []) watch.replaced?.();
     };
     movableBlock = (lease, action) => {
       const owner = lease.#held(action);

@@ -58,6 +58,8 @@ export interface LeaseWatch {
   resized(owner: BlockOwner<ArrayBufferLike>, ptr: number, byteLength: number): void;
   /** The lease was released, and a pin keeps its block. */
   pinned(): void;
+  /** The library releases the lease next, since its bytes have moved to a longer one. */
+  replaced?(): void;
   /** The lease has ended; its block is returned next. */
   ended(owner: BlockOwner<ArrayBufferLike>): void;
 }

@@ -114,7 +114,6 @@ export class SharedArena {
       wake: () => this.#wake(),
     });
     const source: LeaseSource<SharedLease> = {
-      acquire: (byteLength) => this.acquire(byteLength),
       acquireUnzeroed: (byteLength) => this.#acquireUnzeroed(byteLength),
       zero: (bytes, start, end) => book.wipe(bytes.byteOffset + start, end - start),
     };
@@ -209,6 +208,12 @@ export class SharedArena {
   acquireFilled(
     byteLength: number,
     write: (bytes: Uint8Array<SharedArrayBuffer>) => number | PromiseLike<number>,
+  ): SharedLease | Promise<SharedLease>;
+  // Again, as in `Arena`.
+  acquireFilled(byteLength: number, write: FillFunction<SharedArrayBuffer>): SharedLease;
+  acquireFilled(
+    byteLength: number,
+    write: (bytes: Uint8Array<SharedArrayBuffer>) => number | PromiseLike<number>,
   ): SharedLease | Promise<SharedLease> {
     if (typeof write !== "function") throw invalidArgument("write", write, "a function that writes into the bytes");
     return leaseFilled(this.#acquireUnzeroed(byteLength), write);
@@ -227,8 +232,8 @@ export class SharedArena {
    * Lends `byteLength` zeroed bytes to `fn`, and takes them back when it returns or
    * throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns.
-   * @throws what `fn` throws, and as `acquire` does.
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view; what `fn` throws, and as `acquire` does.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<SharedArrayBuffer>) => T): T {
     if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
@@ -389,7 +394,7 @@ export class SharedArena {
    */
   detach(): void {
     const { live, liveBytes, pinned } = this.#store;
-    if (live > 0) throw leasesOutstanding(live, liveBytes, pinned, [], true);
+    if (live > 0) throw leasesOutstanding({ leases: live, byteLength: liveBytes, pinned, leaked: 0 }, [], true);
     this[Symbol.dispose]();
   }
 

@@ -38,6 +38,8 @@ export interface Trace {
   released: Stack | undefined;
   /** Released, and still out. */
   isPinned: boolean;
+  /** A writer has released it for a longer block: not its caller. */
+  wasReplaced?: boolean;
 }
 
 /** Where somebody called for whom leases are acquired later. */
@@ -96,7 +98,7 @@ class LeaseTrace implements LeaseWatch {
 
   get history(): string {
     const { acquired, released } = stacksOf(this.#trace);
-    return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
+    return `${acquired ? `\nacquired at:\n${acquired}` : ""}${released ? `\nreleased at:\n${released}` : ""}`;
   }
 
   resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
@@ -106,6 +108,10 @@ class LeaseTrace implements LeaseWatch {
   pinned(): void {
     this.#trace.released = takeStack();
     this.#trace.isPinned = true;
+  }
+
+  replaced(): void {
+    this.#trace.wasReplaced = true;
   }
 
   ended(owner: BlockOwner): void {
@@ -148,6 +154,8 @@ export class Tracer {
   #endedAt = 0;
   /** Of leaks that were reported, by call site. */
   readonly #leaked = new Sites();
+  /** Of these, those that `takeLeakedSites` has not answered yet. */
+  #untold = new Sites();
   readonly #marks = new Set<WeakRef<ProfileMark>>();
   /** Whether `read` will be called after the next collection. */
   #isArmed = false;
@@ -177,6 +185,13 @@ export class Tracer {
   /** Those that leaked, as far as that was reported. */
   get leakedSites(): readonly TraceSite[] {
     return this.#leaked.list();
+  }
+
+  /** Those of leaks that were reported since this was asked last. */
+  takeLeakedSites(): readonly TraceSite[] {
+    const sites = this.#untold.list();
+    this.#untold = new Sites();
+    return sites;
   }
 
   /** Whether `mark` is one of this arena's. */
@@ -301,11 +316,11 @@ export class Tracer {
 
   /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */
   report(leaked: Iterable<Trace>): readonly TraceSite[] {
-    return this.group(leaked, this.#leaked);
+    return this.group(leaked, this.#leaked, this.#untold);
   }
 
   /** By call site, most bytes first. Runs the caller's `Error.prepareStackTrace`. */
-  group(traces: Iterable<Trace>, also?: Sites): readonly TraceSite[] {
+  group(traces: Iterable<Trace>, ...also: readonly Sites[]): readonly TraceSite[] {
     const now = performance.now();
     const sites = new Sites();
     const released = new Map<string, number>();
@@ -313,7 +328,7 @@ export class Tracer {
     for (const trace of [...this.#ended]) {
       readStacks(trace);
       const stack = trace.acquired as string;
-      released.set(stack, (released.get(stack) ?? 0) + 1);
+      if (!trace.wasReplaced) released.set(stack, (released.get(stack) ?? 0) + 1);
     }
     for (const trace of [...traces]) {
       readStacks(trace);
@@ -328,8 +343,7 @@ export class Tracer {
         pinned: isPinned ? weight : 0,
         released: released.get(acquired) ?? 0,
       };
-      sites.add(share);
-      also?.add(share);
+      for (const each of [sites, ...also]) each.add(share);
     }
     return sites.list();
   }

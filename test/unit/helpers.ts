@@ -98,7 +98,6 @@ export class FakeHost implements StoreHost {
 
   get source(): LeaseSource {
     return {
-      acquire: (byteLength) => present(this.store?.acquire(byteLength)),
       acquireUnzeroed: (byteLength) => present(this.store?.acquireUnzeroed(byteLength)),
       zero,
     };

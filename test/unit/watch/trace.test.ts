@@ -91,7 +91,9 @@ describe("a tracer", () => {
     const owner = new FakeOwner();
     const lease = watch(owner, 10);
     lease.release();
-    expect(String(thrownBy(() => lease.bytes))).toMatch(/\nacquired\n.*trace\.test[\s\S]*\nreleased\n.*trace\.test/);
+    expect(String(thrownBy(() => lease.bytes))).toMatch(
+      /\nacquired at:\n.*trace\.test[\s\S]*\nreleased at:\n.*trace\.test[\s\S]*\nthrown at:$/,
+    );
     expect(owner.trapLooks).toBe(1);
   });
 
@@ -193,7 +195,7 @@ describe("a tracer", () => {
     expect(lastAt(owner, 64).acquired).toContain("trace.test");
     for (let each = 0; each < 4095; each++) watch(new FakeOwner(), 1).release();
     expect(lastAt(owner, 64).acquired).toBeUndefined();
-    expect(String(thrownBy(() => read.bytes))).toContain("\nacquired\n");
+    expect(String(thrownBy(() => read.bytes))).toContain("\nacquired at:\n");
     expect(lastAt(owner, 128).acquired).toContain("trace.test");
     watch(new FakeOwner(), 1).release();
     watch(new FakeOwner(), 1).release();
