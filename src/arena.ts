@@ -19,7 +19,6 @@ import { ArenaEventTarget } from "./watch/events.js";
 import type { HeapProfile, ProfileMark } from "./watch/profile.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, countLive } from "./watch/stats.js";
-import type { CallSite } from "./watch/trace.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
 export interface SizeClassPool {
@@ -33,18 +32,11 @@ export interface SizeClassPool {
   acquire(): Lease;
 }
 
-/** What adapters that lease what they read into take: an `Arena`, also of another copy of the package, or a `SharedArena`. */
-export interface LeaseArena<L extends AnyLease = Lease> extends ScopeSource<L> {
-  copyOf(bytes: ArrayBufferView): L;
-  writer(byteLength?: number): ByteWriter<L>;
-}
+/** What an adapter can lease from: an `Arena`, also of another copy of the package, or a `SharedArena`. */
+export type LeaseArena<L extends AnyLease = Lease> = ScopeSource<L>;
 
 /** Where adapters get their leases, in callbacks that their caller has no part in any more. */
-export interface CallerLeases<L extends AnyLease = Lease> {
-  acquireUnzeroed(byteLength: number): L;
-  copyOf(bytes: ArrayBufferView): L;
-  writer(byteLength?: number): ByteWriter<L>;
-}
+export type CallerLeases<L extends AnyLease = Lease> = Pick<LeaseSource<L>, "acquireUnzeroed">;
 
 /**
  * For the adapters: leases of `arena` whose traces name whoever calls the adapter now.
@@ -61,36 +53,6 @@ export let leaseWhenRoom: <L extends AnyLease>(
   signal: AbortSignalLike | undefined,
 ) => Promise<L>;
 
-class LenderLeases implements CallerLeases, LeaseSource {
-  readonly #lender: Lender;
-  readonly #callSite: CallSite | undefined;
-  /** Of writers: the lender itself where nothing is traced. */
-  readonly #source: LeaseSource;
-
-  constructor(lender: Lender) {
-    this.#lender = lender;
-    this.#callSite = lender.callSite();
-    this.#source = this.#callSite === undefined ? lender : this;
-  }
-
-  acquireUnzeroed(byteLength: number): Lease {
-    if (this.#callSite === undefined) return this.#lender.acquireUnzeroed(byteLength);
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquireUnzeroed(byteLength));
-  }
-
-  zero(bytes: Uint8Array, start: number, end: number): void {
-    this.#lender.zero(bytes, start, end);
-  }
-
-  copyOf(bytes: ArrayBufferView): Lease {
-    return leaseCopy(this.#source, bytes);
-  }
-
-  writer(byteLength?: number): ByteWriter {
-    return new ByteWriter(this.#source, byteLength);
-  }
-}
-
 /**
  * Memory under one cap, handed out as leases and taken back. An arena is for one
  * thread, and for code that releases what it acquires.
@@ -103,18 +65,21 @@ class LenderLeases implements CallerLeases, LeaseSource {
  */
 export class Arena extends ArenaEventTarget {
   readonly #lender: Lender;
+  /** Leaks that `assertDrained` has told of. */
+  #leaksTold = 0;
 
   static {
     const isOurs = (arena: object): arena is Arena => #lender in arena;
     // An arena of ours lends leases of ours: L is Lease.
-    leasesFor = <L extends AnyLease>(arena: LeaseArena<L>): CallerLeases<L> =>
-      isOurs(arena)
-        ? (new LenderLeases(arena.#lender) as CallerLeases<AnyLease> as CallerLeases<L>)
-        : {
-            acquireUnzeroed: (byteLength) => arena.acquire(byteLength),
-            copyOf: (bytes) => arena.copyOf(bytes),
-            writer: (byteLength) => arena.writer(byteLength),
-          };
+    leasesFor = <L extends AnyLease>(arena: LeaseArena<L>): CallerLeases<L> => {
+      if (!isOurs(arena)) return { acquireUnzeroed: (byteLength) => arena.acquire(byteLength) };
+      const lender = arena.#lender;
+      const callSite = lender.callSite();
+      return {
+        acquireUnzeroed: (byteLength) =>
+          lender.onBehalfOf(callSite, () => lender.acquireUnzeroed(byteLength)) as AnyLease as L,
+      };
+    };
     leaseWhenRoom = async <L extends AnyLease>(
       arena: LeaseArena<L>,
       byteLength: number,
@@ -376,10 +341,13 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { out, sites } = this.#lender.outstanding();
-    if (out.leases === 0) return;
-    const paragraphs = sites.map(({ summary, stack }) => `${summary}\n${stack}`);
-    throw leasesOutstanding(out, paragraphs, this.#lender.traceLevel === "all");
+    const { table, traceLevel } = this.#lender;
+    const { liveLeases, liveBytes, pinnedLeases } = countLive(table);
+    const leaked = table.leakedLeases - this.#leaksTold;
+    this.#leaksTold += leaked;
+    if (liveLeases + leaked === 0) return;
+    const sites = [...this.sites, ...this.#lender.newLeaks()].map(({ summary, stack }) => `${summary}\n${stack}`);
+    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, traceLevel === "all");
   }
 
   /**

@@ -44,13 +44,13 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
 }
 
 /** Ends a message that names other stacks: the error's own follows it. */
-const OWN_STACK = "\nthrown at:";
+const OWN_STACK = "thrown at:";
 
 /** @param history where the lease was acquired and released, if that is traced. */
 export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? history + OWN_STACK : "; trace: 'all' tells where"}`,
+    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; trace: 'all' tells where"}`,
   );
 }
 
@@ -107,32 +107,27 @@ export function neverFits(byteLength: number, maxBytes: number): ArenaError {
   );
 }
 
-/** Leases that are out, or were collected without a release. */
-export interface Outstanding {
-  readonly leases: number;
-  readonly byteLength: number;
-  /** Of these: released, and pins keep their blocks. */
-  readonly pinned: number;
-  /** Of these: collected. */
-  readonly leaked: number;
-}
-
-/** @param sites one paragraph for each traced call site that holds leases, or lost them. */
+/**
+ * @param pinned leases among them that were released, and whose blocks pins keep.
+ * @param leaked leases, not among them, that were collected without a release.
+ * @param sites one paragraph for each traced call site that holds leases, or lost them.
+ */
 export function leasesOutstanding(
-  { leases, byteLength, pinned, leaked }: Outstanding,
+  leases: number,
+  byteLength: number,
+  pinned: number,
+  leaked: number,
   sites: readonly string[],
   isTraced: boolean,
 ): ArenaError {
   const what = pinned < leases ? "not released" : "released but still pinned";
   const some = pinned > 0 && pinned < leases ? `, ${pinned} of them released but still pinned` : "";
   const how = pinned < leases ? "" : "; release each pin, and await what releaseAfter returns";
-  const lost = leaked > 0 ? `, ${leaked} of them collected as garbage since the last call` : "";
-  const advice = isTraced ? "" : "\nset trace: 'all' to see where each was acquired";
-  const list = sites.map((site) => `\n${site}`).join("");
-  return new ArenaError(
-    "ERR_LEASES_OUTSTANDING",
-    `${what}: ${countOf(leases)} of ${byteLength} bytes in all${some}${lost}${how}${list}${advice}${list && OWN_STACK}`,
-  );
+  const out = leases > 0 ? [`${what}: ${countOf(leases)} of ${byteLength} bytes in all${some}${how}`] : [];
+  if (leaked > 0) out.push(`leaked, and collected as garbage: ${countOf(leaked)}`);
+  const advice = isTraced ? [] : ["set trace: 'all' to see where each was acquired"];
+  const ownStack = sites.length > 0 ? [OWN_STACK] : [];
+  return new ArenaError("ERR_LEASES_OUTSTANDING", [...out, ...sites, ...advice, ...ownStack].join("\n"));
 }
 
 export function arenaDisposed(action: string): ArenaError {

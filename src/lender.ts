@@ -15,7 +15,6 @@ import {
   invalidArgument,
   neverFits,
   nothingToWaitFor,
-  type Outstanding,
 } from "./errors.js";
 import type { Lease } from "./lease/lease.js";
 import type { LeaseSource } from "./lease/source.js";
@@ -54,8 +53,6 @@ export class Lender implements LeaseSource {
   #dirtyBlocks = 0;
   #strayWrites = 0;
   #missedGuards = 0;
-  /** Leaks that `outstanding` has answered. */
-  #told = { leakedLeases: 0, leakedBytes: 0 };
 
   /** @param arena the target of events and messages. */
   constructor(settings: Settings, module: object, arena: ArenaEventTarget) {
@@ -185,15 +182,9 @@ export class Lender implements LeaseSource {
     return this.#tracer.sites;
   }
 
-  /** Leases that are out, and those found to have leaked since this was asked last, with their call sites. */
-  outstanding(): { out: Outstanding; sites: readonly TraceSite[] } {
-    const { liveLeases, liveBytes, pinnedLeases: pinned } = countLive(this.table);
-    const { leakedLeases, leakedBytes } = this.table;
-    const leaked = leakedLeases - this.#told.leakedLeases;
-    const byteLength = liveBytes + leakedBytes - this.#told.leakedBytes;
-    this.#told = { leakedLeases, leakedBytes };
-    const sites = [...this.sites, ...this.#tracer.takeLeakedSites()];
-    return { out: { leases: liveLeases + leaked, byteLength, pinned, leaked }, sites };
+  /** Leases that leaked since this was asked last, as far as that was reported. */
+  newLeaks(): readonly TraceSite[] {
+    return this.#tracer.takeLeakedSites();
   }
 
   /** Counts what is acquired from now on, for a profile. */

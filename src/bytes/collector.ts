@@ -12,6 +12,7 @@ import { type AbortSignalLike, checkBoolean, checkFunction, checkSignal, isLengt
 import { ArenaError, invalidArgument } from "../errors.js";
 import { bytesUnder } from "../lease/filled.js";
 import type { AnyLease } from "../lease/lease.js";
+import type { LeaseSource } from "../lease/source.js";
 import { ByteWriter } from "./writer.js";
 
 export interface CollectSettings {
@@ -44,13 +45,8 @@ export interface CollectSettings {
 /** One of `limit` and `byteLength` is needed. */
 export type CollectOptions = CollectSettings & ({ limit: number } | { byteLength: number });
 
-/** The part of an arena that is used. */
-export interface CollectSource<L extends AnyLease> {
-  writer(byteLength?: number): ByteWriter<L>;
-}
-
 export class Collector<L extends AnyLease> {
-  readonly #arena: CollectSource<L>;
+  readonly #source: LeaseSource<L>;
   readonly #limit: number;
   readonly #byteLength: number | undefined;
   readonly #hint: number;
@@ -59,7 +55,7 @@ export class Collector<L extends AnyLease> {
   #length = 0;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for an announced length; the signal's reason. */
-  constructor(arena: CollectSource<L>, options: CollectOptions) {
+  constructor(leases: Pick<LeaseSource<L>, "acquireUnzeroed">, options: CollectOptions) {
     requireOptions(options);
     const { byteLength, byteLengthHint, onChunk, signal, waitForRoom } = options;
     for (const [name, value] of Object.entries({ byteLength, byteLengthHint })) {
@@ -73,7 +69,8 @@ export class Collector<L extends AnyLease> {
     checkSignal(signal);
     if (Math.max(byteLength ?? 0, byteLengthHint ?? 0) > limit) throw limitExceeded(limit);
     if (signal?.aborted) throw signal.reason;
-    this.#arena = arena;
+    // Nothing is reserved, so nothing is zeroed.
+    this.#source = { acquireUnzeroed: (bytes) => leases.acquireUnzeroed(bytes), zero() {} };
     this.#limit = limit;
     this.#byteLength = byteLength;
     this.#hint = byteLengthHint ?? 0;
@@ -87,7 +84,7 @@ export class Collector<L extends AnyLease> {
 
   /** Gathers into `lease`, of `mostBytes` bytes, which nobody has seen. */
   begin(lease: L): void {
-    this.#writer = new ByteWriter({ acquireUnzeroed: () => lease, zero() {} }, lease.byteLength);
+    this.#writer = new ByteWriter({ ...this.#source, acquireUnzeroed: () => lease }, lease.byteLength);
   }
 
   /**
@@ -102,7 +99,7 @@ export class Collector<L extends AnyLease> {
     const length = this.#length + lengthOf(bytes);
     if (this.#byteLength !== undefined && length > this.#byteLength) throw lengthMismatch(this.#byteLength, length);
     if (length > this.#limit) throw limitExceeded(this.#limit);
-    this.#writer ??= this.#arena.writer(this.#byteLength ?? Math.max(this.#hint, lengthOf(bytes)));
+    this.#writer ??= new ByteWriter(this.#source, this.#byteLength ?? Math.max(this.#hint, lengthOf(bytes)));
     this.#writer.writeBytes(bytes);
     this.#length = length;
     this.#onChunk?.(chunk as Uint8Array);
@@ -117,7 +114,7 @@ export class Collector<L extends AnyLease> {
     if (this.#byteLength !== undefined && this.#length !== this.#byteLength) {
       throw lengthMismatch(this.#byteLength, this.#length);
     }
-    this.#writer ??= this.#arena.writer(0);
+    this.#writer ??= new ByteWriter(this.#source, 0);
     const lease = this.#writer.take();
     this.#writer = null;
     return lease;

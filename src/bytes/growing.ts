@@ -242,7 +242,7 @@ function acquireIfRoom<L extends AnyLease>(source: LeaseSource<L>, byteLength: n
 }
 
 function isExhausted(error: unknown): boolean {
-  return error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED";
+  return (Object(error) as { code?: unknown }).code === "ERR_ARENA_EXHAUSTED";
 }
 
 function attachedBytes(lease: AnyLease): Uint8Array<ArrayBufferLike> {

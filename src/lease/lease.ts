@@ -70,7 +70,8 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
       if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
     };
     wasReplaced = (lease) => {
-      for (const watch of lease.#attachments?.watches ?? []) watch.replaced?.();
+      // One of another copy of the package counts as released.
+      if (#attachments in lease) for (const watch of lease.#attachments?.watches ?? []) watch.replaced?.();
     };
     movableBlock = (lease, action) => {
       const owner = lease.#held(action);

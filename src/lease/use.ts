@@ -17,30 +17,24 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
     throwAll(errors, "the function that used the lease failed, and so did the release");
   };
   const { bytes } = lease;
+  const ended = (value: unknown): unknown => {
+    if (isViewOf(bytes, value)) end(invalidArgument("what fn returned", value, "a copy on, bytes.slice(), or nothing"));
+    else end();
+    return value;
+  };
   let result: T;
   try {
     result = fn(bytes);
-    if (isThenable(result)) {
-      const answer = (value: unknown): unknown => refuseView(value, bytes);
-      const ended = (value: unknown): unknown => {
-        end();
-        return value;
-      };
-      return Promise.resolve(result).then(answer).then(ended, end) as T;
-    }
-    refuseView(result, bytes);
+    if (isThenable(result)) return Promise.resolve(result).then(ended, end) as T;
   } catch (error) {
     end(error);
     throw error;
   }
-  end();
-  return result;
+  return ended(result) as T;
 }
 
-/** A view of the lent bytes would be stale at once. */
-function refuseView<T>(value: T, { buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>): T {
-  if (!isView(value) || value.buffer !== buffer) return value;
-  if (value.byteOffset >= byteOffset + length || byteOffset >= value.byteOffset + value.byteLength) return value;
-  const wanted = "it on as a copy, bytes.slice(), or return nothing: the lent bytes end with the call";
-  throw invalidArgument("what fn returned", value, wanted);
+/** Whether `value` shows any of the bytes: it would be stale at once. */
+function isViewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
+  if (!isView(value) || value.buffer !== buffer) return false;
+  return value.byteOffset < byteOffset + length && byteOffset < value.byteOffset + value.byteLength;
 }

@@ -394,7 +394,7 @@ export class SharedArena {
    */
   detach(): void {
     const { live, liveBytes, pinned } = this.#store;
-    if (live > 0) throw leasesOutstanding({ leases: live, byteLength: liveBytes, pinned, leaked: 0 }, [], true);
+    if (live > 0) throw leasesOutstanding(live, liveBytes, pinned, 0, [], true);
     this[Symbol.dispose]();
   }
 

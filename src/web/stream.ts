@@ -4,6 +4,7 @@ import { type LeaseArena, leasesFor, leaseWhenRoom } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
 import { type AbortSignalLike, checkSignal, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
+import { leaseCopy } from "../lease/filled.js";
 import type { AnyLease, Lease } from "../lease/lease.js";
 import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./source.js";
 
@@ -56,7 +57,7 @@ export async function* readLeases<L extends AnyLease = Lease>(
   requireArena(arena);
   requireOptions(options);
   const leases = leasesFor(arena);
-  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leases.copyOf(requireBytes(chunk));
+  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leaseCopy(leases, requireBytes(chunk));
 }
 
 async function* chunksOf(

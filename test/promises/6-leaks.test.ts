@@ -76,7 +76,7 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     expect([total("leases"), total("byteLength")]).toEqual([3, 3 * PAGE_BYTES]);
     for (const { stack } of sites) expect(stack).toMatch(/\bleak .*6-leaks\.test/);
     held.release();
-    const words = ["3 leases of", "3 of them collected", "acquired at leak "];
+    const words = ["collected as garbage: 3 leases", "acquired at leak "];
     expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...words);
     arena.assertDrained(); // each is said once
   });
