@@ -13,7 +13,7 @@ import { ArenaError, invalidArgument } from "../errors.js";
 import { bytesUnder } from "../lease/filled.js";
 import type { AnyLease } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
-import { ByteWriter } from "./writer.js";
+import { GrowingBlock } from "./growing.js";
 
 export interface CollectSettings {
   /** Bytes: one more is an error, `ERR_LIMIT_EXCEEDED`. Default: `byteLength`, which is then needed. */
@@ -46,12 +46,12 @@ export interface CollectSettings {
 export type CollectOptions = CollectSettings & ({ limit: number } | { byteLength: number });
 
 export class Collector<L extends AnyLease> {
-  readonly #source: LeaseSource<L>;
+  readonly #leases: Pick<LeaseSource<L>, "acquireUnzeroed">;
   readonly #limit: number;
   readonly #byteLength: number | undefined;
   readonly #hint: number;
   readonly #onChunk: ((chunk: Uint8Array) => void) | undefined;
-  #writer: ByteWriter<L> | null = null;
+  #block: GrowingBlock<L> | null = null;
   #length = 0;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for an announced length; the signal's reason. */
@@ -69,8 +69,7 @@ export class Collector<L extends AnyLease> {
     checkSignal(signal);
     if (Math.max(byteLength ?? 0, byteLengthHint ?? 0) > limit) throw limitExceeded(limit);
     if (signal?.aborted) throw signal.reason;
-    // Nothing is reserved, so nothing is zeroed.
-    this.#source = { acquireUnzeroed: (bytes) => leases.acquireUnzeroed(bytes), zero() {} };
+    this.#leases = leases;
     this.#limit = limit;
     this.#byteLength = byteLength;
     this.#hint = byteLengthHint ?? 0;
@@ -84,7 +83,7 @@ export class Collector<L extends AnyLease> {
 
   /** Gathers into `lease`, of `mostBytes` bytes, which nobody has seen. */
   begin(lease: L): void {
-    this.#writer = new ByteWriter({ ...this.#source, acquireUnzeroed: () => lease }, lease.byteLength);
+    this.#block = new GrowingBlock({ acquireUnzeroed: () => lease }, lease.byteLength);
   }
 
   /**
@@ -99,8 +98,8 @@ export class Collector<L extends AnyLease> {
     const length = this.#length + lengthOf(bytes);
     if (this.#byteLength !== undefined && length > this.#byteLength) throw lengthMismatch(this.#byteLength, length);
     if (length > this.#limit) throw limitExceeded(this.#limit);
-    this.#writer ??= new ByteWriter(this.#source, this.#byteLength ?? Math.max(this.#hint, lengthOf(bytes)));
-    this.#writer.writeBytes(bytes);
+    this.#block ??= new GrowingBlock(this.#leases, this.#byteLength ?? Math.max(this.#hint, lengthOf(bytes)));
+    this.#block.append(bytes);
     this.#length = length;
     this.#onChunk?.(chunk as Uint8Array);
   }
@@ -114,16 +113,16 @@ export class Collector<L extends AnyLease> {
     if (this.#byteLength !== undefined && this.#length !== this.#byteLength) {
       throw lengthMismatch(this.#byteLength, this.#length);
     }
-    this.#writer ??= new ByteWriter(this.#source, 0);
-    const lease = this.#writer.take();
-    this.#writer = null;
+    this.#block ??= new GrowingBlock(this.#leases, 0);
+    const lease = this.#block.take();
+    this.#block = null;
     return lease;
   }
 
   discard(): void {
-    const writer = this.#writer;
-    this.#writer = null;
-    writer?.[Symbol.dispose]();
+    const block = this.#block;
+    this.#block = null;
+    block?.dispose();
   }
 }
 

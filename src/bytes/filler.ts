@@ -29,7 +29,7 @@ export class ByteFiller extends NumberWriter {
   readonly #block: GrowingBlock;
 
   /** @internal */
-  constructor(source: LeaseSource, byteLength: number) {
+  constructor(source: Pick<LeaseSource, "acquireUnzeroed">, byteLength: number) {
     const block = new GrowingBlock(source, byteLength, false);
     super(block);
     this.#block = block;

@@ -32,8 +32,10 @@ const GRAIN = 16;
 
 const NO_BYTES = new Uint8Array(0);
 
+type BlockSource<L extends AnyLease> = Pick<LeaseSource<L>, "acquireUnzeroed">;
+
 export class GrowingBlock<L extends AnyLease = Lease> {
-  readonly #source: LeaseSource<L>;
+  readonly #source: BlockSource<L>;
   /** What may not grow is a filler's. */
   readonly #grows: boolean;
   #lease: L | null;
@@ -43,7 +45,7 @@ export class GrowingBlock<L extends AnyLease = Lease> {
   /** Bytes written. */
   length = 0;
 
-  constructor(source: LeaseSource<L>, byteLength: number, grows = true) {
+  constructor(source: BlockSource<L>, byteLength: number, grows = true) {
     this.#source = source;
     this.#grows = grows;
     this.#lease = source.acquireUnzeroed(byteLength);
@@ -220,7 +222,7 @@ export function smallerSteps(needed: number, blockBytes: number): number[] {
 }
 
 /** Twice as much if there is room for it. Near the cap less, and exactly `needed` bytes only as the last resort. */
-function acquireLonger<L extends AnyLease>(source: LeaseSource<L>, needed: number, blockBytes: number): L {
+function acquireLonger<L extends AnyLease>(source: BlockSource<L>, needed: number, blockBytes: number): L {
   const doubled = Math.min(Math.max(2 * blockBytes, LEAST_BYTE_LENGTH), MAX_BYTE_LENGTH);
   let lease: L | null | undefined = doubled > needed ? acquireIfRoom(source, doubled) : undefined;
   if (lease === null) {
@@ -232,7 +234,7 @@ function acquireLonger<L extends AnyLease>(source: LeaseSource<L>, needed: numbe
   return lease ?? source.acquireUnzeroed(needed);
 }
 
-function acquireIfRoom<L extends AnyLease>(source: LeaseSource<L>, byteLength: number): L | null {
+function acquireIfRoom<L extends AnyLease>(source: BlockSource<L>, byteLength: number): L | null {
   try {
     return source.acquireUnzeroed(byteLength);
   } catch (error) {

@@ -14,7 +14,7 @@ export type NodeCollectOptions = CollectOptions & FreeChunksOption;
 /**
  * Reads `stream` to its end into one lease, exactly as long as what came; it is
  * yours to release. With `byteLength` the body goes straight into that lease;
- * otherwise it is built as by an `arena.writer()`, which grows.
+ * otherwise it is built in a block that grows, as that of an `arena.writer()`.
  *
  * If it fails nothing stays leased. At the limit, on abort and when the arena has
  * no room the stream is paused, not destroyed, so that a server can still answer:
