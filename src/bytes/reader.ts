@@ -45,7 +45,7 @@ export interface BytesLender {
  * argument, or bytes that are not what was asked for. The position is unchanged then.
  */
 export class ByteReader {
-  readonly #lender: BytesLender | null;
+  readonly #lender: BytesLender;
   /** What `#lender` lent last. */
   #lent: Uint8Array | null = null;
   /** All the bytes, as a plain view. */
@@ -58,15 +58,9 @@ export class ByteReader {
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `source` is no view and has no `bytes`; as `lease.bytes`. */
   constructor(source: ArrayBufferView | BytesLender) {
-    if (isView(source)) {
-      this.#lender = null;
-      this.#bytes = plainBytes(bytesUnder(source));
-      this.#byteLength = this.#bytes.length;
-    } else {
-      if (typeof source !== "object" || source === null) throw noBytes(source);
-      this.#lender = source;
-      this.#enter(source.bytes);
-    }
+    if (typeof source !== "object" || source === null) throw noBytes(source);
+    this.#lender = isView(source) ? { bytes: plainBytes(bytesUnder(source)) } : source;
+    this.#enter(this.#lender.bytes);
   }
 
   /** Bytes read or skipped so far: where the next read starts. */
@@ -221,10 +215,8 @@ export class ByteReader {
 
   /** The bytes as they are now: RD2. */
   #look(): Uint8Array {
-    if (this.#lender !== null) {
-      const lent = this.#lender.bytes;
-      if (lent !== this.#lent) this.#enter(lent);
-    }
+    const lent = this.#lender.bytes;
+    if (lent !== this.#lent) this.#enter(lent);
     if (this.#bytes.length !== this.#byteLength) throw viewDetached(this.#byteLength);
     return this.#bytes;
   }
