@@ -105,10 +105,6 @@ class CarvedSegment extends Segment implements BlockOwner {
     return this.store.blockBytesAt(this, ptr);
   }
 
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
   inspectTrap(): void {
     this.store.lookAtTrap(this);
   }

@@ -33,10 +33,6 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     return this.#store.host.source;
   }
 
-  get place(): object {
-    return this.account;
-  }
-
   ended(): void {
     if (this.closed) throw arenaDisposed("release");
     this.account.live = this.account.liveBytes = 0;
@@ -50,16 +46,6 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     return new Bytes(this.#buffer, ptr, byteLength);
   }
-
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.account.pinned += change;
-  }
-
-  inspectTrap(): void {}
 
   close(): void {
     this.closed = true;

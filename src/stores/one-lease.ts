@@ -15,9 +15,8 @@ import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import { type Memory, PAGE_BYTES } from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
-import { firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
+import { ArenaMemory, firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
-import { OneLeaseMemory } from "../memory/one-lease.js";
 import type { CountRow, Store, StoreHost } from "./store.js";
 
 /** Pages of a 32-bit memory, at most. */
@@ -35,13 +34,17 @@ export interface OneLeaseOptions {
   readonly mayDrop: boolean;
 }
 
-class LeasedMemory extends OneLeaseMemory implements BlockOwner {
+/** A memory that serves one lease at a time. */
+export class OneLeaseMemory extends ArenaMemory implements BlockOwner {
+  readonly #stagger: number;
   readonly #store: OneLeaseStore;
+  idleSince = 0;
   /** Under which policy the idle memory was wiped whole. */
   cleanEpoch = -1;
 
   constructor(memory: Memory, pages: number, stagger: number, table: AccountTable, store: OneLeaseStore) {
-    super(memory, pages, stagger, table);
+    super(memory, "one-lease", pages, "retired", table);
+    this.#stagger = stagger;
     this.#store = store;
   }
 
@@ -63,12 +66,14 @@ class LeasedMemory extends OneLeaseMemory implements BlockOwner {
     return this.reservedBytes - ptr;
   }
 
-  resized(ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-    if (ptr + to > this.usedBytes) this.usedBytes = ptr + to;
+  reaches(end: number): void {
+    if (end > this.usedBytes) this.usedBytes = end;
   }
 
-  inspectTrap(): void {}
+  /** Where a lease of `byteLength` bytes begins: at the memory's stagger if it fits behind it. */
+  startFor(byteLength: number): number {
+    return this.#stagger + byteLength <= this.reservedBytes ? this.#stagger : 0;
+  }
 }
 
 export class OneLeaseStore implements Store {
@@ -77,7 +82,7 @@ export class OneLeaseStore implements Store {
   readonly host: StoreHost;
   readonly #table: AccountTable;
   readonly #maxPages: number;
-  readonly #idle: IdleStack<LeasedMemory>;
+  readonly #idle: IdleStack<OneLeaseMemory>;
   /** Leases handed out, by the bit length of their byteLength. */
   readonly #acquiredByBits = new Array<number>(33).fill(0);
 
@@ -102,7 +107,7 @@ export class OneLeaseStore implements Store {
     return memory === null ? null : this.#lease(memory, byteLength);
   }
 
-  takeBack(memory: LeasedMemory): void {
+  takeBack(memory: OneLeaseMemory): void {
     if (memory.closed) throw arenaDisposed("release");
     const { revokes, isolates } = this.options;
     const { policy } = this.host;
@@ -159,7 +164,7 @@ export class OneLeaseStore implements Store {
     return Math.floor(this.#maxPages / (pages + 1)) === fit ? pages + 1 : pages;
   }
 
-  #lease(memory: LeasedMemory, byteLength: number): Lease {
+  #lease(memory: OneLeaseMemory, byteLength: number): Lease {
     const ptr = memory.startFor(byteLength);
     let bytes: Uint8Array<ArrayBuffer>;
     try {
@@ -167,7 +172,7 @@ export class OneLeaseStore implements Store {
     } catch {
       bytes = memory.view(ptr, byteLength);
     }
-    if (ptr + byteLength > memory.usedBytes) memory.usedBytes = ptr + byteLength;
+    memory.reaches(ptr + byteLength);
     (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
     const lease = new Lease(bytes, memory, ptr, byteLength);
     memory.account.live = 1;
@@ -176,7 +181,7 @@ export class OneLeaseStore implements Store {
   }
 
   /** An idle memory that fits, a shorter one lengthened, or a new one; `null` if there is no room. */
-  #take(wanted: number): LeasedMemory | null {
+  #take(wanted: number): OneLeaseMemory | null {
     const pages = this.pagesFor(wanted);
     this.#table.budget.turnOver(pages * PAGE_BYTES);
     const byteLength = pages * PAGE_BYTES;
@@ -189,14 +194,14 @@ export class OneLeaseStore implements Store {
     return any === undefined ? null : this.#reuse(any);
   }
 
-  #reuse(memory: LeasedMemory): LeasedMemory {
+  #reuse(memory: OneLeaseMemory): OneLeaseMemory {
     transition(memory.account, "retired");
     if (this.host.policy.looksForDirty) this.#lookForDirty(memory);
     return memory;
   }
 
   /** The longest idle memory below `pages` pages, lengthened. It is warm, and one memory fewer. */
-  #lengthened(pages: number): LeasedMemory | null {
+  #lengthened(pages: number): OneLeaseMemory | null {
     if (this.options.isolates || !this.options.mayDrop) return null;
     const memory = this.#idle.takeLongest(pages * PAGE_BYTES);
     if (memory === undefined) return null;
@@ -205,13 +210,13 @@ export class OneLeaseStore implements Store {
     return null;
   }
 
-  #create(pages: number): LeasedMemory | null {
+  #create(pages: number): OneLeaseMemory | null {
     const { budget } = this.#table;
     if (this.#count() >= this.options.most) return null;
     if (!this.options.mayDrop && budget.reservedBytes + pages * PAGE_BYTES > budget.maxBytes) return null;
     const memory = provideMemory(this.#table, pages, this.options.isolates ? pages : this.#maxPages);
     if (memory === null) return null;
-    return new LeasedMemory(memory, pages, this.options.isolates ? 0 : nextStagger(), this.#table, this);
+    return new OneLeaseMemory(memory, pages, this.options.isolates ? 0 : nextStagger(), this.#table, this);
   }
 
   /** Memories of one lease there are, of any store, idle ones included. */
@@ -222,7 +227,7 @@ export class OneLeaseStore implements Store {
     return count;
   }
 
-  #lookForDirty(memory: LeasedMemory): void {
+  #lookForDirty(memory: OneLeaseMemory): void {
     if (memory.cleanEpoch !== this.host.policy.epoch) return;
     const at = firstDirty(memory, 0, memory.reservedBytes);
     if (at < 0) return;

@@ -90,10 +90,6 @@ class Block implements BlockOwner {
     return this.#store.host.source;
   }
 
-  get place(): object {
-    return this.account;
-  }
-
   ended(_ptr: number, byteLength: number): void {
     const { account } = this;
     account.liveBytes -= byteLength;
@@ -107,14 +103,6 @@ class Block implements BlockOwner {
 
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     return this.segment.view(ptr, byteLength);
-  }
-
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.account.pinned += change;
   }
 
   inspectTrap(): void {

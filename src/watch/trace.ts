@@ -99,7 +99,7 @@ class LeaseTrace implements LeaseWatch {
     return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
   }
 
-  resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
+  resized({ account: place }: BlockOwner, ptr: number, byteLength: number): void {
     this.#tracer.moved(this.#trace, place, ptr, byteLength);
   }
 
@@ -111,7 +111,7 @@ class LeaseTrace implements LeaseWatch {
   ended(owner: BlockOwner): void {
     this.#tracer.end(this.#trace);
     // After the trace: a stray write names this lease among the last.
-    if (this.#trace.acquired !== undefined) owner.inspectTrap();
+    if (this.#trace.acquired !== undefined) owner.inspectTrap?.();
   }
 }
 
@@ -197,7 +197,7 @@ export class Tracer {
     if (acquired !== undefined && this.#marks.size > 0) {
       for (const mark of this.#heldMarks()) mark.add(acquired, weight * lease.byteLength);
     }
-    watchLease(lease, ({ place }) => {
+    watchLease(lease, ({ account: place }) => {
       const { byteLength, byteOffset: ptr } = lease;
       const since = performance.now();
       const trace: Trace = { place, ptr, byteLength, weight, since, acquired, released: undefined, isPinned: false };
