@@ -189,45 +189,25 @@ export function requireBook(module: object, slabShift: number, hasBlocks: boolea
 
 /** The size classes of segments with slabs of one length, as the bindings use them. */
 export interface SizeClasses {
-  readonly count: number;
   /** By class: bytes in a block. */
   readonly blockBytes: readonly number[];
   /** By class: slabs in a span. */
   readonly spanSlabs: readonly number[];
-  /** By `(byteLength + 15) >>> 4`, up to `tableBytes`: the class that serves a length. */
+  /** By `(byteLength + 15) >>> 4`: the class that serves a length. */
   readonly byGrain: Uint8Array;
-  /** Longest length in `byGrain`, in bytes. */
-  readonly tableBytes: number;
-  /** The same for any length; `count` if no block is so long. */
-  classOf(byteLength: number): number;
 }
 
-/** Longest length that is looked up in a table, in bytes. */
-const TABLE_BYTES = 96 * 1024;
-const classesByModule = new WeakMap<object, Map<number, SizeClasses>>();
-
-export function sizeClassesOf({ exports, module }: Book, slabShift: number): SizeClasses {
-  const classesByShift = classesByModule.get(module) ?? new Map<number, SizeClasses>();
-  classesByModule.set(module, classesByShift);
-  const known = classesByShift.get(slabShift);
-  if (known !== undefined) return known;
-  const count = exports.classCount();
-  const blockBytes = Array.from({ length: count }, (_, sizeClass) => exports.blockBytes(sizeClass));
-  const spanSlabs = Array.from({ length: count }, (_, sizeClass) => exports.spanSlabs(sizeClass));
-  const tableBytes = Math.min(TABLE_BYTES, blockBytes[count - 1] as number);
-  const byGrain = new Uint8Array((tableBytes >> 4) + 1);
+/** @param longest length in `byGrain`, in bytes. */
+export function sizeClassesOf({ exports }: Book, longest: number): SizeClasses {
+  const length = exports.classCount();
+  const blockBytes = Array.from({ length }, (_, sizeClass) => exports.blockBytes(sizeClass));
+  const spanSlabs = Array.from({ length }, (_, sizeClass) => exports.spanSlabs(sizeClass));
+  const byGrain = new Uint8Array((longest >> 4) + 1);
   for (let grain = 0, sizeClass = 0; grain < byGrain.length; grain++) {
     while ((blockBytes[sizeClass] as number) < grain << 4) sizeClass++;
     byGrain[grain] = sizeClass;
   }
-  const classOf = (byteLength: number): number => {
-    if (byteLength <= tableBytes) return byGrain[(byteLength + 15) >>> 4] as number;
-    const sizeClass = blockBytes.findIndex((each) => each >= byteLength);
-    return sizeClass < 0 ? count : sizeClass;
-  };
-  const classes = { count, blockBytes, spanSlabs, byGrain, tableBytes, classOf };
-  classesByShift.set(slabShift, classes);
-  return classes;
+  return { blockBytes, spanSlabs, byGrain };
 }
 
 /**

@@ -26,28 +26,16 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import {
-  type Book,
-  describeAudit,
-  type Memory,
-  openBook,
-  requireBook,
-  type SizeClasses,
-  SLAB_COUNT,
-  Status,
-  sizeClassesOf,
-} from "../memory/abi.js";
+import { type Memory, SLAB_COUNT, Status } from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
 import { firstDirty } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
-import { createSegment, Segment } from "../memory/segment.js";
-import type { CountRow, Store, StoreHost, WipePolicy } from "./store.js";
+import { provideSegment, Segment } from "../memory/segment.js";
+import { SegmentStore } from "./segments.js";
+import type { CountRow, StoreHost, WipePolicy } from "./store.js";
 
 /** Bytes zeroed ahead of a lease at least: fewer, longer fills. */
 const AHEAD_BYTES = 8192;
-
-/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
-const LONGEST_BYTES = 96 * 1024;
 
 /** An active segment without leases starts over once this much of it was carved, while it is still in the cache. */
 const START_OVER_BYTES = 512 * 1024;
@@ -141,42 +129,22 @@ class Run {
   }
 }
 
-export class CarvingStore implements Store {
-  readonly longest: number;
-  readonly host: StoreHost;
-  private readonly table: AccountTable;
-  private readonly module: object;
-  private readonly slabShift: number;
-  private readonly classes: SizeClasses;
-  private readonly classByGrain: Uint8Array;
+export class CarvingStore extends SegmentStore {
   private readonly runs: readonly Run[];
-  private book: Book;
   private active: CarvedSegment | null = null;
   /** Let go of by `yieldMemory` with slabs left. */
   private suspended: WeakRef<CarvedSegment> | null = null;
   private readonly idle: IdleStack<CarvedSegment>;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
-    this.table = table;
-    this.host = host;
-    this.module = module;
-    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = requireBook(module, this.slabShift, false);
-    this.classes = sizeClassesOf(this.book, this.slabShift);
-    this.classByGrain = this.classes.byGrain;
+    super(table, host, module, segmentBytes, false);
     this.runs = this.classes.blockBytes.map((step, sizeClass) => new Run(step, sizeClass));
     this.idle = new IdleStack(table.budget);
-    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
   }
 
   /** Longest lease that a segment can serve at all, in bytes. */
   get longestSpan(): number {
-    return this.classes.blockBytes[this.classes.count - 1] as number;
-  }
-
-  /** Bytes of the book. */
-  get bookBytes(): number {
-    return this.book.byteLength;
+    return this.classes.blockBytes.at(-1) as number;
   }
 
   acquire(byteLength: number): Lease | null {
@@ -193,7 +161,7 @@ export class CarvingStore implements Store {
 
   /** A lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
   acquireSpan(byteLength: number, isZeroed: boolean): Lease | null {
-    const run = this.runs[this.classes.classOf(byteLength)] as Run;
+    const run = this.runs[this.book.exports.sizeClassOf(byteLength)] as Run;
     const limit = isZeroed ? run.zeroedTo : run.end;
     if (run.ptr + run.step > limit && !(isZeroed ? this.prepare(run) : this.openRun(run))) return null;
     return this.carve(run, byteLength);
@@ -231,13 +199,13 @@ export class CarvingStore implements Store {
     this.host.roomMade();
   }
 
-  bytesFor(byteLengths: readonly number[]): number {
+  override bytesFor(byteLengths: readonly number[]): number {
     // As many blocks as the open runs still have, then whole spans of the active segment, then new segments.
     const left = new Map<Run, number>();
     let slabs = this.active === null ? 0 : this.book.exports.freeSlabs(this.numberOf(this.active));
     let segments = 0;
     for (const byteLength of byteLengths) {
-      const run = this.runs[this.classes.classOf(byteLength)] as Run;
+      const run = this.runs[this.book.exports.sizeClassOf(byteLength)] as Run;
       let blocks = left.get(run) ?? Math.max(0, Math.floor((run.end - run.ptr) / run.step));
       if (blocks === 0) {
         const needed = this.classes.spanSlabs[run.sizeClass] as number;
@@ -256,7 +224,7 @@ export class CarvingStore implements Store {
     return segments * (SLAB_COUNT << this.slabShift);
   }
 
-  yieldMemory(): boolean {
+  override yieldMemory(): boolean {
     const segment = this.active;
     if (segment === null) return false;
     const isFree = segment.account.live === 0;
@@ -274,7 +242,7 @@ export class CarvingStore implements Store {
     return isFree;
   }
 
-  trim(): void {
+  override trim(): void {
     const segment = this.active;
     if (segment !== null) this.lookAtTrap(segment, segment.slabBytes);
     this.yieldMemory();
@@ -285,10 +253,7 @@ export class CarvingStore implements Store {
     for (const run of this.runs) if (run.acquired > 0) add(run.step, run.acquired, true);
   }
 
-  audit(problems: string[]): number {
-    if (this.book.exports.isBusy() !== 0) this.abandonBook();
-    const found = this.book.exports.audit();
-    if (found !== 0) problems.push(describeAudit(found));
+  protected auditSegments(problems: string[]): number {
     let walked = 0;
     for (const account of this.table.accounts) {
       const { owner } = account;
@@ -304,24 +269,16 @@ export class CarvingStore implements Store {
     return walked;
   }
 
-  dispose(): void {
+  override dispose(): void {
     for (const run of this.runs) run.close();
     this.active = null;
-    this.book.drop();
+    super.dispose();
   }
 
   blockBytesAt(segment: CarvedSegment, ptr: number): number {
     const { entry } = segment.account;
     const sizeClass = entry === undefined ? -1 : entry.book.exports.classAt(entry.number, ptr);
     return this.classes.blockBytes[sizeClass] ?? 0;
-  }
-
-  lookAtTrap(segment: CarvedSegment, lookBytes?: number): void {
-    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
-    if (at < 0) return;
-    // What else that code wrote is unknown.
-    segment.usedBytes = segment.reservedBytes;
-    this.host.strayWrite(segment.account, at);
   }
 
   /** Slow path: the run has no zeroed block left. False if there is no room. */
@@ -405,9 +362,8 @@ export class CarvingStore implements Store {
       transition(drained.account, "active");
       return drained;
     }
-    return createSegment(this.table, 1 << this.slabShift, (memory) => {
-      return new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
-    });
+    const memory = provideSegment(this.table, 1 << this.slabShift);
+    return memory === null ? null : new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
   }
 
   /** Every view dead, every slab free. Only without leases. False if the segment cannot be revoked: it is then out of use. */
@@ -463,14 +419,10 @@ export class CarvingStore implements Store {
     }
   }
 
-  /**
-   * A `vm` timeout stopped the book half way, and nothing it says can be relied on.
-   * Its segments retire; a drained one enters the new book when it is next used. False
-   * if the engine has no memory for another.
-   */
-  private abandonBook(): boolean {
+  /** A drained segment enters the new book when it is next used. */
+  protected abandonBook(): boolean {
     this.yieldMemory();
-    const book = openBook(this.module, this.slabShift, false);
+    const book = this.newBook();
     if (book === null) return false;
     this.book = book;
     return true;

@@ -17,7 +17,7 @@ import { type Memory, PAGE_BYTES } from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
 import { ArenaMemory, firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
-import type { CountRow, Store, StoreHost } from "./store.js";
+import { AnyLengthStore, type StoreHost } from "./store.js";
 
 /** Pages of a 32-bit memory, at most. */
 const MOST_PAGES = 65536;
@@ -76,17 +76,15 @@ export class OneLeaseMemory extends ArenaMemory implements BlockOwner {
   }
 }
 
-export class OneLeaseStore implements Store {
-  readonly longest = 2 ** 32 - 1;
+export class OneLeaseStore extends AnyLengthStore {
   readonly options: OneLeaseOptions;
   readonly host: StoreHost;
   readonly #table: AccountTable;
   readonly #maxPages: number;
   readonly #idle: IdleStack<OneLeaseMemory>;
-  /** Leases handed out, by the bit length of their byteLength. */
-  readonly #acquiredByBits = new Array<number>(33).fill(0);
 
   constructor(table: AccountTable, host: StoreHost, options: OneLeaseOptions) {
+    super();
     this.#table = table;
     this.host = host;
     this.options = options;
@@ -129,29 +127,15 @@ export class OneLeaseStore implements Store {
     this.host.roomMade();
   }
 
-  bytesFor(byteLengths: readonly number[]): number {
+  override bytesFor(byteLengths: readonly number[]): number {
     return byteLengths.reduce((sum, byteLength) => sum + this.pagesFor(byteLength) * PAGE_BYTES, 0);
   }
 
-  yieldMemory(): boolean {
-    return false;
-  }
-
-  trim(): void {
+  override trim(): void {
     this.#idle.trim();
   }
 
-  countAcquired(add: CountRow): void {
-    for (const [bits, acquired] of this.#acquiredByBits.entries()) {
-      if (acquired > 0) add(2 ** bits - 1, acquired, false);
-    }
-  }
-
-  audit(): number {
-    return 0;
-  }
-
-  dispose(): void {
+  override dispose(): void {
     this.#idle.clear();
   }
 
@@ -173,7 +157,7 @@ export class OneLeaseStore implements Store {
       bytes = memory.view(ptr, byteLength);
     }
     memory.reaches(ptr + byteLength);
-    (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    this.count(byteLength);
     const lease = new Lease(bytes, memory, ptr, byteLength);
     memory.account.live = 1;
     memory.account.liveBytes = byteLength;
@@ -212,7 +196,7 @@ export class OneLeaseStore implements Store {
 
   #create(pages: number): OneLeaseMemory | null {
     const { budget } = this.#table;
-    if (this.#count() >= this.options.most) return null;
+    if (this.#memories() >= this.options.most) return null;
     if (!this.options.mayDrop && budget.reservedBytes + pages * PAGE_BYTES > budget.maxBytes) return null;
     const memory = provideMemory(this.#table, pages, this.options.isolates ? pages : this.#maxPages);
     if (memory === null) return null;
@@ -220,7 +204,7 @@ export class OneLeaseStore implements Store {
   }
 
   /** Memories of one lease there are, of any store, idle ones included. */
-  #count(): number {
+  #memories(): number {
     if (this.options.most === Number.POSITIVE_INFINITY) return 0;
     let count = 0;
     for (const { kind } of this.#table.accounts) if (kind === "one-lease") count++;

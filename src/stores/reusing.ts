@@ -13,23 +13,11 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import {
-  type Book,
-  describeAudit,
-  EXCHANGE_CAPACITY,
-  openBook,
-  requireBook,
-  type SizeClasses,
-  SLAB_COUNT,
-  Status,
-  sizeClassesOf,
-} from "../memory/abi.js";
+import { EXCHANGE_CAPACITY, Status } from "../memory/abi.js";
 import { type Account, type AccountTable, transition } from "../memory/account.js";
-import { createSegment, Segment, TRAP_LOOK_BYTES } from "../memory/segment.js";
-import type { CountRow, Store, StoreHost } from "./store.js";
-
-/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
-const LONGEST_BYTES = 96 * 1024;
+import { provideSegment, Segment } from "../memory/segment.js";
+import { SegmentStore } from "./segments.js";
+import type { CountRow, StoreHost } from "./store.js";
 
 /** Bytes of released blocks that a stack keeps, within the limits below on their number. */
 const KEEP_BYTES = 1024 * 1024;
@@ -106,37 +94,17 @@ class Block implements BlockOwner {
   }
 
   inspectTrap(): void {
-    this.#store.lookAtTrap(this.segment, TRAP_LOOK_BYTES);
+    this.#store.lookAtTrap(this.segment);
   }
 }
 
-export class ReusingStore implements Store {
-  readonly longest: number;
-  readonly host: StoreHost;
-  private readonly table: AccountTable;
-  private readonly module: object;
-  private readonly slabShift: number;
-  private readonly classes: SizeClasses;
-  private readonly classByGrain: Uint8Array;
+export class ReusingStore extends SegmentStore {
   private stacks: readonly Stack[];
   private readonly segments = new Map<number, Segment>();
-  private book: Book;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
-    this.table = table;
-    this.host = host;
-    this.module = module;
-    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = requireBook(module, this.slabShift, true);
-    this.classes = sizeClassesOf(this.book, this.slabShift);
-    this.classByGrain = this.classes.byGrain;
+    super(table, host, module, segmentBytes, true);
     this.stacks = this.classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
-    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
-  }
-
-  /** Bytes of the book. */
-  get bookBytes(): number {
-    return this.book.byteLength;
   }
 
   acquire(byteLength: number): Lease | null {
@@ -164,12 +132,9 @@ export class ReusingStore implements Store {
     this.host.roomMade();
   }
 
-  bytesFor(): number {
-    // Free blocks lie anywhere: only trying tells.
-    return 0;
-  }
+  // Not bytesFor: free blocks lie anywhere, so only trying tells.
 
-  yieldMemory(): boolean {
+  override yieldMemory(): boolean {
     let made = false;
     for (const stack of this.stacks) {
       made ||= stack.blocks.length > 0;
@@ -179,8 +144,8 @@ export class ReusingStore implements Store {
     return made;
   }
 
-  trim(): void {
-    for (const segment of this.segments.values()) this.lookAtTrap(segment);
+  override trim(): void {
+    for (const segment of this.segments.values()) this.lookAtTrap(segment, segment.slabBytes);
     this.yieldMemory();
   }
 
@@ -188,16 +153,13 @@ export class ReusingStore implements Store {
     for (const { acquired, blockBytes } of this.stacks) if (acquired > 0) add(blockBytes, acquired, true);
   }
 
-  audit(problems: string[]): number {
-    if (this.book.exports.isBusy() !== 0) this.abandonBook();
-    const found = this.book.exports.audit();
-    if (found !== 0) problems.push(describeAudit(found));
+  protected auditSegments(problems: string[]): number {
     const kept = new Map<Segment, number>();
     for (const { blocks } of this.stacks) {
       for (const { segment } of blocks) kept.set(segment, (kept.get(segment) ?? 0) + 1);
     }
     for (const [number, segment] of this.segments) {
-      this.lookAtTrap(segment);
+      this.lookAtTrap(segment, segment.slabBytes);
       const out = this.book.exports.liveBlocks(number) - (kept.get(segment) ?? 0);
       if (out < segment.account.live) {
         problems.push(`R1: segment ${number} has ${segment.account.live} leases in ${out} blocks`);
@@ -206,15 +168,10 @@ export class ReusingStore implements Store {
     return this.segments.size;
   }
 
-  dispose(): void {
+  override dispose(): void {
     for (const stack of this.stacks) stack.blocks.length = 0;
     this.segments.clear();
-    this.book.drop();
-  }
-
-  lookAtTrap(segment: Segment, lookBytes = segment.slabBytes): void {
-    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
-    if (at >= 0) this.host.strayWrite(segment.account, at);
+    super.dispose();
   }
 
   /** A block for `byteLength` bytes, with a view of them; `null` if there is no room. */
@@ -274,9 +231,9 @@ export class ReusingStore implements Store {
   }
 
   private openSegment(): boolean {
-    const slabBytes = 1 << this.slabShift;
-    const segment = createSegment(this.table, slabBytes, (memory) => new Segment(memory, slabBytes, this.table));
-    if (segment === null) return false;
+    const memory = provideSegment(this.table, 1 << this.slabShift);
+    if (memory === null) return false;
+    const segment = new Segment(memory, 1 << this.slabShift, this.table);
     const number = segment.numberIn(this.book);
     if (number < 0) {
       segment.drop();
@@ -321,12 +278,8 @@ export class ReusingStore implements Store {
     if (at >= 0) this.host.dirty(block.account, block.ptr + at);
   }
 
-  /**
-   * A `vm` timeout stopped the book half way. Its segments are held by their leases
-   * alone from now on, and a new book starts. False if the engine has no memory for another.
-   */
-  private abandonBook(): boolean {
-    const book = openBook(this.module, this.slabShift, true);
+  protected abandonBook(): boolean {
+    const book = this.newBook();
     if (book === null) return false;
     this.stacks = this.stacks.map((old) => {
       const stack = new Stack(old.sizeClass, old.blockBytes);
