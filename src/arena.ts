@@ -62,17 +62,17 @@ class LenderLeases implements CallerLeases, LeaseSource {
 
   constructor(lender: Lender) {
     this.#lender = lender;
-    this.#callSite = lender.callSite();
+    this.#callSite = lender.tracer.callSite();
     this.#source = this.#callSite === undefined ? lender : this;
   }
 
   acquire(byteLength: number): Lease {
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquire(byteLength));
+    return this.#lender.tracer.onBehalfOf(this.#callSite, () => this.#lender.acquire(byteLength));
   }
 
   acquireUnzeroed(byteLength: number): Lease {
     if (this.#callSite === undefined) return this.#lender.acquireUnzeroed(byteLength);
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquireUnzeroed(byteLength));
+    return this.#lender.tracer.onBehalfOf(this.#callSite, () => this.#lender.acquireUnzeroed(byteLength));
   }
 
   zero(bytes: Uint8Array, start: number, end: number): void {
@@ -291,12 +291,12 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError on setting it: `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   get trace(): TraceLevel {
-    return this.#lender.traceLevel;
+    return this.#lender.tracer.level;
   }
 
   set trace(level: TraceLevel) {
     this.#lender.requireUse("set trace");
-    this.#lender.traceLevel = checkTrace(level);
+    this.#lender.setTrace(checkTrace(level));
   }
 
   /**
@@ -324,7 +324,7 @@ export class Arena extends ArenaEventTarget {
    */
   mark(): ProfileMark {
     this.#lender.requireUse("set a mark");
-    return this.#lender.mark();
+    return this.#lender.tracer.mark();
   }
 
   /**
@@ -332,7 +332,7 @@ export class Arena extends ArenaEventTarget {
    * causes a leak. Empty with `trace: "off"`.
    */
   get sites(): readonly TraceSite[] {
-    return this.#lender.sites;
+    return this.#lender.tracer.sites;
   }
 
   /** Counters and states, as a plain object of the caller's own. */
@@ -372,7 +372,7 @@ export class Arena extends ArenaEventTarget {
     const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
     if (liveLeases > 0) {
       const sites = this.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
-      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
+      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.trace === "all");
     }
   }
 

@@ -10,6 +10,7 @@
 
 import { type Lease, watchLease } from "../lease/lease.js";
 import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
+import { Link } from "../link.js";
 import type { TraceLevel } from "../options.js";
 import { ProfileMark } from "./profile.js";
 import type { SampleRates } from "./sampler.js";
@@ -119,28 +120,18 @@ class LeaseTrace implements LeaseWatch {
  * One for all arenas, and never collected: see memory/account.ts. Without a trace: some
  * garbage was collected.
  */
-const registry = new FinalizationRegistry<{ trace?: Trace; link: WeakRef<TracerLink> }>(({ trace, link }) => {
-  const tracer = link.deref()?.tracer;
+const registry = new FinalizationRegistry<{ trace?: Trace; link: WeakRef<Link<Tracer>> }>(({ trace, link }) => {
+  const tracer = link.deref()?.target;
   if (trace === undefined) tracer?.read();
   else tracer?.lost(trace);
 });
-
-/** Stands for a tracer in a `WeakRef`, which keeps its target until the current job ends. */
-class TracerLink {
-  tracer: Tracer | undefined;
-
-  constructor(tracer: Tracer) {
-    this.tracer = tracer;
-  }
-}
 
 export class Tracer {
   level: TraceLevel;
   readonly #sampleBytes: number;
   readonly #registers: boolean;
   readonly #onLost: LostListener;
-  readonly #link = new TracerLink(this);
-  readonly #weakLink = new WeakRef(this.#link);
+  readonly #link = new Link<Tracer>(this);
   /** Traced leases that are out. */
   readonly #live = new LiveTraces();
   /** Those that ended last, in a circle. */
@@ -203,7 +194,7 @@ export class Tracer {
       const trace: Trace = { place, ptr, byteLength, weight, since, acquired, released: undefined, isPinned: false };
       this.#live.add(trace);
       this.#arm();
-      if (this.#registers) registry.register(lease, { trace, link: this.#weakLink }, trace);
+      if (this.#registers) registry.register(lease, { trace, link: this.#link.weak }, trace);
       return new LeaseTrace(trace, this);
     });
   }
@@ -284,7 +275,7 @@ export class Tracer {
   close(): void {
     this.#live.clear();
     this.#ended.length = 0;
-    this.#link.tracer = undefined;
+    this.#link.target = undefined;
   }
 
   /** T1. Runs the caller's `Error.prepareStackTrace`. */
@@ -348,7 +339,7 @@ export class Tracer {
   #arm(): void {
     if (this.#isArmed) return;
     this.#isArmed = true;
-    registry.register({}, { link: this.#weakLink });
+    registry.register({}, { link: this.#link.weak });
   }
 }
 
