@@ -30,6 +30,16 @@ export interface ArenaTimeline {
   waited(byteLength: number, since: number, isServed: boolean): void;
 }
 
+/** How often and how long room was waited for. */
+export interface WaitCounts {
+  /** Calls that had to wait and were served. */
+  count: number;
+  /** How long they waited together, in milliseconds. */
+  totalMs: number;
+  /** How long the longest of them waited, in milliseconds. */
+  longestMs: number;
+}
+
 export interface ArenaOptions {
   /**
    * The hard cap on the memory that leases lie in, in bytes. Default 64 MiB. At least

@@ -11,6 +11,7 @@
 import { type AbortSignalLike, checkSignal } from "./checks.js";
 import type { ArenaError } from "./errors.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
+import type { WaitCounts } from "./options.js";
 
 /** What the queue asks of the arena. */
 export interface Room<L> {
@@ -32,15 +33,6 @@ export interface RoomRequest {
   readonly isZeroed: boolean;
   /** The caller's stack, if that is traced. */
   readonly callSite: object | undefined;
-}
-
-export interface WaitCounts {
-  /** Calls that had to wait and were served. */
-  count: number;
-  /** How long they waited together, in milliseconds. */
-  totalMs: number;
-  /** How long the longest of them waited, in milliseconds. */
-  longestMs: number;
 }
 
 /** A caller that waits, until `signal` gives up. */

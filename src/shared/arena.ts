@@ -21,7 +21,8 @@ import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } fro
 import { Scope } from "../lease/scope.js";
 import type { LeaseSource } from "../lease/source.js";
 import { lend } from "../lease/use.js";
-import { type WaitCounts, WaitQueue } from "../waiting.js";
+import type { WaitCounts } from "../options.js";
+import { WaitQueue } from "../waiting.js";
 import * as abi from "./abi.js";
 import { add, holdingOpen, read, woken } from "./access.js";
 import { checkPortHandle, createChannel, SharedPort, type SharedPortHandle } from "./port.js";
