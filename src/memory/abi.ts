@@ -8,7 +8,7 @@
  * the module.
  */
 
-import { Bytes, bufferByteLength } from "../builtins.js";
+import { Bytes, bufferByteLength, getterOf, uncurry } from "../builtins.js";
 import { bookRefused, invalidArgument, wasmUnavailable } from "../errors.js";
 import type { LinearMemory } from "../lease/owner.js";
 import { MODULE_BASE64 } from "../module.generated.js";
@@ -62,27 +62,16 @@ export interface Memory extends LinearMemory {
 const wasm = (globalThis as { WebAssembly?: typeof WebAssembly }).WebAssembly;
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
-const memoryPrototype = wasm?.Memory.prototype as
-  | (Memory & { toFixedLengthBuffer?: Method; toResizableBuffer?: Method })
-  | undefined;
-const { call } = Function.prototype;
-const { toString: tagOf } = Object.prototype;
-const growMethod = memoryPrototype?.grow;
-const bufferGetter = memoryPrototype && Object.getOwnPropertyDescriptor(memoryPrototype, "buffer")?.get;
+const memoryPrototype = wasm?.Memory.prototype as (Memory & { toFixedLengthBuffer?: Method }) | undefined;
 const toFixedLength = memoryPrototype?.toFixedLengthBuffer;
-
-const callGrow: (memory: Memory, deltaPages: number) => number = growMethod
-  ? (call.bind(growMethod) as never)
-  : () => -1;
-
-const callToFixedLength: (memory: Memory) => ArrayBuffer = toFixedLength
-  ? (call.bind(toFixedLength) as never)
-  : (memory) => memory.buffer;
+const callGrow: (memory: Memory, deltaPages: number) => number = uncurry(memoryPrototype?.grow);
+const callToFixedLength: (memory: Memory) => ArrayBuffer = uncurry(toFixedLength);
+const tagOf: (value: object) => string = uncurry(Object.prototype.toString);
 
 /** The memory's buffer now. Other code may have revoked the one we had. */
-export const bufferOf: (memory: Memory) => ArrayBuffer = bufferGetter
-  ? (call.bind(bufferGetter) as never)
-  : (memory) => memory.buffer;
+export const bufferOf: (memory: Memory) => ArrayBuffer = uncurry(
+  memoryPrototype && getterOf(memoryPrototype, "buffer"),
+);
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -108,7 +97,7 @@ export function resolveModule(module: object | undefined): object {
 
 function isModule(module: object): boolean {
   try {
-    return tagOf.call(module) === "[object WebAssembly.Module]";
+    return tagOf(module) === "[object WebAssembly.Module]";
   } catch {
     return false;
   }
