@@ -1,6 +1,6 @@
 // Writes dist/, which is what is published: a bundle and its declarations for each entry of
 // package.json, the module, and the command. Bundles keep their lines and the names of classes
-// and methods, so that stacks, profiles and heap snapshots can be read.
+// and methods, so that stacks, profiles and heap snapshots can be read, and lose their indentation.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -31,6 +31,10 @@ await write(
 const declarations = dts({ dtsInput: true, oxc: true, tsconfig: false });
 await write({ input: inputs("build/types", ".d.ts"), plugins: [declarations] }, {});
 for (const name of readdirSync("dist", { recursive: true })) {
+  if (name.endsWith(".js")) {
+    // Indented by tabs, of which our sources have none: no string loses one.
+    writeFileSync(`dist/${name}`, readFileSync(`dist/${name}`, "utf8").replace(/^\t+/gm, ""));
+  }
   if (!name.endsWith(".d.ts")) continue;
   const text = readFileSync(`dist/${name}`, "utf8")
     .replace(/^\/\/ build\/.*\n/gm, "")
