@@ -6,7 +6,7 @@
 import type { CollectSource } from "./bytes/collector.js";
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
+import { type AbortSignalLike, leaseLengths, requireLeaseLength, signalIn } from "./checks.js";
 import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { Lease } from "./lease/lease.js";
@@ -172,15 +172,11 @@ export class Arena extends ArenaEventTarget {
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
   ): Promise<Lease | Lease[]> {
-    const isList = Array.isArray(wanted);
-    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
-    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    const byteLengths = leaseLengths(wanted);
     this.#lender.requireUse("acquire");
-    requireOptions(options);
-    const signal = checkSignal(options.signal);
-    if (signal?.aborted) throw signal.reason;
+    const signal = signalIn(options);
     const leases = await this.#lender.acquireAll({ byteLengths, isZeroed: true }, signal);
-    return isList ? leases : (leases[0] as Lease);
+    return Array.isArray(wanted) ? leases : (leases[0] as Lease);
   }
 
   /**
@@ -280,8 +276,7 @@ export class Arena extends ArenaEventTarget {
    * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT` if `signal` is none.
    */
   async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
-    requireOptions(options);
-    await this.#lender.drained(options.signal);
+    await this.#lender.drained(signalIn(options));
   }
 
   /**

@@ -8,7 +8,7 @@
  * Q2  A waiter is out of the queue before any of its own code runs.
  */
 
-import { type AbortSignalLike, checkSignal } from "./checks.js";
+import type { AbortSignalLike } from "./checks.js";
 import type { ArenaError } from "./errors.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
 import type { WaitCounts } from "./options.js";
@@ -86,11 +86,8 @@ export class WaitQueue<L extends AnyLease = Lease> {
     return this.#enter(request, signal);
   }
 
-  /** @param signal checked here. */
   async waitUntilDrained(signal: AbortSignalLike | undefined): Promise<void> {
-    const checked = checkSignal(signal);
-    if (checked?.aborted) throw checked.reason;
-    if (this.#room.liveLeases() > 0) await this.#enter(undefined, checked);
+    if (this.#room.liveLeases() > 0) await this.#enter(undefined, signal);
   }
 
   /** Serves from the front for as long as there is room. */

@@ -6,7 +6,14 @@
 
 import { inMicrotask } from "../builtins.js";
 import { ByteWriter } from "../bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireKnown, requireLeaseLength, requireOptions } from "../checks.js";
+import {
+  type AbortSignalLike,
+  leaseLengths,
+  requireKnown,
+  requireLeaseLength,
+  requireOptions,
+  signalIn,
+} from "../checks.js";
 import {
   type ArenaError,
   arenaDisposed,
@@ -184,16 +191,12 @@ export class SharedArena {
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
   ): Promise<SharedLease | SharedLease[]> {
-    const isList = Array.isArray(wanted);
-    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
-    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    const byteLengths = leaseLengths(wanted);
     this.#store.requireUse("acquire");
-    requireOptions(options);
-    const signal = checkSignal(options.signal);
-    if (signal?.aborted) throw signal.reason;
+    const signal = signalIn(options);
     const leases =
       (this.#queue.length === 0 ? this.#takeAll(byteLengths) : null) ?? (await this.#wait(byteLengths, signal));
-    return isList ? leases : (leases[0] as SharedLease);
+    return Array.isArray(wanted) ? leases : (leases[0] as SharedLease);
   }
 
   /**
@@ -327,8 +330,7 @@ export class SharedArena {
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    */
   async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
-    requireOptions(options);
-    await this.#queue.waitUntilDrained(options.signal);
+    await this.#queue.waitUntilDrained(signalIn(options));
   }
 
   /** Counters, as a plain object of the caller's own. Walks the whole book: some 5 µs for each MiB. */
