@@ -185,7 +185,7 @@ export class Lender implements LeaseSource {
       waitingBytes: this.#queue.byteLength,
       waitingMs: this.#queue.headMs,
       waited: this.#queue.counts,
-      bookBytes: this.isDisposed ? 0 : this.#stores.bookBytes(),
+      bookBytes: this.isDisposed ? 0 : this.#short.bookBytes,
     });
   }
 

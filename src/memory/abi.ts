@@ -205,10 +205,8 @@ export function sizeClassesOf({ exports }: Book, longest: number): SizeClasses {
  */
 const processLimit = {
   most: isServer() ? Number.POSITIVE_INFINITY : 120,
-  /** Made and not yet collected. */
-  made: 0,
-  /** Of these, dropped: the engine collects them when it needs to. */
-  dropped: 0,
+  /** Made, and neither collected nor dropped: the engine collects those when it needs to. */
+  held: 0,
 };
 
 /** Whether memories are few here. */
@@ -230,8 +228,7 @@ interface MemoryCount {
 }
 const counts = new WeakMap<Memory, MemoryCount>();
 const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
-  processLimit.made--;
-  if (isDropped) processLimit.dropped--;
+  if (!isDropped) processLimit.held--;
   refusals = 0;
 });
 
@@ -259,7 +256,7 @@ function makeMemory(pages: number, maxPages: number, limit: number): Memory | nu
     refusals--;
     return null;
   }
-  if (processLimit.made - processLimit.dropped >= limit) return null;
+  if (processLimit.held >= limit) return null;
   try {
     // The maximum keeps code that holds the memory from growing it past the cap.
     const memory = new (wasm as typeof WebAssembly).Memory({ initial: pages, maximum: maxPages });
@@ -270,7 +267,7 @@ function makeMemory(pages: number, maxPages: number, limit: number): Memory | nu
     refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
     refusals = PATIENCE;
     if (memoriesAreFew() && pages <= SHORT_PAGES) {
-      processLimit.most = Math.max(LEAST_LIMIT, processLimit.made - processLimit.dropped);
+      processLimit.most = Math.max(LEAST_LIMIT, processLimit.held);
     }
     return null;
   }
@@ -284,7 +281,7 @@ function isRefusal(error: unknown): boolean {
 
 function count(memory: Memory): void {
   const each = { isDropped: false };
-  processLimit.made++;
+  processLimit.held++;
   counts.set(memory, each);
   collected.register(memory, each);
 }
@@ -295,7 +292,7 @@ export function dropMemory(memory: Memory): void {
   const each = counts.get(memory);
   if (each === undefined || each.isDropped) return;
   each.isDropped = true;
-  processLimit.dropped++;
+  processLimit.held--;
 }
 
 /** Adds zero pages and detaches every view. False if the engine refuses; nothing has changed then. */

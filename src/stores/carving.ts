@@ -21,7 +21,7 @@
  *     and never gives one to two leases.
  */
 
-import { Bytes, fillBytes } from "../builtins.js";
+import { fillBytes } from "../builtins.js";
 import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
@@ -148,13 +148,7 @@ export class CarvingStore extends SegmentStore {
     if (run === null || segment === null) return null;
     const { ptr } = run;
     run.ptr = ptr + run.step;
-    let bytes: Uint8Array<ArrayBuffer>;
-    try {
-      bytes = new Bytes(segment.buffer, ptr, byteLength);
-    } catch {
-      bytes = segment.view(ptr, byteLength);
-    }
-    const lease = new Lease(bytes, segment, ptr, byteLength);
+    const lease = new Lease(segment.view(ptr, byteLength), segment, ptr, byteLength);
     const { account } = segment;
     account.live++;
     account.liveBytes += byteLength;

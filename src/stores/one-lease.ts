@@ -8,7 +8,6 @@
  *     there when it is handed out, or, where the store wipes, all of it at release.
  */
 
-import { Bytes } from "../builtins.js";
 import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
@@ -150,12 +149,7 @@ export class OneLeaseStore extends AnyLengthStore {
 
   #lease(memory: OneLeaseMemory, byteLength: number): Lease {
     const ptr = memory.startFor(byteLength);
-    let bytes: Uint8Array<ArrayBuffer>;
-    try {
-      bytes = new Bytes(memory.buffer, ptr, byteLength);
-    } catch {
-      bytes = memory.view(ptr, byteLength);
-    }
+    const bytes = memory.view(ptr, byteLength);
     memory.reaches(ptr + byteLength);
     this.count(byteLength);
     const lease = new Lease(bytes, memory, ptr, byteLength);

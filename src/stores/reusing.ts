@@ -180,7 +180,7 @@ export class ReusingStore extends SegmentStore {
     const block = stack.blocks.pop() ?? this.fill(stack);
     // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
     if (block !== null && (byteLength === 0 || lengthOf(block.bytes) !== byteLength)) {
-      block.bytes = this.viewOf(block, byteLength);
+      block.bytes = block.segment.view(block.ptr, byteLength);
     }
     return block;
   }
@@ -192,14 +192,6 @@ export class ReusingStore extends SegmentStore {
     account.live++;
     account.liveBytes += byteLength;
     return lease;
-  }
-
-  private viewOf(block: Block, byteLength: number): Uint8Array<ArrayBuffer> {
-    try {
-      return new Bytes(block.segment.buffer, block.ptr, byteLength);
-    } catch {
-      return block.segment.view(block.ptr, byteLength);
-    }
   }
 
   /** One block, and more for the stack; `null` if there is no room. */
@@ -274,7 +266,7 @@ export class ReusingStore extends SegmentStore {
   /** A byte of an idle block that was wiped is not zero: somebody wrote after release. */
   private lookForDirty(block: Block): void {
     if (block.cleanEpoch !== this.host.policy.epoch) return;
-    const at = this.viewOf(block, block.stack.blockBytes).findIndex((byte) => byte !== 0);
+    const at = block.segment.view(block.ptr, block.stack.blockBytes).findIndex((byte) => byte !== 0);
     if (at >= 0) this.host.dirty(block.account, block.ptr + at);
   }
 

@@ -43,8 +43,7 @@ export abstract class SegmentStore extends Store {
     this.classByGrain = this.classes.byGrain;
   }
 
-  /** Bytes of the book. */
-  get bookBytes(): number {
+  override get bookBytes(): number {
     return this.book.byteLength;
   }
 

@@ -18,6 +18,11 @@ export abstract class Store<L extends AnyLease = Lease> {
   /** Leases handed out so far, by the longest length that each row stands for. */
   abstract countAcquired(add: CountRow): void;
 
+  /** Bytes of bookkeeping outside the cap. */
+  get bookBytes(): number {
+    return 0;
+  }
+
   /** Bytes that the budget must have for all these leases together, at most. */
   bytesFor(_byteLengths: readonly number[]): number {
     return 0;
