@@ -24,7 +24,6 @@ import type { Settings, TraceLevel } from "./options.js";
 import { chooseStores, type Stores } from "./stores/choose.js";
 import { type Store, WipePolicy } from "./stores/store.js";
 import { type RoomRequest, WaitQueue } from "./waiting.js";
-import { announce } from "./watch/announce.js";
 import { isAnnounced } from "./watch/channels.js";
 import type { ArenaEventTarget } from "./watch/events.js";
 import { Notices } from "./watch/notices.js";
@@ -238,7 +237,7 @@ export class Lender implements LeaseSource {
   }
 
   #observe(lease: Lease, due: Due | undefined): void {
-    if (isAnnounced()) announce(lease, this.#notices);
+    if (isAnnounced()) this.#notices.announce(lease);
     if (due !== undefined && due.weight > 0) this.tracer.watch(lease, due.weight);
   }
 

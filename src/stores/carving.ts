@@ -43,7 +43,7 @@ const START_OVER_BYTES = 512 * 1024;
 class CarvedSegment extends Segment implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   /** Under which policy all of the segment was known to be zero but for its leases. */
-  cleanEpoch = -1;
+  cleanEpoch: number;
   private readonly store: CarvingStore;
   private readonly policy: WipePolicy;
 
@@ -51,7 +51,7 @@ class CarvedSegment extends Segment implements BlockOwner {
     super(memory, slabBytes, table);
     this.store = store;
     this.policy = store.host.policy;
-    if (this.policy.looksForDirty) this.cleanEpoch = this.policy.epoch;
+    this.cleanEpoch = this.policy.stamp;
   }
 
   /** Those that were open when the store let go of the segment before it was full. */

@@ -115,7 +115,7 @@ export class OneLeaseStore extends AnyLengthStore {
         memory.zero(0, isolates ? memory.reservedBytes : memory.usedBytes);
         // Without a revocation, other code may write here yet.
         if (revokes) memory.usedBytes = 0;
-        memory.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+        memory.cleanEpoch = policy.stamp;
       }
       transition(memory.account, "drained");
       if (memory.isGrown) memory.drop();

@@ -125,7 +125,7 @@ export class ReusingStore extends SegmentStore {
     const { policy } = this.host;
     if (policy.wipes) {
       fillBytes(block.segment.view(block.ptr, stack.blockBytes), 0);
-      block.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+      block.cleanEpoch = policy.stamp;
     }
     stack.blocks.push(block);
     if (stack.blocks.length > stack.keepAtMost) this.spill(stack, stack.keepAtMost >> 1);

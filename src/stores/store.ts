@@ -89,6 +89,8 @@ export class WipePolicy {
   looksForDirty = false;
   /** Goes up at each change: what was wiped under another policy proves nothing. */
   epoch = 0;
+  /** The epoch if what is wiped now will be looked at; else -1, which is none. */
+  stamp = -1;
   readonly #always: boolean;
 
   constructor(always: boolean) {
@@ -99,6 +101,7 @@ export class WipePolicy {
     if (looks === this.looksForDirty) return;
     this.epoch++;
     this.looksForDirty = looks;
+    this.stamp = looks ? this.epoch : -1;
     this.wipes = this.#always || looks;
   }
 }

@@ -7,6 +7,7 @@
  */
 
 import { inMicrotask } from "../builtins.js";
+import { type Lease, watchLease } from "../lease/lease.js";
 import { channels } from "./channels.js";
 import type { ArenaEvents, ArenaEventTarget } from "./events.js";
 import type { TraceSite } from "./sites.js";
@@ -66,6 +67,17 @@ export class Notices {
     if (this.#isClosed) return;
     this.#events.set(type, { count: (this.#events.get(type)?.count ?? 0) + 1, details });
     this.wake();
+  }
+
+  /** For the channels: `lease` was acquired now, and will end. */
+  announce(lease: Lease): void {
+    this.tally("acquire", lease.byteLength);
+    watchLease(lease, () => ({
+      history: "",
+      resized() {},
+      pinned() {},
+      ended: () => this.tally("release", lease.byteLength),
+    }));
   }
 
   tally(name: "acquire" | "release" | "revoke", byteLength: number): void {
