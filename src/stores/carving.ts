@@ -317,10 +317,10 @@ export class CarvingStore extends SegmentStore {
       run.earlier = (this.runs[run.sizeClass] as Run).acquired;
       run.start = run.ptr;
     }
-    transition(segment.account, "active");
-    // First: C3
+    // C3
     this.active = segment;
     this.runs = runs;
+    transition(segment.account, "active");
     // Held again: those who wait are asked again soon, and let go of it again.
     this.host.roomMade();
     return true;
@@ -332,13 +332,25 @@ export class CarvingStore extends SegmentStore {
       const drained = this.idle.pop();
       if (drained === undefined) break;
       if (!this.recycle(drained)) continue;
-      transition(drained.account, "active");
+      this.letGo();
       this.active = drained;
+      transition(drained.account, "active");
       return true;
     }
     const memory = provideSegment(this.table, 1 << this.slabShift);
-    if (memory !== null) this.active = new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
-    return memory !== null;
+    if (memory === null) return false;
+    const created = new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
+    this.letGo();
+    this.active = created;
+    return true;
+  }
+
+  /**
+   * C3: there is no active segment. What the arena tells others it tells in a microtask,
+   * and scheduling one runs hooks of `async_hooks`, which may acquire and make one.
+   */
+  private letGo(): void {
+    while (this.active !== null) this.yieldMemory();
   }
 
   /** Every view dead, every slab free. Only without leases. False if the segment cannot be revoked: it is then out of use. */
@@ -394,8 +406,8 @@ export class CarvingStore extends SegmentStore {
 
   /** A drained segment enters the new book when it is next used. */
   protected abandonBook(): boolean {
-    this.yieldMemory();
     const book = this.newBook();
+    this.letGo();
     if (book === null) return false;
     this.book = book;
     return true;
