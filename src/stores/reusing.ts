@@ -132,8 +132,6 @@ export class ReusingStore extends SegmentStore {
     this.host.roomMade();
   }
 
-  // Not bytesFor: free blocks lie anywhere, so only trying tells.
-
   override yieldMemory(): boolean {
     let made = false;
     for (const stack of this.stacks) {

@@ -23,7 +23,7 @@ export abstract class Store<L extends AnyLease = Lease> {
     return 0;
   }
 
-  /** Bytes that the budget must have for all these leases together, at most. */
+  /** Bytes that the budget must have for all these leases together, at most; 0 where only trying tells. */
   bytesFor(_byteLengths: readonly number[]): number {
     return 0;
   }
