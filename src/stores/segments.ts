@@ -39,7 +39,7 @@ export abstract class SegmentStore extends Store {
     this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
     this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
     this.book = requireBook(module, this.slabShift, hasBlocks);
-    this.classes = sizeClassesOf(this.book, this.longest);
+    this.classes = sizeClassesOf(this.book, this.slabShift, this.longest);
     this.classByGrain = this.classes.byGrain;
   }
 

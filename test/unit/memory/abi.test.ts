@@ -64,7 +64,7 @@ describe("both sides of the boundary agree", () => {
     (slabShift) => {
       const book = requireBook(arenaModule, slabShift, false);
       const longest = (SLAB_COUNT << slabShift) >> 2;
-      const { byGrain } = sizeClassesOf(book, longest);
+      const { byGrain } = sizeClassesOf(book, slabShift, longest);
       const differing: number[] = [];
       for (let byteLength = 0; byteLength <= longest; byteLength++) {
         if (byGrain[(byteLength + 15) >>> 4] !== book.exports.sizeClassOf(byteLength)) differing.push(byteLength);
