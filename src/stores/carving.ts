@@ -21,7 +21,7 @@
  *     and never gives one to two leases.
  */
 
-import { fillBytes } from "../builtins.js";
+import { Bytes, fillBytes } from "../builtins.js";
 import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
@@ -129,26 +129,37 @@ export class CarvingStore extends SegmentStore {
 
   acquire(byteLength: number): Lease | null {
     const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
-    return this.carve(run.ptr + run.step > run.zeroedTo ? this.prepare(run) : run, byteLength);
+    if (run.ptr + run.step <= run.zeroedTo) return this.carve(run, byteLength);
+    const prepared = this.prepare(run.sizeClass);
+    return prepared === null ? null : this.carve(prepared, byteLength);
   }
 
   acquireUnzeroed(byteLength: number): Lease | null {
     const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
-    return this.carve(run.ptr + run.step > run.end ? this.openRun(run.sizeClass) : run, byteLength);
+    if (run.ptr + run.step <= run.end) return this.carve(run, byteLength);
+    const opened = this.openRun(run.sizeClass);
+    return opened === null ? null : this.carve(opened, byteLength);
   }
 
   /** A lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
   acquireSpan(byteLength: number, isZeroed: boolean): Lease | null {
-    const run = this.runs[this.book.exports.sizeClassOf(byteLength)] as Run;
-    return this.carve(isZeroed ? this.prepare(run) : this.openRun(run.sizeClass), byteLength);
+    const sizeClass = this.book.exports.sizeClassOf(byteLength);
+    const run = isZeroed ? this.prepare(sizeClass) : this.openRun(sizeClass);
+    return run === null ? null : this.carve(run, byteLength);
   }
 
-  private carve(run: Run | null, byteLength: number): Lease | null {
+  private carve(run: Run, byteLength: number): Lease | null {
     const segment = this.active;
-    if (run === null || segment === null) return null;
+    if (segment === null) return null;
     const { ptr } = run;
     run.ptr = ptr + run.step;
-    const lease = new Lease(segment.view(ptr, byteLength), segment, ptr, byteLength);
+    let bytes: Uint8Array<ArrayBuffer>;
+    try {
+      bytes = new Bytes(segment.buffer, ptr, byteLength);
+    } catch {
+      bytes = segment.view(ptr, byteLength);
+    }
+    const lease = new Lease(bytes, segment, ptr, byteLength);
     const { account } = segment;
     account.live++;
     account.liveBytes += byteLength;
@@ -251,9 +262,9 @@ export class CarvingStore extends SegmentStore {
     return this.classes.blockBytes[sizeClass] ?? 0;
   }
 
-  /** Slow path: `last` has no zeroed block left. The run of its class that has; `null` if there is no room. */
-  private prepare(last: Run): Run | null {
-    const run = this.openRun(last.sizeClass);
+  /** Slow path: the run of a class, with a zeroed block; `null` if there is no room. */
+  private prepare(sizeClass: number): Run | null {
+    const run = this.openRun(sizeClass);
     const segment = this.active;
     if (run === null || segment === null) return null;
     const from = run.ptr > run.zeroedTo ? run.ptr : run.zeroedTo;
