@@ -5,7 +5,7 @@
 
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
+import { type AbortSignalLike, leaseLengths, requireLeaseLength, signalIn } from "./checks.js";
 import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
@@ -74,10 +74,10 @@ export class Arena extends ArenaEventTarget {
     leasesFor = <L extends AnyLease>(arena: LeaseArena<L>): CallerLeases<L> => {
       if (!isOurs(arena)) return { acquireUnzeroed: (byteLength) => arena.acquire(byteLength) };
       const lender = arena.#lender;
-      const callSite = lender.callSite();
+      const callSite = lender.tracer.callSite();
       return {
         acquireUnzeroed: (byteLength) =>
-          lender.onBehalfOf(callSite, () => lender.acquireUnzeroed(byteLength)) as AnyLease as L,
+          lender.tracer.onBehalfOf(callSite, () => lender.acquireUnzeroed(byteLength)) as AnyLease as L,
       };
     };
     leaseWhenRoom = async <L extends AnyLease>(
@@ -136,15 +136,11 @@ export class Arena extends ArenaEventTarget {
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
   ): Promise<Lease | Lease[]> {
-    const isList = Array.isArray(wanted);
-    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
-    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    const byteLengths = leaseLengths(wanted);
     this.#lender.requireUse("acquire");
-    requireOptions(options);
-    const signal = checkSignal(options.signal);
-    if (signal?.aborted) throw signal.reason;
+    const signal = signalIn(options);
     const leases = await this.#lender.acquireAll({ byteLengths, isZeroed: true }, signal);
-    return isList ? leases : (leases[0] as Lease);
+    return Array.isArray(wanted) ? leases : (leases[0] as Lease);
   }
 
   /**
@@ -251,8 +247,7 @@ export class Arena extends ArenaEventTarget {
    * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT` if `signal` is none.
    */
   async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
-    requireOptions(options);
-    await this.#lender.drained(options.signal);
+    await this.#lender.drained(signalIn(options));
   }
 
   /**
@@ -262,12 +257,12 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError on setting it: `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   get trace(): TraceLevel {
-    return this.#lender.traceLevel;
+    return this.#lender.tracer.level;
   }
 
   set trace(level: TraceLevel) {
     this.#lender.requireUse("set trace");
-    this.#lender.traceLevel = checkTrace(level);
+    this.#lender.setTrace(checkTrace(level));
   }
 
   /**
@@ -295,7 +290,7 @@ export class Arena extends ArenaEventTarget {
    */
   mark(): ProfileMark {
     this.#lender.requireUse("set a mark");
-    return this.#lender.mark();
+    return this.#lender.tracer.mark();
   }
 
   /**
@@ -303,7 +298,7 @@ export class Arena extends ArenaEventTarget {
    * causes a leak. Empty with `trace: "off"`.
    */
   get sites(): readonly TraceSite[] {
-    return this.#lender.sites;
+    return this.#lender.tracer.sites;
   }
 
   /** Counters and states, as a plain object of the caller's own. */
@@ -341,13 +336,13 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { table, traceLevel } = this.#lender;
+    const { table, tracer } = this.#lender;
     const { liveLeases, liveBytes, pinnedLeases } = countLive(table);
     const leaked = table.leakedLeases - this.#leaksTold;
     this.#leaksTold += leaked;
     if (liveLeases + leaked === 0) return;
-    const sites = [...this.sites, ...this.#lender.newLeaks()].map(({ summary, stack }) => `${summary}\n${stack}`);
-    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, traceLevel === "all");
+    const sites = [...this.sites, ...tracer.takeLeakedSites()].map(({ summary, stack }) => `${summary}\n${stack}`);
+    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
   }
 
   /**

@@ -17,7 +17,15 @@ export type { AnyLease, Lease, ViewConstructor } from "./lease/lease.js";
 export type { LeaseOrigin, LinearMemory } from "./lease/owner.js";
 export type { Pin } from "./lease/pin.js";
 export type { Scope } from "./lease/scope.js";
-export type { ArenaOptions, ArenaTimeline, ExhaustionPolicy, MemoryMove, RevokeMode, TraceLevel } from "./options.js";
+export type {
+  ArenaOptions,
+  ArenaTimeline,
+  ExhaustionPolicy,
+  MemoryMove,
+  RevokeMode,
+  TraceLevel,
+  WaitCounts,
+} from "./options.js";
 export type {
   ArenaEvents,
   ArenaEventTarget,
@@ -30,5 +38,5 @@ export type {
 } from "./watch/events.js";
 export type { HeapProfile, HeapProfileNode, ProfileMark } from "./watch/profile.js";
 export type { TraceSite } from "./watch/sites.js";
-export type { ArenaStats, AuditReport, WaitCounts } from "./watch/stats.js";
+export type { ArenaStats, AuditReport } from "./watch/stats.js";
 export { Timeline } from "./watch/timeline.js";

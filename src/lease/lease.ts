@@ -220,7 +220,8 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     const resized = owner.view(this.#ptr, byteLength);
     if (!isShorter) owner.source.zero(resized, oldLength, byteLength);
     // First: longer than its owner knows, bytes of it would not be zeroed for the next lease.
-    owner.resized(this.#ptr, oldLength, byteLength);
+    owner.reaches?.(this.#ptr + byteLength);
+    owner.account.liveBytes += byteLength - oldLength;
     this.#bytes = resized;
     this.#byteLength = byteLength;
     this.#tellWatches(owner);
@@ -290,7 +291,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     attachments.pins++;
     return new Pin(() => {
       if (--attachments.pins > 0 || this.#bytes !== null) return;
-      this.#owner?.heldByPins(-1);
+      if (this.#owner !== null) this.#owner.account.pinned--;
       this.#return();
     });
   }
@@ -344,7 +345,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
       this.#return();
       return;
     }
-    this.#owner?.heldByPins(1);
+    if (this.#owner !== null) this.#owner.account.pinned++;
     for (const watch of this.#attachments?.watches ?? []) watch.pinned();
   }
 
