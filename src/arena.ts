@@ -3,14 +3,13 @@
  * them is lender.ts.
  */
 
-import type { CollectSource } from "./bytes/collector.js";
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireLeaseLength, requireOptions } from "./checks.js";
+import { type AbortSignalLike, leaseLengths, requireLeaseLength, signalIn } from "./checks.js";
 import { invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
-import type { Lease } from "./lease/lease.js";
-import { Scope } from "./lease/scope.js";
+import type { AnyLease, Lease } from "./lease/lease.js";
+import { Scope, type ScopeSource } from "./lease/scope.js";
 import type { LeaseSource } from "./lease/source.js";
 import { lend } from "./lease/use.js";
 import { Lender } from "./lender.js";
@@ -20,7 +19,6 @@ import { ArenaEventTarget } from "./watch/events.js";
 import type { HeapProfile, ProfileMark } from "./watch/profile.js";
 import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, countLive } from "./watch/stats.js";
-import type { CallSite } from "./watch/trace.js";
 
 /** Leases of one length. Made by `arena.pool()`; lives as long as the arena. */
 export interface SizeClassPool {
@@ -34,63 +32,26 @@ export interface SizeClassPool {
   acquire(): Lease;
 }
 
+/** What an adapter can lease from: an `Arena`, also of another copy of the package, or a `SharedArena`. */
+export type LeaseArena<L extends AnyLease = Lease> = ScopeSource<L>;
+
 /** Where adapters get their leases, in callbacks that their caller has no part in any more. */
-export interface CallerLeases extends CollectSource, Pick<LeaseSource, "acquire" | "acquireUnzeroed"> {
-  copyOf(bytes: ArrayBufferView): Lease;
-}
+export type CallerLeases<L extends AnyLease = Lease> = Pick<LeaseSource<L>, "acquireUnzeroed">;
 
 /**
  * For the adapters: leases of `arena` whose traces name whoever calls the adapter now.
  * `acquireUnzeroed` gives a lease with earlier leases' bytes in it, all of which they
  * overwrite or cut off before anyone sees it. No method, so that nobody else can call it.
- * An arena of another copy of the package gives a zeroed lease.
+ * An arena of another kind, or of another copy of the package, gives a zeroed lease.
  */
-export let leasesFor: (arena: Arena) => CallerLeases;
+export let leasesFor: <L extends AnyLease>(arena: LeaseArena<L>) => CallerLeases<L>;
 
-/** For the adapters: `arena.filler` that waits for room as `arena.acquireAsync` does. */
-export let fillerWhenRoom: (
-  arena: Arena,
+/** For the adapters: such a lease once there is room, as `arena.acquireAsync` waits for it. */
+export let leaseWhenRoom: <L extends AnyLease>(
+  arena: LeaseArena<L>,
   byteLength: number,
   signal: AbortSignalLike | undefined,
-) => Promise<ByteFiller>;
-
-class LenderLeases implements CallerLeases, LeaseSource {
-  readonly #lender: Lender;
-  readonly #callSite: CallSite | undefined;
-  /** Of writers and fillers: the lender itself where nothing is traced. */
-  readonly #source: LeaseSource;
-
-  constructor(lender: Lender) {
-    this.#lender = lender;
-    this.#callSite = lender.callSite();
-    this.#source = this.#callSite === undefined ? lender : this;
-  }
-
-  acquire(byteLength: number): Lease {
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquire(byteLength));
-  }
-
-  acquireUnzeroed(byteLength: number): Lease {
-    if (this.#callSite === undefined) return this.#lender.acquireUnzeroed(byteLength);
-    return this.#lender.onBehalfOf(this.#callSite, () => this.#lender.acquireUnzeroed(byteLength));
-  }
-
-  zero(bytes: Uint8Array, start: number, end: number): void {
-    this.#lender.zero(bytes, start, end);
-  }
-
-  copyOf(bytes: ArrayBufferView): Lease {
-    return leaseCopy(this.#source, bytes);
-  }
-
-  filler(byteLength: number): ByteFiller {
-    return new ByteFiller(this.#source, byteLength);
-  }
-
-  writer(byteLength?: number): ByteWriter {
-    return new ByteWriter(this.#source, byteLength);
-  }
-}
+) => Promise<L>;
 
 /**
  * Memory under one cap, handed out as leases and taken back. An arena is for one
@@ -104,27 +65,30 @@ class LenderLeases implements CallerLeases, LeaseSource {
  */
 export class Arena extends ArenaEventTarget {
   readonly #lender: Lender;
+  /** Leaks that `assertDrained` has told of. */
+  #leaksTold = 0;
 
   static {
-    const isOurs = (arena: object): boolean => #lender in arena;
-    leasesFor = (arena) => {
-      if (isOurs(arena)) return new LenderLeases(arena.#lender);
-      const foreign = arena as Arena;
-      const acquire = (byteLength: number): Lease => foreign.acquire(byteLength);
+    const isOurs = (arena: object): arena is Arena => #lender in arena;
+    // An arena of ours lends leases of ours: L is Lease.
+    leasesFor = <L extends AnyLease>(arena: LeaseArena<L>): CallerLeases<L> => {
+      if (!isOurs(arena)) return { acquireUnzeroed: (byteLength) => arena.acquire(byteLength) };
+      const lender = arena.#lender;
+      const callSite = lender.tracer.callSite();
       return {
-        acquire,
-        acquireUnzeroed: acquire,
-        copyOf: (bytes) => foreign.copyOf(bytes),
-        filler: (byteLength) => foreign.filler(byteLength),
-        writer: (byteLength) => foreign.writer(byteLength),
+        acquireUnzeroed: (byteLength) =>
+          lender.tracer.onBehalfOf(callSite, () => lender.acquireUnzeroed(byteLength)) as AnyLease as L,
       };
     };
-    fillerWhenRoom = async (arena, byteLength, signal) => {
-      const waits = { byteLengths: [byteLength], isZeroed: false };
-      const leases = isOurs(arena)
-        ? await arena.#lender.acquireAll(waits, signal)
+    leaseWhenRoom = async <L extends AnyLease>(
+      arena: LeaseArena<L>,
+      byteLength: number,
+      signal: AbortSignalLike | undefined,
+    ): Promise<L> => {
+      const [lease] = isOurs(arena)
+        ? await arena.#lender.acquireAll({ byteLengths: [byteLength], isZeroed: false }, signal)
         : await arena.acquireAsync([byteLength], { signal });
-      return new ByteFiller({ acquireUnzeroed: () => leases[0] as Lease }, byteLength);
+      return lease as AnyLease as L;
     };
   }
 
@@ -172,23 +136,20 @@ export class Arena extends ArenaEventTarget {
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
   ): Promise<Lease | Lease[]> {
-    const isList = Array.isArray(wanted);
-    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
-    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    const byteLengths = leaseLengths(wanted);
     this.#lender.requireUse("acquire");
-    requireOptions(options);
-    const signal = checkSignal(options.signal);
-    if (signal?.aborted) throw signal.reason;
+    const signal = signalIn(options);
     const leases = await this.#lender.acquireAll({ byteLengths, isZeroed: true }, signal);
-    return isList ? leases : (leases[0] as Lease);
+    return Array.isArray(wanted) ? leases : (leases[0] as Lease);
   }
 
   /**
    * Lends `byteLength` zeroed bytes to `fn` and takes them back whatever happens:
    * when `fn` returns or throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns.
-   * @throws what `fn` throws, and as `acquire` does. Should the release fail after
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view: return `bytes.slice()`, or nothing.
+   *   What `fn` throws, and as `acquire` does. Should the release fail after
    *   `fn` did, an `AggregateError` of both.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<ArrayBuffer>) => T): T {
@@ -211,6 +172,12 @@ export class Arena extends ArenaEventTarget {
    */
   acquireFilled(byteLength: number, write: FillFunction): Lease;
   acquireFilled(byteLength: number, write: AsyncFillFunction): Promise<Lease>;
+  acquireFilled(
+    byteLength: number,
+    write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
+  ): Lease | Promise<Lease>;
+  // Again: types that only describe a part of an arena are inferred from the last one.
+  acquireFilled(byteLength: number, write: FillFunction): Lease;
   acquireFilled(
     byteLength: number,
     write: (bytes: Uint8Array<ArrayBuffer>) => number | PromiseLike<number>,
@@ -280,8 +247,7 @@ export class Arena extends ArenaEventTarget {
    * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT` if `signal` is none.
    */
   async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
-    requireOptions(options);
-    await this.#lender.drained(options.signal);
+    await this.#lender.drained(signalIn(options));
   }
 
   /**
@@ -291,12 +257,12 @@ export class Arena extends ArenaEventTarget {
    * @throws ArenaError on setting it: `ERR_INVALID_ARGUMENT`, `ERR_ARENA_DISPOSED`.
    */
   get trace(): TraceLevel {
-    return this.#lender.traceLevel;
+    return this.#lender.tracer.level;
   }
 
   set trace(level: TraceLevel) {
     this.#lender.requireUse("set trace");
-    this.#lender.traceLevel = checkTrace(level);
+    this.#lender.setTrace(checkTrace(level));
   }
 
   /**
@@ -324,7 +290,7 @@ export class Arena extends ArenaEventTarget {
    */
   mark(): ProfileMark {
     this.#lender.requireUse("set a mark");
-    return this.#lender.mark();
+    return this.#lender.tracer.mark();
   }
 
   /**
@@ -332,7 +298,7 @@ export class Arena extends ArenaEventTarget {
    * causes a leak. Empty with `trace: "off"`.
    */
   get sites(): readonly TraceSite[] {
-    return this.#lender.sites;
+    return this.#lender.tracer.sites;
   }
 
   /** Counters and states, as a plain object of the caller's own. */
@@ -363,17 +329,20 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * For the end of a test: throws if a lease is out, and says where the traced
-   * ones were acquired, most bytes first.
+   * For the end of a test: throws if a lease is out, or was collected without a release
+   * since the last call; `stats().leakedLeases` has their number since the arena was made.
+   * Says where the traced ones were acquired, most bytes first.
    *
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
   assertDrained(): void {
-    const { liveLeases, liveBytes, pinnedLeases } = countLive(this.#lender.table);
-    if (liveLeases > 0) {
-      const sites = this.sites.map(({ summary, stack }) => `${summary}\n${stack}`);
-      throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, sites, this.#lender.traceLevel === "all");
-    }
+    const { table, tracer } = this.#lender;
+    const { liveLeases, liveBytes, pinnedLeases } = countLive(table);
+    const leaked = table.leakedLeases - this.#leaksTold;
+    this.#leaksTold += leaked;
+    if (liveLeases + leaked === 0) return;
+    const sites = [...this.sites, ...tracer.takeLeakedSites()].map(({ summary, stack }) => `${summary}\n${stack}`);
+    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
   }
 
   /**

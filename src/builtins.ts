@@ -8,11 +8,11 @@ type AnyFunction = Function;
 
 /** `method` as a function of its receiver. V8 calls the built-in directly. */
 // biome-ignore lint/suspicious/noExplicitAny: the type is given where it is used
-function uncurry<F>(method: AnyFunction | undefined): F & ((...args: any[]) => any) {
+export function uncurry<F>(method: AnyFunction | undefined): F & ((...args: any[]) => any) {
   return Function.prototype.call.bind(method as AnyFunction) as never;
 }
 
-function getterOf(prototype: object, name: PropertyKey): AnyFunction {
+export function getterOf(prototype: object, name: PropertyKey): AnyFunction {
   const getter = Object.getOwnPropertyDescriptor(prototype, name)?.get;
   if (getter === undefined) throw new TypeError(`cleanslab: this engine has no getter ${String(name)}`);
   return getter;

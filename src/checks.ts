@@ -30,6 +30,14 @@ export function checkSignal(signal: AbortSignalLike | null | undefined): AbortSi
   throw invalidArgument("signal", signal, "an AbortSignal");
 }
 
+/** The signal in `options`. Throws its reason if it has given up already. */
+export function signalIn(options: { readonly signal?: AbortSignalLike | undefined }): AbortSignalLike | undefined {
+  requireOptions(options);
+  const signal = checkSignal(options.signal);
+  if (signal?.aborted) throw signal.reason;
+  return signal;
+}
+
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
@@ -42,6 +50,13 @@ export function isLeaseLength(byteLength: unknown): byteLength is number {
 export function requireLeaseLength(byteLength: unknown): void {
   if (isLeaseLength(byteLength)) return;
   throw invalidArgument("byteLength", byteLength, `a whole number of bytes from 0 to ${MAX_BYTE_LENGTH}`);
+}
+
+/** The lengths of all leases that `acquireAsync` is asked for. */
+export function leaseLengths(wanted: number | readonly number[]): readonly number[] {
+  const byteLengths: readonly number[] = Array.isArray(wanted) ? [...wanted] : [wanted];
+  for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+  return byteLengths;
 }
 
 export function requireOptions(options: unknown): void {
@@ -63,11 +78,18 @@ export function isLength(byteLength: unknown): byteLength is number {
   return Number.isSafeInteger(byteLength) && (byteLength as number) >= 0;
 }
 
-/** A chunk length in bytes, or `byDefault`. */
-export function chunkLength(chunkBytes: number | undefined, byDefault: number): number {
-  if (chunkBytes === undefined) return byDefault;
+/** A chunk length in bytes, by default 64 KiB. */
+export function chunkLength(chunkBytes: number = 64 * 1024): number {
   if (isLength(chunkBytes) && chunkBytes > 0) return chunkBytes;
   throw invalidArgument("chunkBytes", chunkBytes, "a whole number of bytes from 1");
+}
+
+export function checkFunction(what: string, fn: unknown, wanted: string): void {
+  if (fn !== undefined && typeof fn !== "function") throw invalidArgument(what, fn, `${wanted}, or nothing`);
+}
+
+export function checkBoolean(what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "boolean") throw invalidArgument(what, value, "true or false");
 }
 
 /** Bytes that a stream may hold before its writer has to wait, if that is said. */

@@ -43,11 +43,14 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
   return new ArenaError("ERR_INVALID_ARGUMENT", `${what} is ${show(value)}; pass ${wanted}`);
 }
 
+/** Ends a message that names other stacks: the error's own follows it. */
+const OWN_STACK = "thrown at:";
+
 /** @param history where the lease was acquired and released, if that is traced. */
 export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history || "; trace: 'all' tells where"}`,
+    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; trace: 'all' tells where"}`,
   );
 }
 
@@ -106,23 +109,25 @@ export function neverFits(byteLength: number, maxBytes: number): ArenaError {
 
 /**
  * @param pinned leases among them that were released, and whose blocks pins keep.
- * @param sites one paragraph for each traced call site that holds leases.
+ * @param leaked leases, not among them, that were collected without a release.
+ * @param sites one paragraph for each traced call site that holds leases, or lost them.
  */
 export function leasesOutstanding(
   leases: number,
   byteLength: number,
   pinned: number,
+  leaked: number,
   sites: readonly string[],
   isTraced: boolean,
 ): ArenaError {
   const what = pinned < leases ? "not released" : "released but still pinned";
   const some = pinned > 0 && pinned < leases ? `, ${pinned} of them released but still pinned` : "";
   const how = pinned < leases ? "" : "; release each pin, and await what releaseAfter returns";
-  const advice = isTraced ? "" : "\nset trace: 'all' to see where each was acquired";
-  return new ArenaError(
-    "ERR_LEASES_OUTSTANDING",
-    `${what}: ${countOf(leases)} of ${byteLength} bytes in all${some}${how}${sites.map((site) => `\n${site}`).join("")}${advice}`,
-  );
+  const out = leases > 0 ? [`${what}: ${countOf(leases)} of ${byteLength} bytes in all${some}${how}`] : [];
+  if (leaked > 0) out.push(`leaked, and collected as garbage: ${countOf(leaked)}`);
+  const advice = isTraced ? [] : ["set trace: 'all' to see where each was acquired"];
+  const ownStack = sites.length > 0 ? [OWN_STACK] : [];
+  return new ArenaError("ERR_LEASES_OUTSTANDING", [...out, ...sites, ...advice, ...ownStack].join("\n"));
 }
 
 export function arenaDisposed(action: string): ArenaError {

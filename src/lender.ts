@@ -24,13 +24,11 @@ import type { Settings, TraceLevel } from "./options.js";
 import { chooseStores, type Stores } from "./stores/choose.js";
 import { type Store, WipePolicy } from "./stores/store.js";
 import { type RoomRequest, WaitQueue } from "./waiting.js";
-import { announce } from "./watch/announce.js";
 import { isAnnounced } from "./watch/channels.js";
 import type { ArenaEventTarget } from "./watch/events.js";
 import { Notices } from "./watch/notices.js";
 import { type HeapProfile, heapProfile, type ProfileMark } from "./watch/profile.js";
 import { type Due, Sampler } from "./watch/sampler.js";
-import type { TraceSite } from "./watch/sites.js";
 import { type ArenaStats, type AuditReport, auditArena, collectStats, countLive } from "./watch/stats.js";
 import { type CallSite, stacksOf, Tracer } from "./watch/trace.js";
 
@@ -47,7 +45,7 @@ export class Lender implements LeaseSource {
   /** Longest lease on the fast path, in bytes. `NONE` while every lease is traced, and after dispose. */
   #longest: number;
   readonly #sampler: Sampler;
-  readonly #tracer: Tracer;
+  readonly tracer: Tracer;
   readonly #queue: WaitQueue;
   readonly #notices: Notices;
   #dirtyBlocks = 0;
@@ -58,7 +56,7 @@ export class Lender implements LeaseSource {
   constructor(settings: Settings, module: object, arena: ArenaEventTarget) {
     this.settings = settings;
     this.#policy = new WipePolicy(settings.wipeOnRelease);
-    this.#tracer = new Tracer(settings.trace, settings.sampleBytes, settings.revoke === "never", (trace) => {
+    this.tracer = new Tracer(settings.trace, settings.sampleBytes, settings.revoke === "never", (trace) => {
       const { byteLength } = trace;
       const account = trace.place as Account;
       account.live--;
@@ -67,7 +65,7 @@ export class Lender implements LeaseSource {
       this.table.leakedBytes += byteLength;
       this.#notices.leak(1, byteLength, [trace]);
     });
-    this.#sampler = new Sampler(settings.guardEvery, this.#tracer.rates);
+    this.#sampler = new Sampler(settings.guardEvery, this.tracer.rates);
     this.#queue = new WaitQueue({
       take: (request) => this.#takeAll(request),
       cannotServe: (request) => this.#cannotServe(request.byteLengths),
@@ -78,7 +76,7 @@ export class Lender implements LeaseSource {
     this.#notices = new Notices(
       arena,
       () => this.#queue.serve(),
-      (leaked) => this.#tracer.report(leaked),
+      (leaked) => this.tracer.report(leaked),
     );
     this.table = new AccountTable(
       new Budget(settings.maxBytes),
@@ -96,13 +94,13 @@ export class Lender implements LeaseSource {
       },
       dirty: (account: Account, byteOffset: number) => {
         this.#dirtyBlocks++;
-        const last = this.#tracer.lastAt(account, byteOffset);
+        const last = this.tracer.lastAt(account, byteOffset);
         this.#notices.counted("dirty", () => ({ byteOffset, ...stacksOf(last) }));
       },
       strayWrite: (account: Account, byteOffset: number) => {
         this.#strayWrites++;
-        const traces = this.#tracer.tracesIn(account);
-        this.#notices.counted("stray-write", () => ({ byteOffset, sites: this.#tracer.group(traces) }));
+        const traces = this.tracer.tracesIn(account);
+        this.#notices.counted("stray-write", () => ({ byteOffset, sites: this.tracer.group(traces) }));
       },
     };
     this.#stores = chooseStores(settings, this.table, host, module);
@@ -150,16 +148,6 @@ export class Lender implements LeaseSource {
     fillBytes(bytes, 0, start, end);
   }
 
-  /** Where the caller is, for leases that are acquired later; `undefined` with tracing off. */
-  callSite(): CallSite | undefined {
-    return this.#tracer.callSite();
-  }
-
-  /** Runs `acquire` for a call that was made earlier, at `callSite`. */
-  onBehalfOf<T>(callSite: CallSite | undefined, acquire: () => T): T {
-    return this.#tracer.onBehalfOf(callSite, acquire);
-  }
-
   /** A promise for the moment when no lease is out. */
   drained(signal: AbortSignalLike | undefined): Promise<void> {
     // What leaked leases hold must become collectable while somebody waits for them.
@@ -167,33 +155,19 @@ export class Lender implements LeaseSource {
     return this.#queue.waitUntilDrained(signal);
   }
 
-  get traceLevel(): TraceLevel {
-    return this.#tracer.level;
-  }
-
-  set traceLevel(level: TraceLevel) {
-    this.#tracer.level = level;
-    this.#sampler.set(this.#tracer.rates);
+  setTrace(level: TraceLevel): void {
+    this.tracer.level = level;
+    this.#sampler.set(this.tracer.rates);
     this.#applyTrace();
-  }
-
-  /** The traced leases that are out, by call site. */
-  get sites(): readonly TraceSite[] {
-    return this.#tracer.sites;
-  }
-
-  /** Counts what is acquired from now on, for a profile. */
-  mark(): ProfileMark {
-    return this.#tracer.mark();
   }
 
   /** What is out, or what was acquired since `mark`, by call site. */
   profile(mark: ProfileMark | undefined): HeapProfile {
     if (mark !== undefined) {
-      if (!this.#tracer.knows(mark)) throw invalidArgument("since", mark, "what mark() of this arena returned");
+      if (!this.tracer.knows(mark)) throw invalidArgument("since", mark, "what mark() of this arena returned");
       return heapProfile(mark.sites(), [], 0);
     }
-    const { sites, leakedSites, level } = this.#tracer;
+    const { sites, leakedSites, level } = this.tracer;
     const traced = sites.reduce((sum, { byteLength }) => sum + byteLength, 0);
     // Of samples the sum is an estimate already.
     const untraced = level === "sampled" ? 0 : countLive(this.table).liveBytes - traced;
@@ -210,7 +184,7 @@ export class Lender implements LeaseSource {
       waitingBytes: this.#queue.byteLength,
       waitingMs: this.#queue.headMs,
       waited: this.#queue.counts,
-      bookBytes: this.isDisposed ? 0 : this.#stores.bookBytes(),
+      bookBytes: this.isDisposed ? 0 : this.#short.bookBytes,
     });
   }
 
@@ -237,7 +211,7 @@ export class Lender implements LeaseSource {
       // Its owner may be gone without the collector having said so.
       this.table.drop(account);
     }
-    this.#tracer.close();
+    this.tracer.close();
     this.table.close();
     this.#notices.close();
     this.#queue.close(arenaDisposed("acquire"));
@@ -263,8 +237,8 @@ export class Lender implements LeaseSource {
   }
 
   #observe(lease: Lease, due: Due | undefined): void {
-    if (isAnnounced()) announce(lease, this.#notices);
-    if (due !== undefined && due.weight > 0) this.#tracer.watch(lease, due.weight);
+    if (isAnnounced()) this.#notices.announce(lease);
+    if (due !== undefined && due.weight > 0) this.tracer.watch(lease, due.weight);
   }
 
   /** From the store for the length, which makes room if it can. */
@@ -313,7 +287,7 @@ export class Lender implements LeaseSource {
       const error = this.#cannotServe(byteLengths);
       if (error !== undefined) throw error;
     }
-    return this.#queue.waitForRoom({ ...wanted, callSite: this.callSite() }, signal);
+    return this.#queue.waitForRoom({ ...wanted, callSite: this.tracer.callSite() }, signal);
   }
 
   /** All of these leases or, if they do not fit together, none of them. */
@@ -324,7 +298,7 @@ export class Lender implements LeaseSource {
       this.#yieldMemory();
       if (!this.#mayFit(byteLengths)) return null;
     }
-    return this.onBehalfOf(callSite as CallSite | undefined, () => {
+    return this.tracer.onBehalfOf(callSite as CallSite | undefined, () => {
       const leases: Lease[] = [];
       for (const byteLength of byteLengths) {
         this.#sampler.left--;
@@ -361,13 +335,13 @@ export class Lender implements LeaseSource {
   /** The garbage collector took a memory that the arena did not hold. */
   #collected(account: Account): void {
     if (account.live > 0) {
-      this.#notices.leak(account.live, account.liveBytes, this.#tracer.writeOff(account));
+      this.#notices.leak(account.live, account.liveBytes, this.tracer.writeOff(account));
     }
     if (this.#queue.waiters > 0) this.#notices.wake();
   }
 
   #applyTrace(): void {
-    const isAll = this.#tracer.level === "all";
+    const isAll = this.tracer.level === "all";
     this.#policy.lookForDirty(isAll);
     this.#longest = isAll ? NONE : this.#short.longest;
   }

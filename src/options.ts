@@ -3,7 +3,7 @@
  * them. Everything is checked here, once.
  */
 
-import { requireKnown, requireOptions } from "./checks.js";
+import { isLength, requireKnown, requireOptions } from "./checks.js";
 import { invalidArgument } from "./errors.js";
 
 /** When a view kept past its release dies. */
@@ -28,6 +28,16 @@ export interface ArenaTimeline {
   revoked(memory: object): void;
   /** A call that asked for room at `since`, by `performance.now()`, waits no longer. */
   waited(byteLength: number, since: number, isServed: boolean): void;
+}
+
+/** How often and how long room was waited for. */
+export interface WaitCounts {
+  /** Calls that had to wait and were served. */
+  count: number;
+  /** How long they waited together, in milliseconds. */
+  totalMs: number;
+  /** How long the longest of them waited, in milliseconds. */
+  longestMs: number;
 }
 
 export interface ArenaOptions {
@@ -78,18 +88,9 @@ export interface ArenaOptions {
 }
 
 /** Checked options, with nothing left open. */
-export interface Settings {
-  readonly maxBytes: number;
-  readonly segmentBytes: number;
-  readonly revoke: RevokeMode;
-  readonly wipeOnRelease: boolean;
-  readonly onExhausted: ExhaustionPolicy;
-  readonly guardEvery: number;
-  readonly trace: TraceLevel;
-  readonly sampleBytes: number;
-  readonly timeline: ArenaTimeline | undefined;
-  readonly module: object | undefined;
-}
+export type Settings = {
+  readonly [K in Exclude<keyof ArenaOptions, "module" | "timeline">]-?: Exclude<ArenaOptions[K], undefined>;
+} & Readonly<Pick<ArenaOptions, "module" | "timeline">>;
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -106,31 +107,24 @@ export function resolveOptions(options: ArenaOptions = {}, memoriesAreFew = fals
   requireOptions(options);
   const maxBytes = options.maxBytes ?? 64 * MiB;
   const segmentBytes = options.segmentBytes ?? automaticSegmentBytes(maxBytes, memoriesAreFew);
-  if (!isPowerOfTwo(segmentBytes) || segmentBytes < MIN_SEGMENT_BYTES || segmentBytes > MAX_SEGMENT_BYTES) {
-    throw invalidArgument("segmentBytes", segmentBytes, "a power of two from 262144 (256 KiB) to 16777216 (16 MiB)");
-  }
-  if (!Number.isSafeInteger(maxBytes) || maxBytes < segmentBytes) {
-    const least = options.segmentBytes ?? MIN_SEGMENT_BYTES;
-    throw invalidArgument("maxBytes", maxBytes, `a whole number of bytes, at least ${least} for one segment`);
-  }
+  const isSegment =
+    isPowerOfTwo(segmentBytes) && segmentBytes >= MIN_SEGMENT_BYTES && segmentBytes <= MAX_SEGMENT_BYTES;
+  check("segmentBytes", segmentBytes, isSegment, "a power of two from 262144 (256 KiB) to 16777216 (16 MiB)");
+  const least = options.segmentBytes ?? MIN_SEGMENT_BYTES;
+  const isCap = Number.isSafeInteger(maxBytes) && maxBytes >= segmentBytes;
+  check("maxBytes", maxBytes, isCap, `a whole number of bytes, at least ${least} for one segment`);
   const guardEvery = options.guardEvery ?? 0;
-  if (!Number.isSafeInteger(guardEvery) || guardEvery < 0) {
-    throw invalidArgument("guardEvery", guardEvery, "0 for none, or N for one lease in N");
-  }
+  check("guardEvery", guardEvery, isLength(guardEvery), "0 for none, or N for one lease in N");
   const sampleBytes = options.sampleBytes ?? 512 * KiB;
-  if (!Number.isSafeInteger(sampleBytes) || sampleBytes < 1) {
-    throw invalidArgument("sampleBytes", sampleBytes, "a whole number of bytes, at least 1");
-  }
+  check("sampleBytes", sampleBytes, isLength(sampleBytes) && sampleBytes > 0, "a whole number of bytes, at least 1");
   const wipeOnRelease = options.wipeOnRelease ?? false;
-  if (typeof wipeOnRelease !== "boolean") throw invalidArgument("wipeOnRelease", wipeOnRelease, "true or false");
+  check("wipeOnRelease", wipeOnRelease, typeof wipeOnRelease === "boolean", "true or false");
   const { module, timeline } = options;
   const { moved } = Object(timeline) as { moved?: unknown };
-  if (timeline !== undefined && typeof moved !== "function") {
-    throw invalidArgument("timeline", timeline, "new Timeline(), or nothing");
-  }
-  if (module !== undefined && (typeof module !== "object" || module === null)) {
-    throw invalidArgument("module", module, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
-  }
+  const isTimeline = timeline === undefined || typeof moved === "function";
+  check("timeline", timeline, isTimeline, "new Timeline(), or nothing");
+  const isObject = typeof module === "object" && module !== null;
+  check("module", module, module === undefined || isObject, "a WebAssembly.Module compiled from cleanslab/arena.wasm");
   const settings: Settings = {
     maxBytes,
     segmentBytes,
@@ -160,6 +154,10 @@ function automaticSegmentBytes(maxBytes: number, memoriesAreFew: boolean): numbe
   return segmentBytes;
 }
 
+function check(name: string, value: unknown, isGood: boolean, wanted: string): void {
+  if (!isGood) throw invalidArgument(name, value, wanted);
+}
+
 function isPowerOfTwo(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && Number.isInteger(Math.log2(value));
 }
@@ -181,6 +179,6 @@ function traceFromEnvironment(): TraceLevel {
 }
 
 function oneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
-  if (allowed.includes(value)) return value;
-  throw invalidArgument(name, value, allowed.map((each) => `"${each}"`).join(" or "));
+  check(name, value, allowed.includes(value), allowed.map((each) => `"${each}"`).join(" or "));
+  return value;
 }

@@ -8,9 +8,10 @@
  * Q2  A waiter is out of the queue before any of its own code runs.
  */
 
-import { type AbortSignalLike, checkSignal } from "./checks.js";
+import type { AbortSignalLike } from "./checks.js";
 import type { ArenaError } from "./errors.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
+import type { WaitCounts } from "./options.js";
 
 /** What the queue asks of the arena. */
 export interface Room<L> {
@@ -34,66 +35,21 @@ export interface RoomRequest {
   readonly callSite: object | undefined;
 }
 
-export interface WaitCounts {
-  /** Calls that had to wait and were served. */
-  count: number;
-  /** How long they waited together, in milliseconds. */
-  totalMs: number;
-  /** How long the longest of them waited, in milliseconds. */
-  longestMs: number;
-}
-
-/** A promise that `signal` can give up. */
-class Waiter<T> {
-  readonly promise: Promise<T>;
+/** A caller that waits, until `signal` gives up. */
+interface Waiter<L> {
+  /** `undefined` if it waits for the moment when no lease is out. */
+  readonly request: RoomRequest | undefined;
   readonly signal: AbortSignalLike | undefined;
-  readonly since = performance.now();
-  #resolve: (value: T) => void = () => {};
-  #reject: (reason: unknown) => void = () => {};
-  #onAbort: (() => void) | undefined;
-
-  constructor(signal: AbortSignalLike | undefined) {
-    this.signal = signal;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  /** Runs the signal's own code. The waiter is in its queue already: the code may abort at once. */
-  listen(onAbort: () => void): void {
-    this.#onAbort = onAbort;
-    this.signal?.addEventListener("abort", onAbort, { once: true });
-  }
-
-  /** Runs the signal's own code. */
-  leave(): void {
-    if (this.#onAbort !== undefined) this.signal?.removeEventListener("abort", this.#onAbort);
-    this.#onAbort = undefined;
-  }
-
-  resolve(value: T): void {
-    this.#resolve(value);
-  }
-
-  reject(reason: unknown): void {
-    this.#reject(reason);
-  }
-}
-
-class RoomWaiter<L> extends Waiter<L[]> {
-  readonly request: RoomRequest;
-
-  constructor(request: RoomRequest, signal: AbortSignalLike | undefined) {
-    super(signal);
-    this.request = request;
-  }
+  readonly since: number;
+  readonly resolve: (leases: L[]) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly onAbort: () => void;
 }
 
 export class WaitQueue<L extends AnyLease = Lease> {
   readonly #room: Room<L>;
-  readonly #queue = new Set<RoomWaiter<L>>();
-  readonly #drainers = new Set<Waiter<void>>();
+  readonly #queue = new Set<Waiter<L>>();
+  readonly #drainers = new Set<Waiter<L>>();
   readonly counts: WaitCounts = { count: 0, totalMs: 0, longestMs: 0 };
 
   constructor(room: Room<L>) {
@@ -108,7 +64,7 @@ export class WaitQueue<L extends AnyLease = Lease> {
   /** Bytes that they ask for. */
   get byteLength(): number {
     let sum = 0;
-    for (const { request } of this.#queue) for (const byteLength of request.byteLengths) sum += byteLength;
+    for (const { request } of this.#queue) for (const byteLength of request?.byteLengths ?? []) sum += byteLength;
     return sum;
   }
 
@@ -127,95 +83,95 @@ export class WaitQueue<L extends AnyLease = Lease> {
   }
 
   waitForRoom(request: RoomRequest, signal: AbortSignalLike | undefined): Promise<L[]> {
-    return this.#enter(this.#queue, new RoomWaiter(request, signal));
+    return this.#enter(request, signal);
   }
 
-  /** @param signal checked here. */
-  waitUntilDrained(signal: AbortSignalLike | undefined): Promise<void> {
-    const checked = checkSignal(signal);
-    if (checked?.aborted) return Promise.reject(checked.reason);
-    if (this.#room.liveLeases() <= 0) return Promise.resolve();
-    return this.#enter(this.#drainers, new Waiter<void>(checked));
+  async waitUntilDrained(signal: AbortSignalLike | undefined): Promise<void> {
+    if (this.#room.liveLeases() > 0) await this.#enter(undefined, signal);
   }
 
   /** Serves from the front for as long as there is room. */
   serve(): void {
     for (const waiter of this.#queue) {
-      // Its own listener may not have been called yet, if several wait with one signal.
+      const { signal, request } = waiter;
+      if (request === undefined) continue;
       let leases: L[] | null;
       try {
-        if (waiter.signal?.aborted) throw waiter.signal.reason;
-        leases = this.#room.take(waiter.request);
+        // Its own listener may not have been called yet, if several wait with one signal.
+        if (signal?.aborted) throw signal.reason;
+        leases = this.#room.take(request);
+        if (leases === null) {
+          const error = this.#room.cannotServe(request);
+          if (error === undefined) break;
+          throw error;
+        }
       } catch (error) {
-        this.#reject(this.#queue, waiter, error);
+        this.#reject(waiter, error);
         continue;
       }
-      if (leases === null) {
-        const error = this.#room.cannotServe(waiter.request);
-        if (error === undefined) break;
-        this.#reject(this.#queue, waiter, error);
-      } else {
-        this.#resolve(waiter, leases);
-      }
+      this.#resolve(waiter, leases);
     }
     this.#serveDrainers();
   }
 
   /** The arena has ended. */
   close(reason: ArenaError): void {
-    for (const waiter of this.#queue) this.#reject(this.#queue, waiter, reason);
+    for (const waiter of this.#queue) this.#reject(waiter, reason);
     this.#serveDrainers();
-  }
-
-  #enter<T, W extends Waiter<T>>(queue: Set<W>, waiter: W): Promise<T> {
-    queue.add(waiter);
-    this.waiters++;
-    try {
-      waiter.listen(() => {
-        this.#reject(queue, waiter, waiter.signal?.reason);
-        // There may be room for the next one, which asked for less.
-        this.#room.wake();
-      });
-      // The caller's code may have run since the signal was first asked.
-      if (waiter.signal?.aborted) this.#reject(queue, waiter, waiter.signal.reason);
-    } catch (error) {
-      this.#reject(queue, waiter, error);
-    }
-    return waiter.promise;
   }
 
   #serveDrainers(): void {
     if (this.#drainers.size === 0 || this.#room.liveLeases() > 0) return;
-    for (const waiter of this.#drainers) {
-      this.#drainers.delete(waiter);
-      this.waiters--;
-      if (this.#leave(waiter)) waiter.resolve();
-    }
+    for (const waiter of this.#drainers) this.#resolve(waiter, []);
   }
 
-  #resolve(waiter: RoomWaiter<L>, leases: L[]): void {
-    this.#queue.delete(waiter);
-    this.waiters--;
-    const waitedMs = performance.now() - waiter.since;
-    this.counts.count++;
-    this.counts.totalMs += waitedMs;
-    this.counts.longestMs = Math.max(this.counts.longestMs, waitedMs);
-    this.#room.waited(waiter.request, waiter.since, true);
-    if (this.#leave(waiter)) waiter.resolve(leases);
+  #enter(request: RoomRequest | undefined, signal: AbortSignalLike | undefined): Promise<L[]> {
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#reject(waiter, signal?.reason);
+        // There may be room for the next one, which asked for less.
+        this.#room.wake();
+      };
+      const waiter: Waiter<L> = { request, signal, since: performance.now(), resolve, reject, onAbort };
+      this.#queueOf(waiter).add(waiter);
+      this.waiters++;
+      try {
+        // Runs the signal's own code, which may abort at once.
+        signal?.addEventListener("abort", onAbort, { once: true });
+        if (signal?.aborted) this.#reject(waiter, signal.reason);
+      } catch (error) {
+        this.#reject(waiter, error);
+      }
+    });
+  }
+
+  #queueOf(waiter: Waiter<L>): Set<Waiter<L>> {
+    return waiter.request === undefined ? this.#drainers : this.#queue;
+  }
+
+  #resolve(waiter: Waiter<L>, leases: L[]): void {
+    if (waiter.request !== undefined) {
+      const waitedMs = performance.now() - waiter.since;
+      this.counts.count++;
+      this.counts.totalMs += waitedMs;
+      this.counts.longestMs = Math.max(this.counts.longestMs, waitedMs);
+    }
+    if (this.#leave(waiter, true)) waiter.resolve(leases);
     else for (const lease of leases) lease[Symbol.dispose]();
   }
 
-  #reject<W extends { leave(): void; reject(reason: unknown): void }>(queue: Set<W>, waiter: W, reason: unknown): void {
-    if (!queue.delete(waiter)) return;
-    this.waiters--;
-    if (waiter instanceof RoomWaiter) this.#room.waited(waiter.request, waiter.since, false);
-    if (this.#leave(waiter)) waiter.reject(reason);
+  #reject(waiter: Waiter<L>, reason: unknown): void {
+    if (this.#leave(waiter, false)) waiter.reject(reason);
   }
 
-  /** False if the signal's own code threw: the waiter then rejects with that. */
-  #leave(waiter: { leave(): void; reject(reason: unknown): void }): boolean {
+  /** Q2. False if it had left before, or its signal's own code threw: it then rejects with that. */
+  #leave(waiter: Waiter<L>, isServed: boolean): boolean {
+    const { request, signal, since, onAbort } = waiter;
+    if (!this.#queueOf(waiter).delete(waiter)) return false;
+    this.waiters--;
+    if (request !== undefined) this.#room.waited(request, since, isServed);
     try {
-      waiter.leave();
+      signal?.removeEventListener("abort", onAbort);
       return true;
     } catch (error) {
       waiter.reject(error);

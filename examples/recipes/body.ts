@@ -7,8 +7,8 @@ import { collect } from "cleanslab/node";
 import { announcedLength, endWith, statusOf, whenOver } from "./incoming.ts";
 
 /**
- * The body in a lease, which ends with the response. At the cap a body of known length waits
- * for room, first come, first served; for others the arena's `onExhausted` holds.
+ * The body in a lease, which ends with the response. At the cap it waits for room, first come,
+ * first served: for its length if that is known, else for `limit`, which has to fit under the cap.
  *
  * @param body what is read, if it is not the request itself: unzipped, for instance.
  */
@@ -22,10 +22,7 @@ export async function leaseBody(
   const signal = whenOver(request, response);
   const byteLength = body === request ? announcedLength(request.headers["content-length"]) : undefined;
   try {
-    return endWith(
-      signal,
-      await collect(body, arena, { limit, byteLength, signal, waitForRoom: byteLength !== undefined }),
-    );
+    return endWith(signal, await collect(body, arena, { limit, byteLength, signal, waitForRoom: true }));
   } catch (error) {
     // What was not read is in the way of the next request.
     if (!response.headersSent) response.setHeader("connection", "close");

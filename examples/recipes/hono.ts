@@ -17,7 +17,10 @@ export const leasedBody = (arena: Arena, limit: number) =>
     const over = whenOver(c.env.incoming, c.env.outgoing);
     const byteLength = announcedLength(c.req.header("content-length"));
     try {
-      c.set("lease", endWith(over, await collect(c.req.raw, arena, { limit, byteLength })));
+      c.set(
+        "lease",
+        endWith(over, await collect(c.req.raw, arena, { limit, byteLength, signal: over, waitForRoom: true })),
+      );
     } catch (cause) {
       throw new HTTPException(statusOf(cause), { message: (cause as Error).message, cause });
     }

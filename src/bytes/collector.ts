@@ -4,17 +4,18 @@
  *
  * G1  It holds a block only between `begin`, or the first chunk, and `take` or `discard`.
  * G2  With an announced length, the bytes go straight into the lease that `take` gives.
+ * G3  What `begin` is given is as long as the body may be: nothing is acquired after it.
  */
 
 import { lengthOf } from "../builtins.js";
-import { type AbortSignalLike, checkSignal, isLength, requireArena, requireOptions } from "../checks.js";
+import { type AbortSignalLike, checkBoolean, checkFunction, checkSignal, isLength, requireOptions } from "../checks.js";
 import { ArenaError, invalidArgument } from "../errors.js";
 import { bytesUnder } from "../lease/filled.js";
-import type { Lease } from "../lease/lease.js";
-import type { ByteFiller } from "./filler.js";
-import type { ByteWriter } from "./writer.js";
+import type { AnyLease } from "../lease/lease.js";
+import type { LeaseSource } from "../lease/source.js";
+import { GrowingBlock } from "./growing.js";
 
-export interface CollectOptions {
+export interface CollectSettings {
   /** Bytes: one more is an error, `ERR_LIMIT_EXCEEDED`. Default: `byteLength`, which is then needed. */
   limit?: number | undefined;
   /**
@@ -32,51 +33,57 @@ export interface CollectOptions {
   onChunk?: ((chunk: Uint8Array) => void) | undefined;
   /** Gives up: the promise rejects with its reason. */
   signal?: AbortSignalLike | undefined;
+  /**
+   * Waits for room for the whole body before it is read, first come, first served, as
+   * `arena.acquireAsync` does: for `byteLength` bytes, or, where that is not known, for
+   * `limit`, of which the rest comes back at the body's end. Meanwhile the source is not
+   * read, so that its sender waits too. Default false.
+   */
+  waitForRoom?: boolean | undefined;
 }
 
-/** The part of an arena that is used. */
-export interface CollectSource {
-  acquire(byteLength: number): Lease;
-  filler(byteLength: number): ByteFiller;
-  writer(byteLength?: number): ByteWriter;
-}
+/** One of `limit` and `byteLength` is needed. */
+export type CollectOptions = CollectSettings & ({ limit: number } | { byteLength: number });
 
-export class Collector {
-  readonly #arena: CollectSource;
+export class Collector<L extends AnyLease> {
+  readonly #leases: Pick<LeaseSource<L>, "acquireUnzeroed">;
   readonly #limit: number;
   readonly #byteLength: number | undefined;
   readonly #hint: number;
   readonly #onChunk: ((chunk: Uint8Array) => void) | undefined;
-  #target: ByteWriter | ByteFiller | null = null;
+  #block: GrowingBlock<L> | null = null;
   #length = 0;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for an announced length; the signal's reason. */
-  constructor(arena: CollectSource, options: CollectOptions) {
-    requireArena(arena);
+  constructor(leases: Pick<LeaseSource<L>, "acquireUnzeroed">, options: CollectOptions) {
     requireOptions(options);
-    const { byteLength, byteLengthHint, onChunk, signal } = options;
+    const { byteLength, byteLengthHint, onChunk, signal, waitForRoom } = options;
     for (const [name, value] of Object.entries({ byteLength, byteLengthHint })) {
       if (value === undefined || isLength(value)) continue;
       throw invalidArgument(name, value, "a whole number of bytes, or nothing if it is not known");
     }
     const limit = options.limit ?? byteLength;
     if (!isLength(limit)) throw invalidArgument("limit", limit, "the longest body to take, in bytes");
-    if (onChunk !== undefined && typeof onChunk !== "function") {
-      throw invalidArgument("onChunk", onChunk, "a function of a chunk, or nothing");
-    }
+    checkFunction("onChunk", onChunk, "a function of a chunk");
+    checkBoolean("waitForRoom", waitForRoom);
     checkSignal(signal);
     if (Math.max(byteLength ?? 0, byteLengthHint ?? 0) > limit) throw limitExceeded(limit);
     if (signal?.aborted) throw signal.reason;
-    this.#arena = arena;
+    this.#leases = leases;
     this.#limit = limit;
     this.#byteLength = byteLength;
     this.#hint = byteLengthHint ?? 0;
     this.#onChunk = onChunk;
   }
 
-  /** Gathers into `filler`, which is as long as was announced, instead of one of its own. */
-  begin(filler: ByteFiller): void {
-    this.#target = filler;
+  /** Bytes that may come. */
+  get mostBytes(): number {
+    return this.#byteLength ?? this.#limit;
+  }
+
+  /** Gathers into `lease`, of `mostBytes` bytes, which nobody has seen. */
+  begin(lease: L): void {
+    this.#block = new GrowingBlock({ acquireUnzeroed: () => lease }, lease.byteLength);
   }
 
   /**
@@ -91,9 +98,8 @@ export class Collector {
     const length = this.#length + lengthOf(bytes);
     if (this.#byteLength !== undefined && length > this.#byteLength) throw lengthMismatch(this.#byteLength, length);
     if (length > this.#limit) throw limitExceeded(this.#limit);
-    this.#target ??= this.#open(lengthOf(bytes));
-    if ("put" in this.#target) this.#target.put(bytes);
-    else this.#target.writeBytes(bytes);
+    this.#block ??= new GrowingBlock(this.#leases, this.#byteLength ?? Math.max(this.#hint, lengthOf(bytes)));
+    this.#block.append(bytes);
     this.#length = length;
     this.#onChunk?.(chunk as Uint8Array);
   }
@@ -103,30 +109,20 @@ export class Collector {
    *
    * @throws ArenaError `ERR_LENGTH_MISMATCH` if less came than was announced.
    */
-  take(): Lease {
+  take(): L {
     if (this.#byteLength !== undefined && this.#length !== this.#byteLength) {
       throw lengthMismatch(this.#byteLength, this.#length);
     }
-    const target = this.#target;
-    if (target === null) return this.#arena.acquire(0);
-    this.#target = null;
-    try {
-      return target.take();
-    } catch (error) {
-      target[Symbol.dispose]();
-      throw error;
-    }
+    this.#block ??= new GrowingBlock(this.#leases, 0);
+    const lease = this.#block.take();
+    this.#block = null;
+    return lease;
   }
 
   discard(): void {
-    const target = this.#target;
-    this.#target = null;
-    target?.[Symbol.dispose]();
-  }
-
-  #open(chunkBytes: number): ByteWriter | ByteFiller {
-    if (this.#byteLength !== undefined) return this.#arena.filler(this.#byteLength);
-    return this.#arena.writer(Math.max(this.#hint, chunkBytes));
+    const block = this.#block;
+    this.#block = null;
+    block?.dispose();
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * A message in a block that grows: the memory half of `ByteWriter`. Owns one lease at
- * a time and how much of it was written. Knows of the arena only how to acquire. Must
- * not know how values are coded.
+ * A message in a block that grows, or may not: the memory half of `ByteWriter` and of
+ * `ByteFiller`. Owns one lease at a time and how much of it was written. Knows of the
+ * arena only how to acquire. Must not know how values are coded.
  *
  *   bytes  ┌ written ┬ anyone's bytes ┐
  *          0         └ length         └ bytes.length
@@ -22,7 +22,7 @@ import { lengthOf, setBytes, subarrayOf } from "../builtins.js";
 import { MAX_BYTE_LENGTH } from "../checks.js";
 import { ArenaError } from "../errors.js";
 import { detachedSource } from "../lease/filled.js";
-import type { AnyLease, Lease } from "../lease/lease.js";
+import { type AnyLease, type Lease, wasReplaced } from "../lease/lease.js";
 import type { LeaseSource } from "../lease/source.js";
 
 /** The shortest block worth growing to. */
@@ -32,8 +32,12 @@ const GRAIN = 16;
 
 const NO_BYTES = new Uint8Array(0);
 
+type BlockSource<L extends AnyLease> = Pick<LeaseSource<L>, "acquireUnzeroed">;
+
 export class GrowingBlock<L extends AnyLease = Lease> {
-  readonly #source: LeaseSource<L>;
+  readonly #source: BlockSource<L>;
+  /** What may not grow is a filler's. */
+  readonly #grows: boolean;
   #lease: L | null;
   #view: DataView | null = null;
   /** W3. Another object after growing. */
@@ -41,8 +45,9 @@ export class GrowingBlock<L extends AnyLease = Lease> {
   /** Bytes written. */
   length = 0;
 
-  constructor(source: LeaseSource<L>, byteLength: number) {
+  constructor(source: BlockSource<L>, byteLength: number, grows = true) {
     this.#source = source;
+    this.#grows = grows;
     this.#lease = source.acquireUnzeroed(byteLength);
     this.bytes = this.#lease.bytes;
   }
@@ -62,7 +67,7 @@ export class GrowingBlock<L extends AnyLease = Lease> {
   /** The lease, attached and ours. Otherwise its own error says what became of it. */
   require(action: string): L {
     const lease = this.#lease;
-    if (lease === null) throw writerEnded(action);
+    if (lease === null) throw this.#ended(action);
     // Of no bytes and detached, it is another object now.
     this.bytes = lease.bytes;
     return lease;
@@ -117,7 +122,7 @@ export class GrowingBlock<L extends AnyLease = Lease> {
 
   release(): void {
     const lease = this.#lease;
-    if (lease === null) throw writerEnded("release");
+    if (lease === null) throw this.#ended("release");
     try {
       lease.release();
     } finally {
@@ -138,6 +143,7 @@ export class GrowingBlock<L extends AnyLease = Lease> {
   #grow(byteLength: number, source: Uint8Array | null): boolean {
     const old = this.require("write");
     const { length } = this;
+    if (!this.#grows) throw doesNotFit(`${byteLength} bytes do`, this.bytes.length - length, this.bytes.length);
     const lease = acquireLonger(this.#source, length + byteLength, this.bytes.length);
     if (this.#lease !== old || this.length !== length) {
       // W4: what the new block is too short for, or the writer's end, is found on the next try.
@@ -159,6 +165,7 @@ export class GrowingBlock<L extends AnyLease = Lease> {
     this.#view = null;
     this.length = end;
     try {
+      wasReplaced(old);
       old.release();
     } catch (error) {
       // W2
@@ -173,6 +180,18 @@ export class GrowingBlock<L extends AnyLease = Lease> {
     this.bytes = NO_BYTES;
     this.#view = null;
   }
+
+  #ended(action: string): ArenaError {
+    const what = this.#grows ? "writer" : "filler";
+    return new ArenaError(
+      "ERR_LEASE_RELEASED",
+      `cannot ${action}: this ${what} has ended; ask the arena for a new one`,
+    );
+  }
+}
+
+export function doesNotFit(what: string, rest: number, byteLength: number): ArenaError {
+  return new ArenaError("ERR_OUT_OF_BOUNDS", `${what} not fit in the ${rest} bytes left of ${byteLength}`);
 }
 
 /**
@@ -203,7 +222,7 @@ export function smallerSteps(needed: number, blockBytes: number): number[] {
 }
 
 /** Twice as much if there is room for it. Near the cap less, and exactly `needed` bytes only as the last resort. */
-function acquireLonger<L extends AnyLease>(source: LeaseSource<L>, needed: number, blockBytes: number): L {
+function acquireLonger<L extends AnyLease>(source: BlockSource<L>, needed: number, blockBytes: number): L {
   const doubled = Math.min(Math.max(2 * blockBytes, LEAST_BYTE_LENGTH), MAX_BYTE_LENGTH);
   let lease: L | null | undefined = doubled > needed ? acquireIfRoom(source, doubled) : undefined;
   if (lease === null) {
@@ -215,7 +234,7 @@ function acquireLonger<L extends AnyLease>(source: LeaseSource<L>, needed: numbe
   return lease ?? source.acquireUnzeroed(needed);
 }
 
-function acquireIfRoom<L extends AnyLease>(source: LeaseSource<L>, byteLength: number): L | null {
+function acquireIfRoom<L extends AnyLease>(source: BlockSource<L>, byteLength: number): L | null {
   try {
     return source.acquireUnzeroed(byteLength);
   } catch (error) {
@@ -225,7 +244,7 @@ function acquireIfRoom<L extends AnyLease>(source: LeaseSource<L>, byteLength: n
 }
 
 function isExhausted(error: unknown): boolean {
-  return error instanceof ArenaError && error.code === "ERR_ARENA_EXHAUSTED";
+  return (Object(error) as { code?: unknown }).code === "ERR_ARENA_EXHAUSTED";
 }
 
 function attachedBytes(lease: AnyLease): Uint8Array<ArrayBufferLike> {
@@ -234,8 +253,4 @@ function attachedBytes(lease: AnyLease): Uint8Array<ArrayBufferLike> {
   } catch {
     return NO_BYTES;
   }
-}
-
-function writerEnded(action: string): ArenaError {
-  return new ArenaError("ERR_LEASE_RELEASED", `cannot ${action}: this writer has ended; ask the arena for a new one`);
 }

@@ -2,8 +2,8 @@
  * The reading half of `ByteWriter`. Owns a position in bytes of somebody else's. Holds
  * no lease: it cannot keep one alive or end it. Must not know stores or the arena.
  *
- * RD1  A read finds its bytes, then decodes them, then moves the position. One that
- *     throws leaves the position where it was.
+ * RD1  A read finds its bytes before it moves the position, and decodes what may be no
+ *     such thing. One that throws leaves the position where it was.
  * RD2  The length that reads are checked against is that of the bytes as they are at
  *     that read, as the engine knows it: a released lease reads nothing, and a
  *     subclass cannot lie.
@@ -45,7 +45,7 @@ export interface BytesLender {
  * argument, or bytes that are not what was asked for. The position is unchanged then.
  */
 export class ByteReader {
-  readonly #lender: BytesLender | null;
+  readonly #lender: BytesLender;
   /** What `#lender` lent last. */
   #lent: Uint8Array | null = null;
   /** All the bytes, as a plain view. */
@@ -58,15 +58,9 @@ export class ByteReader {
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `source` is no view and has no `bytes`; as `lease.bytes`. */
   constructor(source: ArrayBufferView | BytesLender) {
-    if (isView(source)) {
-      this.#lender = null;
-      this.#bytes = plainBytes(bytesUnder(source));
-      this.#byteLength = this.#bytes.length;
-    } else {
-      if (typeof source !== "object" || source === null) throw noBytes(source);
-      this.#lender = source;
-      this.#enter(source.bytes);
-    }
+    if (typeof source !== "object" || source === null) throw noBytes(source);
+    this.#lender = isView(source) ? { bytes: plainBytes(bytesUnder(source)) } : source;
+    this.#enter(this.#lender.bytes);
   }
 
   /** Bytes read or skipped so far: where the next read starts. */
@@ -86,72 +80,52 @@ export class ByteReader {
 
   /** Reads one byte: 0 to 255. */
   readUint8(): number {
-    const value = this.#need(1).getUint8(this.#offset);
-    this.#offset += 1;
-    return value;
+    return this.#need(1).getUint8(this.#move(1));
   }
 
   /** Reads one byte: -128 to 127. */
   readInt8(): number {
-    const value = this.#need(1).getInt8(this.#offset);
-    this.#offset += 1;
-    return value;
+    return this.#need(1).getInt8(this.#move(1));
   }
 
   /** Reads two bytes. */
   readUint16(littleEndian?: boolean): number {
-    const value = this.#need(2).getUint16(this.#offset, littleEndian);
-    this.#offset += 2;
-    return value;
+    return this.#need(2).getUint16(this.#move(2), littleEndian);
   }
 
   /** Reads two bytes. */
   readInt16(littleEndian?: boolean): number {
-    const value = this.#need(2).getInt16(this.#offset, littleEndian);
-    this.#offset += 2;
-    return value;
+    return this.#need(2).getInt16(this.#move(2), littleEndian);
   }
 
   /** Reads four bytes. */
   readUint32(littleEndian?: boolean): number {
-    const value = this.#need(4).getUint32(this.#offset, littleEndian);
-    this.#offset += 4;
-    return value;
+    return this.#need(4).getUint32(this.#move(4), littleEndian);
   }
 
   /** Reads four bytes. */
   readInt32(littleEndian?: boolean): number {
-    const value = this.#need(4).getInt32(this.#offset, littleEndian);
-    this.#offset += 4;
-    return value;
+    return this.#need(4).getInt32(this.#move(4), littleEndian);
   }
 
   /** Reads eight bytes. Always a bigint. */
   readUint64(littleEndian?: boolean): bigint {
-    const value = this.#need(8).getBigUint64(this.#offset, littleEndian);
-    this.#offset += 8;
-    return value;
+    return this.#need(8).getBigUint64(this.#move(8), littleEndian);
   }
 
   /** Reads eight bytes. Always a bigint. */
   readInt64(littleEndian?: boolean): bigint {
-    const value = this.#need(8).getBigInt64(this.#offset, littleEndian);
-    this.#offset += 8;
-    return value;
+    return this.#need(8).getBigInt64(this.#move(8), littleEndian);
   }
 
   /** Reads four bytes. */
   readFloat32(littleEndian?: boolean): number {
-    const value = this.#need(4).getFloat32(this.#offset, littleEndian);
-    this.#offset += 4;
-    return value;
+    return this.#need(4).getFloat32(this.#move(4), littleEndian);
   }
 
   /** Reads eight bytes. */
   readFloat64(littleEndian?: boolean): number {
-    const value = this.#need(8).getFloat64(this.#offset, littleEndian);
-    this.#offset += 8;
-    return value;
+    return this.#need(8).getFloat64(this.#move(8), littleEndian);
   }
 
   /**
@@ -205,9 +179,7 @@ export class ByteReader {
   readBytes(byteLength: number): Uint8Array {
     requireByteLength(byteLength);
     this.#need(byteLength);
-    const start = this.#offset;
-    this.#offset = start + byteLength;
-    return subarrayOf(this.#bytes, start, this.#offset);
+    return subarrayOf(this.#bytes, this.#move(byteLength), this.#offset);
   }
 
   /**
@@ -228,7 +200,7 @@ export class ByteReader {
   skip(byteLength: number): void {
     requireByteLength(byteLength);
     this.#need(byteLength);
-    this.#offset += byteLength;
+    this.#move(byteLength);
   }
 
   /** Goes to `offset` bytes from the start, back or forth. The end is allowed. */
@@ -243,10 +215,8 @@ export class ByteReader {
 
   /** The bytes as they are now: RD2. */
   #look(): Uint8Array {
-    if (this.#lender !== null) {
-      const lent = this.#lender.bytes;
-      if (lent !== this.#lent) this.#enter(lent);
-    }
+    const lent = this.#lender.bytes;
+    if (lent !== this.#lent) this.#enter(lent);
     if (this.#bytes.length !== this.#byteLength) throw viewDetached(this.#byteLength);
     return this.#bytes;
   }
@@ -265,6 +235,13 @@ export class ByteReader {
     if (byteLength > bytes.length - this.#offset) throw this.#tooFew(byteLength);
     if (this.#view === null) this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     return this.#view;
+  }
+
+  /** The position, which moves on by `byteLength`. */
+  #move(byteLength: number): number {
+    const at = this.#offset;
+    this.#offset = at + byteLength;
+    return at;
   }
 
   #decode(end: number, isFatal: boolean): string {

@@ -1,15 +1,9 @@
 /**
  * A message that grows as it is written. Owns what a write is: which values it takes,
  * and which bytes they become. Where those lie, and the invariants W1 to W4, are
- * growing.ts. Must not know stores or the arena.
+ * growing.ts; numbers of fixed widths are numbers.ts. Must not know stores or the arena.
  *
- * W5  A write checks its value before it makes room.
  * W6  What is written whole is not zeroed first. `reserve` zeroes what it reserves.
- *
- * Numbers are named and ordered as in `DataView`, big-endian unless asked, because
- * every JavaScript programmer knows that convention: `setUint16(offset, value,
- * littleEndian)` patches, `writeUint16(value, littleEndian)` appends. The 64-bit ones
- * have no `Big` in their names, since they take numbers and bigints.
  */
 
 import { lengthOf, subarrayOf } from "../builtins.js";
@@ -25,12 +19,12 @@ import {
   putShortAscii,
   requireInt64,
   requireInteger,
-  requireNumber,
   requireUint64,
   utf8Length,
   zigzag,
 } from "./encoding.js";
 import { GrowingBlock, putBytes } from "./growing.js";
+import { NumberWriter } from "./numbers.js";
 
 const DEFAULT_BYTE_LENGTH = 1024;
 
@@ -45,24 +39,21 @@ const DEFAULT_BYTE_LENGTH = 1024;
  * other code revoked its memory; and as `arena.acquire` does when it has to grow. What
  * was written before stays.
  */
-export class ByteWriter<L extends AnyLease = Lease> {
+export class ByteWriter<L extends AnyLease = Lease> extends NumberWriter<L> {
   readonly #source: LeaseSource<L>;
   readonly #block: GrowingBlock<L>;
 
   /** @internal */
   constructor(source: LeaseSource<L>, byteLength = DEFAULT_BYTE_LENGTH) {
+    const block = new GrowingBlock(source, byteLength);
+    super(block);
     this.#source = source;
-    this.#block = new GrowingBlock(source, byteLength);
+    this.#block = block;
   }
 
   /** Bytes written so far. */
   get byteLength(): number {
     return this.#block.length;
-  }
-
-  /** Whether the writer has ended: by `take`, `release` or dispose. */
-  get released(): boolean {
-    return this.#block.ended;
   }
 
   /**
@@ -97,86 +88,6 @@ export class ByteWriter<L extends AnyLease = Lease> {
     if (!putShortAscii(text, block.bytes, block.length)) return this.#encode(text);
     block.length += text.length;
     return text.length;
-  }
-
-  /** Appends one byte: 0 to 255. */
-  writeUint8(value: number): void {
-    requireInteger(value, 0, 0xff);
-    const at = this.#block.room(1);
-    this.#block.view.setUint8(at, value);
-    this.#block.length = at + 1;
-  }
-
-  /** Appends one byte: -128 to 127. */
-  writeInt8(value: number): void {
-    requireInteger(value, -0x80, 0x7f);
-    const at = this.#block.room(1);
-    this.#block.view.setInt8(at, value);
-    this.#block.length = at + 1;
-  }
-
-  /** Appends two bytes. */
-  writeUint16(value: number, littleEndian?: boolean): void {
-    requireInteger(value, 0, 0xffff);
-    const at = this.#block.room(2);
-    this.#block.view.setUint16(at, value, littleEndian);
-    this.#block.length = at + 2;
-  }
-
-  /** Appends two bytes. */
-  writeInt16(value: number, littleEndian?: boolean): void {
-    requireInteger(value, -0x8000, 0x7fff);
-    const at = this.#block.room(2);
-    this.#block.view.setInt16(at, value, littleEndian);
-    this.#block.length = at + 2;
-  }
-
-  /** Appends four bytes. */
-  writeUint32(value: number, littleEndian?: boolean): void {
-    requireInteger(value, 0, 0xffffffff);
-    const at = this.#block.room(4);
-    this.#block.view.setUint32(at, value, littleEndian);
-    this.#block.length = at + 4;
-  }
-
-  /** Appends four bytes. */
-  writeInt32(value: number, littleEndian?: boolean): void {
-    requireInteger(value, -0x80000000, 0x7fffffff);
-    const at = this.#block.room(4);
-    this.#block.view.setInt32(at, value, littleEndian);
-    this.#block.length = at + 4;
-  }
-
-  /** Appends eight bytes. A number must be a safe integer. */
-  writeUint64(value: number | bigint, littleEndian?: boolean): void {
-    requireUint64(value);
-    const at = this.#block.room(8);
-    this.#block.view.setBigUint64(at, BigInt(value), littleEndian);
-    this.#block.length = at + 8;
-  }
-
-  /** Appends eight bytes. A number must be a safe integer. */
-  writeInt64(value: number | bigint, littleEndian?: boolean): void {
-    requireInt64(value);
-    const at = this.#block.room(8);
-    this.#block.view.setBigInt64(at, BigInt(value), littleEndian);
-    this.#block.length = at + 8;
-  }
-
-  /** Appends four bytes: the nearest float, infinite where there is none. */
-  writeFloat32(value: number, littleEndian?: boolean): void {
-    requireNumber(value);
-    const at = this.#block.room(4);
-    this.#block.view.setFloat32(at, value, littleEndian);
-    this.#block.length = at + 4;
-  }
-
-  /** Appends eight bytes. */
-  writeFloat64(value: number, littleEndian?: boolean): void {
-    requireNumber(value);
-    const at = this.#block.room(8);
-    this.#block.view.setFloat64(at, value, littleEndian);
-    this.#block.length = at + 8;
   }
 
   /**
@@ -289,11 +200,6 @@ export class ByteWriter<L extends AnyLease = Lease> {
    */
   release(): void {
     this.#block.release();
-  }
-
-  /** Releases unless already ended. */
-  [Symbol.dispose](): void {
-    this.#block.dispose();
   }
 
   #encode(text: string): number {

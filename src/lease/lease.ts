@@ -46,6 +46,8 @@ export type AnyLease = Lease<ArrayBufferLike>;
 
 /** Follows `lease`, which nobody else has seen, to its end. */
 export let watchLease: (lease: Lease, watch: (owner: BlockOwner) => LeaseWatch) => void;
+/** Says that the lease's bytes have moved to another lease, and that its release, which follows, is not its caller's. */
+export let wasReplaced: (lease: AnyLease) => void;
 /** What owns the lease's block. Throws if the lease has ended, or a pin holds the block in place. */
 export let movableBlock: <B extends ArrayBufferLike>(lease: Lease<B>, action: string) => BlockOwner<B>;
 /** Ends the lease without returning its block: whoever calls this has the block. */
@@ -66,6 +68,10 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   static {
     watchLease = (lease, watch) => {
       if (lease.#owner !== null) lease.#attach().watches.push(watch(lease.#owner));
+    };
+    wasReplaced = (lease) => {
+      // One of another copy of the package counts as released.
+      if (#attachments in lease) for (const watch of lease.#attachments?.watches ?? []) watch.replaced?.();
     };
     movableBlock = (lease, action) => {
       const owner = lease.#held(action);
@@ -214,7 +220,8 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     const resized = owner.view(this.#ptr, byteLength);
     if (!isShorter) owner.source.zero(resized, oldLength, byteLength);
     // First: longer than its owner knows, bytes of it would not be zeroed for the next lease.
-    owner.resized(this.#ptr, oldLength, byteLength);
+    owner.reaches?.(this.#ptr + byteLength);
+    owner.account.liveBytes += byteLength - oldLength;
     this.#bytes = resized;
     this.#byteLength = byteLength;
     this.#tellWatches(owner);
@@ -284,7 +291,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     attachments.pins++;
     return new Pin(() => {
       if (--attachments.pins > 0 || this.#bytes !== null) return;
-      this.#owner?.heldByPins(-1);
+      if (this.#owner !== null) this.#owner.account.pinned--;
       this.#return();
     });
   }
@@ -338,7 +345,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
       this.#return();
       return;
     }
-    this.#owner?.heldByPins(1);
+    if (this.#owner !== null) this.#owner.account.pinned++;
     for (const watch of this.#attachments?.watches ?? []) watch.pinned();
   }
 

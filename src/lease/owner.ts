@@ -19,6 +19,14 @@ export interface LinearMemory<B extends ArrayBufferLike = ArrayBuffer> {
   readonly buffer: B;
 }
 
+/** What a memory counts of the leases in it. Leases keep it right once they are out. */
+export interface LeaseCounts {
+  /** Bytes in the leases that are out. */
+  liveBytes: number;
+  /** Leases that were released, and whose blocks pins keep. */
+  pinned: number;
+}
+
 /** The segment, memory or buffer that a block lies in. */
 export interface BlockOwner<B extends ArrayBufferLike = ArrayBuffer> {
   readonly origin: LeaseOrigin;
@@ -30,24 +38,22 @@ export interface BlockOwner<B extends ArrayBufferLike = ArrayBuffer> {
     acquireUnzeroed(byteLength: number): object;
     zero(bytes: Uint8Array<B>, start: number, end: number): void;
   };
-  /** The memory's identity, for traces. */
-  readonly place: object;
+  /** One for each memory: its identity too, for traces. */
+  readonly account: LeaseCounts;
   /** The lease of `byteLength` bytes at `ptr` has ended. Called once, after the lease itself was marked ended. */
   ended(ptr: number, byteLength: number): void;
   /** Bytes of the block at `ptr`: how far its lease may grow without moving. */
   blockBytes(ptr: number): number;
   /** A new view. Works after other code revoked the memory, too. */
   view(ptr: number, byteLength: number): Uint8Array<B>;
-  /** The lease at `ptr` has `to` bytes instead of `from`. */
-  resized(ptr: number, from: number, to: number): void;
+  /** The block's lease reaches to `end`, in bytes from the memory's start. Only where it matters. */
+  reaches?(end: number): void;
   /** Of shared memory: what its sender sent with the lease through a channel. */
   tag?: number;
   /** Of shared memory: ends this thread's right to the block. Answers a token with which any thread can adopt it, once. */
   handOver?(byteLength: number): number;
-  /** A lease was released while a pin holds its block (1), or the last pin of such a lease went (-1). */
-  heldByPins(change: 1 | -1): void;
-  /** Looks for a write below the first block; reports it, and clears it. */
-  inspectTrap(): void;
+  /** Looks for a write below the first block; reports it, and clears it. Only where there is a trap. */
+  inspectTrap?(): void;
 }
 
 /** Follows one lease to its end: a trace, or a diagnostics channel. Runs none of the caller's code. */
@@ -58,6 +64,8 @@ export interface LeaseWatch {
   resized(owner: BlockOwner<ArrayBufferLike>, ptr: number, byteLength: number): void;
   /** The lease was released, and a pin keeps its block. */
   pinned(): void;
+  /** The library releases the lease next, since its bytes have moved to a longer one. */
+  replaced?(): void;
   /** The lease has ended; its block is returned next. */
   ended(owner: BlockOwner<ArrayBufferLike>): void;
 }

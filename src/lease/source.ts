@@ -3,11 +3,9 @@
 import type { AnyLease, Lease } from "./lease.js";
 
 export interface LeaseSource<L extends AnyLease = Lease> {
-  /** A lease of exactly `byteLength` zero bytes. Throws as `arena.acquire` does. */
-  acquire(byteLength: number): L;
   /**
-   * The same, with bytes of earlier leases in it. For code that overwrites or zeroes
-   * every byte before anyone sees the lease.
+   * A lease of exactly `byteLength` bytes, with those of earlier leases in it. For code that
+   * overwrites or zeroes every byte before anyone sees the lease. Throws as `arena.acquire` does.
    */
   acquireUnzeroed(byteLength: number): L;
   /** Zeroes bytes of such a lease, from `start` up to `end`. */

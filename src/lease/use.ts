@@ -1,7 +1,8 @@
 /** Lending a lease's bytes to a function. Owns that the lease ends, whatever the function does. */
 
+import { isView } from "../builtins.js";
 import { isThenable } from "../checks.js";
-import { throwAll } from "../errors.js";
+import { invalidArgument, throwAll } from "../errors.js";
 import type { AnyLease } from "./lease.js";
 
 /** Calls `fn`, and releases when it returns or throws, or when the promise it returned settles. */
@@ -15,20 +16,25 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
     }
     throwAll(errors, "the function that used the lease failed, and so did the release");
   };
+  const { bytes } = lease;
+  const ended = (value: unknown): unknown => {
+    if (isViewOf(bytes, value)) end(invalidArgument("what fn returned", value, "a copy on, bytes.slice(), or nothing"));
+    else end();
+    return value;
+  };
   let result: T;
   try {
-    result = fn(lease.bytes);
-    if (isThenable(result)) {
-      const ended = (value: unknown): unknown => {
-        end();
-        return value;
-      };
-      return Promise.resolve(result).then(ended, end) as T;
-    }
+    result = fn(bytes);
+    if (isThenable(result)) return Promise.resolve(result).then(ended, end) as T;
   } catch (error) {
     end(error);
     throw error;
   }
-  end();
-  return result;
+  return ended(result) as T;
+}
+
+/** Whether `value` shows any of the bytes: it would be stale at once. */
+function isViewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
+  if (!isView(value) || value.buffer !== buffer) return false;
+  return value.byteOffset < byteOffset + length && byteOffset < value.byteOffset + value.byteLength;
 }

@@ -8,7 +8,7 @@
  * the module.
  */
 
-import { Bytes, bufferByteLength } from "../builtins.js";
+import { Bytes, bufferByteLength, getterOf, uncurry } from "../builtins.js";
 import { bookRefused, invalidArgument, wasmUnavailable } from "../errors.js";
 import type { LinearMemory } from "../lease/owner.js";
 import { MODULE_BASE64 } from "../module.generated.js";
@@ -62,27 +62,16 @@ export interface Memory extends LinearMemory {
 const wasm = (globalThis as { WebAssembly?: typeof WebAssembly }).WebAssembly;
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
-const memoryPrototype = wasm?.Memory.prototype as
-  | (Memory & { toFixedLengthBuffer?: Method; toResizableBuffer?: Method })
-  | undefined;
-const { call } = Function.prototype;
-const { toString: tagOf } = Object.prototype;
-const growMethod = memoryPrototype?.grow;
-const bufferGetter = memoryPrototype && Object.getOwnPropertyDescriptor(memoryPrototype, "buffer")?.get;
+const memoryPrototype = wasm?.Memory.prototype as (Memory & { toFixedLengthBuffer?: Method }) | undefined;
 const toFixedLength = memoryPrototype?.toFixedLengthBuffer;
-
-const callGrow: (memory: Memory, deltaPages: number) => number = growMethod
-  ? (call.bind(growMethod) as never)
-  : () => -1;
-
-const callToFixedLength: (memory: Memory) => ArrayBuffer = toFixedLength
-  ? (call.bind(toFixedLength) as never)
-  : (memory) => memory.buffer;
+const callGrow: (memory: Memory, deltaPages: number) => number = uncurry(memoryPrototype?.grow);
+const callToFixedLength: (memory: Memory) => ArrayBuffer = uncurry(toFixedLength);
+const tagOf: (value: object) => string = uncurry(Object.prototype.toString);
 
 /** The memory's buffer now. Other code may have revoked the one we had. */
-export const bufferOf: (memory: Memory) => ArrayBuffer = bufferGetter
-  ? (call.bind(bufferGetter) as never)
-  : (memory) => memory.buffer;
+export const bufferOf: (memory: Memory) => ArrayBuffer = uncurry(
+  memoryPrototype && getterOf(memoryPrototype, "buffer"),
+);
 
 let compiled: WebAssembly.Module | undefined;
 
@@ -108,7 +97,7 @@ export function resolveModule(module: object | undefined): object {
 
 function isModule(module: object): boolean {
   try {
-    return tagOf.call(module) === "[object WebAssembly.Module]";
+    return tagOf(module) === "[object WebAssembly.Module]";
   } catch {
     return false;
   }
@@ -189,45 +178,35 @@ export function requireBook(module: object, slabShift: number, hasBlocks: boolea
 
 /** The size classes of segments with slabs of one length, as the bindings use them. */
 export interface SizeClasses {
-  readonly count: number;
   /** By class: bytes in a block. */
   readonly blockBytes: readonly number[];
   /** By class: slabs in a span. */
   readonly spanSlabs: readonly number[];
-  /** By `(byteLength + 15) >>> 4`, up to `tableBytes`: the class that serves a length. */
+  /** By `(byteLength + 15) >>> 4`: the class that serves a length. */
   readonly byGrain: Uint8Array;
-  /** Longest length in `byGrain`, in bytes. */
-  readonly tableBytes: number;
-  /** The same for any length; `count` if no block is so long. */
-  classOf(byteLength: number): number;
 }
 
-/** Longest length that is looked up in a table, in bytes. */
-const TABLE_BYTES = 96 * 1024;
-const classesByModule = new WeakMap<object, Map<number, SizeClasses>>();
+/** By module and slab length: reading them takes a third of the time that an arena takes to make. */
+const known = new WeakMap<object, SizeClasses[]>();
 
-export function sizeClassesOf({ exports, module }: Book, slabShift: number): SizeClasses {
-  const classesByShift = classesByModule.get(module) ?? new Map<number, SizeClasses>();
-  classesByModule.set(module, classesByShift);
-  const known = classesByShift.get(slabShift);
-  if (known !== undefined) return known;
-  const count = exports.classCount();
-  const blockBytes = Array.from({ length: count }, (_, sizeClass) => exports.blockBytes(sizeClass));
-  const spanSlabs = Array.from({ length: count }, (_, sizeClass) => exports.spanSlabs(sizeClass));
-  const tableBytes = Math.min(TABLE_BYTES, blockBytes[count - 1] as number);
-  const byGrain = new Uint8Array((tableBytes >> 4) + 1);
+/** @param longest length in `byGrain`, in bytes: one for each slab length. */
+export function sizeClassesOf({ exports, module }: Book, slabShift: number, longest: number): SizeClasses {
+  const byShift = known.get(module) ?? [];
+  known.set(module, byShift);
+  byShift[slabShift] ??= readSizeClasses(exports, longest);
+  return byShift[slabShift];
+}
+
+function readSizeClasses(exports: BookExports, longest: number): SizeClasses {
+  const length = exports.classCount();
+  const blockBytes = Array.from({ length }, (_, sizeClass) => exports.blockBytes(sizeClass));
+  const spanSlabs = Array.from({ length }, (_, sizeClass) => exports.spanSlabs(sizeClass));
+  const byGrain = new Uint8Array((longest >> 4) + 1);
   for (let grain = 0, sizeClass = 0; grain < byGrain.length; grain++) {
     while ((blockBytes[sizeClass] as number) < grain << 4) sizeClass++;
     byGrain[grain] = sizeClass;
   }
-  const classOf = (byteLength: number): number => {
-    if (byteLength <= tableBytes) return byGrain[(byteLength + 15) >>> 4] as number;
-    const sizeClass = blockBytes.findIndex((each) => each >= byteLength);
-    return sizeClass < 0 ? count : sizeClass;
-  };
-  const classes = { count, blockBytes, spanSlabs, byGrain, tableBytes, classOf };
-  classesByShift.set(slabShift, classes);
-  return classes;
+  return { blockBytes, spanSlabs, byGrain };
 }
 
 /**
@@ -236,10 +215,8 @@ export function sizeClassesOf({ exports, module }: Book, slabShift: number): Siz
  */
 const processLimit = {
   most: isServer() ? Number.POSITIVE_INFINITY : 120,
-  /** Made and not yet collected. */
-  made: 0,
-  /** Of these, dropped: the engine collects them when it needs to. */
-  dropped: 0,
+  /** Made, and neither collected nor dropped: the engine collects those when it needs to. */
+  held: 0,
 };
 
 /** Whether memories are few here. */
@@ -261,8 +238,7 @@ interface MemoryCount {
 }
 const counts = new WeakMap<Memory, MemoryCount>();
 const collected = new FinalizationRegistry<MemoryCount>(({ isDropped }) => {
-  processLimit.made--;
-  if (isDropped) processLimit.dropped--;
+  if (!isDropped) processLimit.held--;
   refusals = 0;
 });
 
@@ -290,7 +266,7 @@ function makeMemory(pages: number, maxPages: number, limit: number): Memory | nu
     refusals--;
     return null;
   }
-  if (processLimit.made - processLimit.dropped >= limit) return null;
+  if (processLimit.held >= limit) return null;
   try {
     // The maximum keeps code that holds the memory from growing it past the cap.
     const memory = new (wasm as typeof WebAssembly).Memory({ initial: pages, maximum: maxPages });
@@ -301,7 +277,7 @@ function makeMemory(pages: number, maxPages: number, limit: number): Memory | nu
     refusedPages = refusals > 0 ? Math.min(refusedPages, pages) : pages;
     refusals = PATIENCE;
     if (memoriesAreFew() && pages <= SHORT_PAGES) {
-      processLimit.most = Math.max(LEAST_LIMIT, processLimit.made - processLimit.dropped);
+      processLimit.most = Math.max(LEAST_LIMIT, processLimit.held);
     }
     return null;
   }
@@ -315,7 +291,7 @@ function isRefusal(error: unknown): boolean {
 
 function count(memory: Memory): void {
   const each = { isDropped: false };
-  processLimit.made++;
+  processLimit.held++;
   counts.set(memory, each);
   collected.register(memory, each);
 }
@@ -326,7 +302,7 @@ export function dropMemory(memory: Memory): void {
   const each = counts.get(memory);
   if (each === undefined || each.isDropped) return;
   each.isDropped = true;
-  processLimit.dropped++;
+  processLimit.held--;
 }
 
 /** Adds zero pages and detaches every view. False if the engine refuses; nothing has changed then. */

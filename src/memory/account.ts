@@ -21,6 +21,7 @@
  *     leaks reported, only when its leases and all views of it are unreachable.
  */
 
+import { Link } from "../link.js";
 import type { ArenaTimeline } from "../options.js";
 import type { Book } from "./abi.js";
 import type { Budget } from "./budget.js";
@@ -50,14 +51,6 @@ export function transition(account: Account, to: MemoryState): void {
 export interface MemoryOwner {
   /** Revokes every view, and refuses everything from now on. */
   close(): void;
-}
-
-/**
- * Reachable from its owner alone, and stands for it in the `WeakRef`: a `WeakRef`
- * keeps its target until the current job ends, and a dropped memory must not be kept.
- */
-class OwnerHandle {
-  owner: MemoryOwner | undefined;
 }
 
 /** A constructor that returns the object it is given. */
@@ -101,7 +94,8 @@ export class Account {
   liveBytes = 0;
   /** Leases of these that were released, and whose blocks pins keep. */
   pinned = 0;
-  handle: WeakRef<OwnerHandle> | undefined;
+  /** Reachable from the memory's owner alone. */
+  handle: WeakRef<Link<MemoryOwner>> | undefined;
   timeline: ArenaTimeline | undefined;
   /** Of a segment: where the book knows it. */
   entry: { readonly book: Book; readonly number: number } | undefined;
@@ -121,7 +115,7 @@ export class Account {
 
   /** The memory's owner, while anyone can reach it. */
   get owner(): MemoryOwner | undefined {
-    return this.handle?.deref()?.owner;
+    return this.handle?.deref()?.target;
   }
 }
 
@@ -137,18 +131,9 @@ export interface MemoryListener {
  * One for all arenas, and never collected: on Node 20 to 24, a registry that is
  * collected with callbacks due stops the callbacks of every registry in the process.
  */
-const registry = new FinalizationRegistry<{ account: Account; link: WeakRef<TableLink> }>(({ account, link }) => {
-  link.deref()?.table?.collected(account);
-});
-
-/** Stands for a table in a `WeakRef`, which keeps its target until the current job ends. */
-class TableLink {
-  table: AccountTable | undefined;
-
-  constructor(table: AccountTable) {
-    this.table = table;
-  }
-}
+const registry = new FinalizationRegistry<{ account: Account; table: WeakRef<Link<AccountTable>> }>(
+  ({ account, table }) => table.deref()?.target?.collected(account),
+);
 
 export class AccountTable {
   readonly budget: Budget;
@@ -160,9 +145,8 @@ export class AccountTable {
   memoriesMade = 0;
   readonly #listener: MemoryListener;
   readonly #timeline: ArenaTimeline | undefined;
-  readonly #link = new TableLink(this);
-  readonly #weakLink = new WeakRef(this.#link);
-  readonly #handles = new WeakMap<MemoryOwner, OwnerHandle>();
+  readonly #link = new Link<AccountTable>(this);
+  readonly #handles = new WeakMap<MemoryOwner, Link<MemoryOwner>>();
 
   constructor(budget: Budget, listener: MemoryListener, timeline?: ArenaTimeline) {
     this.budget = budget;
@@ -172,11 +156,10 @@ export class AccountTable {
 
   /** Remembers `owner` without holding it. */
   open(account: Account, owner: MemoryOwner, buffer: ArrayBuffer): void {
-    const handle = new OwnerHandle();
-    handle.owner = owner;
+    const handle = new Link(owner);
     this.#handles.set(owner, handle);
-    account.handle = new WeakRef(handle);
-    registry.register(handle, { account, link: this.#weakLink }, account);
+    account.handle = handle.weak;
+    registry.register(handle, { account, table: this.#link.weak }, account);
     tie(buffer, owner);
     // Nothing may come between these two: M1.
     this.accounts.add(account);
@@ -206,7 +189,7 @@ export class AccountTable {
     this.budget.reservedBytes -= account.reservedBytes;
     transition(account, "dropped");
     const handle = account.handle?.deref();
-    if (handle !== undefined) handle.owner = undefined;
+    if (handle !== undefined) handle.target = undefined;
     registry.unregister(account);
     leaveBook(account);
     account.live = account.liveBytes = account.pinned = 0;
@@ -214,7 +197,7 @@ export class AccountTable {
 
   /** The arena was disposed: nothing here keeps it. */
   close(): void {
-    this.#link.table = undefined;
+    this.#link.target = undefined;
   }
 
   /** The garbage collector took the memory. */

@@ -38,15 +38,6 @@ export abstract class ArenaMemory implements MemoryOwner {
     return this.account.reservedBytes;
   }
 
-  /** For traces: the memory's identity, without holding it. */
-  get place(): object {
-    return this.account;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.account.pinned += change;
-  }
-
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     try {
       return new Bytes(this.buffer, ptr, byteLength);
@@ -70,8 +61,13 @@ export abstract class ArenaMemory implements MemoryOwner {
     return this.#memory !== null && bufferByteLength(bufferOf(this.#memory)) > this.account.reservedBytes;
   }
 
-  /** Adds zero pages. Only without leases. */
-  protected grow(deltaPages: number): boolean {
+  get pages(): number {
+    return this.account.reservedBytes / PAGE_BYTES;
+  }
+
+  /** Lengthens the memory to `pages`. What is new is zero. Only without leases. */
+  lengthen(pages: number): boolean {
+    const deltaPages = pages - this.pages;
     if (this.#memory === null || !growMemory(this.#memory, deltaPages)) return false;
     this.table.lengthen(this.account, deltaPages * PAGE_BYTES);
     this.#renew();

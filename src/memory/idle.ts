@@ -55,30 +55,14 @@ export class IdleStack<T extends IdleMemory> implements IdleMemories {
     return item;
   }
 
-  /** The shortest memory of `least` to `most` bytes; of several, the one pushed last. */
-  takeShortest(least: number, most: number): T | undefined {
-    let best = -1;
-    let bestBytes = Number.POSITIVE_INFINITY;
-    for (let each = this.#items.length - 1; each >= 0 && bestBytes > least; each--) {
-      const { reservedBytes } = this.#items[each] as T;
-      if (reservedBytes < least || reservedBytes > most || reservedBytes >= bestBytes) continue;
-      best = each;
-      bestBytes = reservedBytes;
-    }
-    return this.#takeAt(best);
-  }
-
   /** The longest memory below `byteLength` bytes; of several, the one pushed last. */
   takeLongest(byteLength: number): T | undefined {
-    let best = -1;
-    let bestBytes = 0;
-    for (let each = this.#items.length - 1; each >= 0; each--) {
-      const { reservedBytes } = this.#items[each] as T;
-      if (reservedBytes >= byteLength || reservedBytes <= bestBytes) continue;
-      best = each;
-      bestBytes = reservedBytes;
-    }
-    return this.#takeAt(best);
+    return this.#takeNearest(byteLength, 1, byteLength - 1);
+  }
+
+  /** The shortest memory of `least` to `most` bytes; of several, the one pushed last. */
+  takeShortest(least: number, most: number): T | undefined {
+    return this.#takeNearest(least, least, most);
   }
 
   dropColdest(): boolean {
@@ -101,6 +85,19 @@ export class IdleStack<T extends IdleMemory> implements IdleMemories {
   /** Forgets everything, and drops nothing. */
   clear(): void {
     this.#items.length = 0;
+  }
+
+  #takeNearest(wanted: number, least: number, most: number): T | undefined {
+    let best = -1;
+    let bestDistance = Number.POSITIVE_INFINITY;
+    for (let each = this.#items.length - 1; each >= 0 && bestDistance > 0; each--) {
+      const { reservedBytes } = this.#items[each] as T;
+      const distance = Math.abs(reservedBytes - wanted);
+      if (reservedBytes < least || reservedBytes > most || distance >= bestDistance) continue;
+      best = each;
+      bestDistance = distance;
+    }
+    return this.#takeAt(best);
   }
 
   #takeAt(index: number): T | undefined {

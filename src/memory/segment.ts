@@ -13,7 +13,7 @@
  * M6  [carvedBytes, end) was not handed out since the last recycling.
  */
 
-import { type Book, PAGE_BYTES, SLAB_COUNT } from "./abi.js";
+import { type Book, type Memory, PAGE_BYTES, SLAB_COUNT } from "./abi.js";
 import type { AccountTable } from "./account.js";
 import { ArenaMemory, firstDirty, nextStagger, provideMemory } from "./arena-memory.js";
 
@@ -28,7 +28,7 @@ export class Segment extends ArenaMemory {
   carvedBytes = 0;
   idleSince = 0;
 
-  constructor(memory: ConstructorParameters<typeof ArenaMemory>[0], slabBytes: number, table: AccountTable) {
+  constructor(memory: Memory, slabBytes: number, table: AccountTable) {
     super(memory, "segment", (slabBytes * SLAB_COUNT) / PAGE_BYTES, "active", table);
     this.slabBytes = slabBytes;
     this.base = nextStagger() - 4096;
@@ -59,13 +59,8 @@ export class Segment extends ArenaMemory {
   }
 }
 
-/** A new segment, all zero; `null` if the cap or the engine has no room. */
-export function createSegment<S extends Segment>(
-  table: AccountTable,
-  slabBytes: number,
-  make: (memory: ConstructorParameters<typeof ArenaMemory>[0]) => S,
-): S | null {
+/** The memory of a new segment, all zero; `null` if the cap or the engine has no room. */
+export function provideSegment(table: AccountTable, slabBytes: number): Memory | null {
   const pages = (slabBytes * SLAB_COUNT) / PAGE_BYTES;
-  const memory = provideMemory(table, pages, pages);
-  return memory === null ? null : make(memory);
+  return provideMemory(table, pages, pages);
 }

@@ -6,9 +6,10 @@
  */
 
 import { Readable, Transform, type TransformCallback, type TransformOptions } from "node:stream";
-import { checkSignal, requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
+import { checkFunction, checkSignal, requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease } from "../lease/lease.js";
+import type { Leases } from "./write.js";
 
 /**
  * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for
@@ -18,19 +19,19 @@ import type { Lease } from "../lease/lease.js";
  *
  * @throws ArenaError `ERR_INVALID_ARGUMENT` if `leases` cannot be iterated.
  */
-export function readableFrom(leases: Iterable<Lease> | AsyncIterable<Lease>): Readable {
+export function readableFrom(leases: Leases): Readable {
   return Readable.from(copies(iteratorOf(leases)), { objectMode: false });
 }
 
 /** No generator: one that has not run yet would end without closing `leases`. */
-function copies(leases: Iterator<Lease> | AsyncIterator<Lease>): AsyncIterableIterator<Buffer> {
+function copies(leases: Iterator<AnyLease> | AsyncIterator<AnyLease>): AsyncIterableIterator<Buffer> {
   let isDone = false;
   return {
     [Symbol.asyncIterator]() {
       return this;
     },
     async next() {
-      let result: IteratorResult<Lease, unknown> | undefined;
+      let result: IteratorResult<AnyLease, unknown> | undefined;
       try {
         result = await leases.next();
       } finally {
@@ -47,16 +48,16 @@ function copies(leases: Iterator<Lease> | AsyncIterator<Lease>): AsyncIterableIt
   };
 }
 
-function iteratorOf(leases: Iterable<Lease> | AsyncIterable<Lease>): Iterator<Lease> | AsyncIterator<Lease> {
+function iteratorOf(leases: Leases): Iterator<AnyLease> | AsyncIterator<AnyLease> {
   requireLeases(leases);
-  const iterable: Partial<Iterable<Lease> & AsyncIterable<Lease>> = leases;
+  const iterable: Partial<Iterable<AnyLease> & AsyncIterable<AnyLease>> = leases;
   const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.();
   if (typeof iterator?.next !== "function") throw invalidArgument("leases", leases, "an iterable of leases");
   return iterator;
 }
 
 /** Takes a lease, whose bytes go on as a chunk, and releases it. */
-export type PushLease = (lease: Lease) => void;
+export type PushLease = (lease: AnyLease) => void;
 
 export interface LeaseTransformOptions extends Pick<TransformOptions, "highWaterMark" | "signal"> {
   /**
@@ -112,12 +113,8 @@ function requireTransform(options: LeaseTransformOptions): void {
   if (typeof transform !== "function") {
     throw invalidArgument("options.transform", transform, "a function of a chunk and push");
   }
-  if (flush !== undefined && typeof flush !== "function") {
-    throw invalidArgument("options.flush", flush, "a function of push, or nothing");
-  }
-  if (release !== undefined && typeof release !== "function") {
-    throw invalidArgument("options.release", release, "a function, or nothing");
-  }
+  checkFunction("options.flush", flush, "a function of push");
+  checkFunction("options.release", release, "a function");
   requireHighWaterMark(highWaterMark);
   checkSignal(signal);
 }
@@ -144,7 +141,7 @@ export function toError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error), { cause: error });
 }
 
-function copyAndRelease(lease: Lease): Buffer {
+function copyAndRelease(lease: AnyLease): Buffer {
   requireLease(lease);
   try {
     return Buffer.from(lease.bytes);

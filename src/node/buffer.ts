@@ -9,8 +9,8 @@ import type { Lease } from "../lease/lease.js";
  *
  * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does.
  */
-export function bufferOf(lease: Lease): Buffer<ArrayBuffer> {
+export function bufferOf<B extends ArrayBufferLike>(lease: Lease<B>): Buffer<B> {
   requireLease(lease);
   const { buffer, byteOffset, length } = lease.bytes;
-  return Buffer.from(buffer, byteOffset, length);
+  return Buffer.from(buffer, byteOffset, length) as Buffer<B>;
 }

@@ -4,7 +4,7 @@
  */
 
 import { bufferByteLength } from "../builtins.js";
-import { invalidArgument } from "../errors.js";
+import { checkBoolean } from "../checks.js";
 
 export interface FreeChunksOption {
   /**
@@ -47,9 +47,7 @@ const free: FreeChunk = (chunk) => {
 
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` if `freeChunks` is no boolean. */
 export function chunkFreer(freeChunks: boolean | undefined, stream?: object): FreeChunk {
-  if (freeChunks !== undefined && typeof freeChunks !== "boolean") {
-    throw invalidArgument("freeChunks", freeChunks, "true or false");
-  }
+  checkBoolean("freeChunks", freeChunks);
   return freeChunks === true && canFree && !isHttp2(stream) ? free : keep;
 }
 

@@ -1,89 +1,61 @@
 /** Bodies: a whole stream as one lease. Owns how a stream ends, well or badly; lengths are the collector's. */
 
 import type { Readable } from "node:stream";
-import { type Arena, fillerWhenRoom, leasesFor } from "../arena.js";
+import { type LeaseArena, leasesFor, leaseWhenRoom } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
-import type { ByteFiller } from "../bytes/filler.js";
 import { requireArena } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease, Lease } from "../lease/lease.js";
 import { chunkFreer, type FreeChunk, type FreeChunksOption } from "./chunks.js";
+import { prematureClose } from "./completion.js";
 
-export type NodeCollectOptions = CollectOptions &
-  FreeChunksOption & {
-    /**
-     * Waits for room for the whole body before it is read, first come, first served, as
-     * `arena.acquireAsync` does. Needs `byteLength`. Meanwhile the stream is not read, so
-     * that its sender waits too.
-     */
-    waitForRoom?: boolean | undefined;
-  };
+export type NodeCollectOptions = CollectOptions & FreeChunksOption;
 
 /**
  * Reads `stream` to its end into one lease, exactly as long as what came; it is
  * yours to release. With `byteLength` the body goes straight into that lease;
- * otherwise it is built by an `arena.writer()`, which grows.
+ * otherwise it is built in a block that grows, as that of an `arena.writer()`.
  *
  * If it fails nothing stays leased. At the limit, on abort and when the arena has
  * no room the stream is paused, not destroyed, so that a server can still answer:
  * send `connection: close` and destroy the request afterwards.
  *
+ * @param arena an `Arena`, or a `SharedArena`, whose leases go to other threads without a copy.
  * @returns a promise that rejects with an ArenaError (`ERR_LIMIT_EXCEEDED`,
  *   `ERR_LENGTH_MISMATCH`, `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's
  *   reason, or the error of the stream: `ERR_STREAM_PREMATURE_CLOSE` or `ECONNRESET` if
  *   the other side went away. A stream made with `emitClose: false` tells nobody that it
  *   was destroyed: give a `signal`, too.
  */
-export async function collect(stream: Readable, arena: Arena, options: NodeCollectOptions): Promise<Lease> {
+export async function collect<L extends AnyLease = Lease>(
+  stream: Readable,
+  arena: LeaseArena<L>,
+  options: NodeCollectOptions,
+): Promise<L> {
   requireArena(arena);
   const collector = new Collector(leasesFor(arena), options);
   requireReadable(stream);
-  const { byteLength, signal, waitForRoom } = options;
+  const { signal, waitForRoom } = options;
   const free = chunkFreer(options.freeChunks, stream);
-  if (waitForRoom !== undefined && typeof waitForRoom !== "boolean") {
-    throw invalidArgument("waitForRoom", waitForRoom, "true or false");
-  }
-  if (waitForRoom === true) {
-    if (byteLength === undefined) throw invalidArgument("byteLength", byteLength, "the body's length to wait for");
-    collector.begin(await fillerInTurn(arena, byteLength, stream, signal));
-  }
-  return gather(stream, collector, free, signal);
+  const wait = (leaving: AbortSignal): Promise<L> => leaseWhenRoom(arena, collector.mostBytes, leaving);
+  return gather(stream, collector, free, signal, waitForRoom ? wait : null);
 }
 
-/** A filler once there is room. A client that goes away, or the signal, leaves the queue to those behind. */
-async function fillerInTurn(
-  arena: Arena,
-  byteLength: number,
+/** @param wait for a lease to gather into: a client that goes away, or the signal, leaves the queue to those behind. */
+function gather<L extends AnyLease>(
   stream: Readable,
-  signal: CollectOptions["signal"],
-): Promise<ByteFiller> {
-  const leaving = new AbortController();
-  const closed = (): void => leaving.abort(stream.errored ?? prematureClose());
-  const aborted = (): void => leaving.abort(signal?.reason);
-  if (stream.destroyed || stream.errored) closed();
-  // Stays after giving up, as those of `gather`.
-  stream.on("error", (error) => leaving.abort(error));
-  stream.once("close", closed);
-  try {
-    signal?.addEventListener("abort", aborted, { once: true });
-    return await fillerWhenRoom(arena, byteLength, leaving.signal);
-  } finally {
-    signal?.removeEventListener("abort", aborted);
-    stream.off("close", closed);
-  }
-}
-
-function gather(
-  stream: Readable,
-  collector: Collector,
+  collector: Collector<L>,
   free: FreeChunk,
   signal: CollectOptions["signal"],
-): Promise<Lease> {
+  wait: ((leaving: AbortSignal) => Promise<L>) | null,
+): Promise<L> {
   return new Promise((resolve, reject) => {
     let isOpen = true;
+    let leaving: AbortController | undefined;
     const close = (): void => {
       isOpen = false;
-      stream.off("data", add);
+      leaving?.abort();
+      stream.off("data", add).off("end", end).off("close", closed);
       signal?.removeEventListener("abort", abort);
     };
     const fail = (error: unknown): void => {
@@ -97,6 +69,7 @@ function gather(
       stream.pause();
     };
     const abort = (): void => giveUp(signal?.reason);
+    const closed = (): void => fail(stream.errored ?? prematureClose("its end"));
     const add = (chunk: unknown): void => {
       // Another listener of this chunk may have aborted.
       if (!isOpen) return;
@@ -109,7 +82,6 @@ function gather(
       free(chunk as Uint8Array);
     };
     const end = (): void => {
-      if (!isOpen) return;
       try {
         const lease = collector.take();
         close();
@@ -117,6 +89,18 @@ function gather(
       } catch (error) {
         fail(error);
       }
+    };
+    const read = (): void => {
+      stream.on("data", add);
+      stream.resume();
+    };
+    const readInto = (lease: L): void => {
+      if (!isOpen) {
+        lease[Symbol.dispose]();
+        return;
+      }
+      collector.begin(lease);
+      read();
     };
     if (signal?.aborted) {
       fail(signal.reason);
@@ -130,23 +114,21 @@ function gather(
       return;
     }
     stream.on("end", end);
-    // These stay after giving up, so that a client which then goes away is no uncaught error.
+    // This stays after giving up, so that a client which then goes away is no uncaught error.
     stream.on("error", fail);
-    stream.on("close", () => {
-      if (isOpen) fail(stream.errored ?? prematureClose());
-    });
+    stream.on("close", closed);
     // A stream that does not destroy itself when it fails says nothing any more, either.
     if (stream.destroyed || stream.errored) {
-      fail(stream.errored ?? prematureClose());
+      closed();
       return;
     }
-    stream.on("data", add);
-    stream.resume();
+    if (wait === null) {
+      read();
+      return;
+    }
+    leaving = new AbortController();
+    wait(leaving.signal).then(readInto, fail);
   });
-}
-
-function prematureClose(): Error {
-  return Object.assign(new Error("the stream was closed before its end"), { code: "ERR_STREAM_PREMATURE_CLOSE" });
 }
 
 function requireReadable(stream: Readable): void {

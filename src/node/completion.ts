@@ -136,8 +136,7 @@ export function requireWritable(stream: Writable): void {
   throw invalidArgument("stream", stream, "a stream.Writable");
 }
 
-export function prematureClose(): Error {
-  return Object.assign(new Error("the stream was closed before the write was done"), {
-    code: "ERR_STREAM_PREMATURE_CLOSE",
-  });
+/** @param what should have come first. */
+export function prematureClose(what = "the write was done"): Error {
+  return Object.assign(new Error(`the stream was closed before ${what}`), { code: "ERR_STREAM_PREMATURE_CLOSE" });
 }

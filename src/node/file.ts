@@ -21,8 +21,6 @@ import {
 import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 
-const DEFAULT_CHUNK_BYTES = 64 * 1024;
-
 export interface FileRange {
   /** Offset of the first byte to read. Default 0. */
   start?: number | undefined;
@@ -111,7 +109,7 @@ function planOf(path: PathLike, arena: Arena, options: ReadFileOptions): Plan {
   requireOptions(options);
   const { highWaterMark, signal, start = 0, end = Number.MAX_SAFE_INTEGER } = options;
   checkSignal(signal);
-  const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
+  const chunkBytes = chunkLength(options.chunkBytes);
   requireHighWaterMark(highWaterMark);
   if (!isLength(start)) throw invalidArgument("start", start, "an offset in the file, in bytes");
   if (!isLength(end) || end < start) throw invalidArgument("end", end, `an offset from start = ${start} on, in bytes`);

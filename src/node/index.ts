@@ -9,6 +9,7 @@
  * @module cleanslab/node
  */
 
+export type { CollectSettings } from "../bytes/collector.js";
 export { LeaseTransform, type LeaseTransformOptions, type PushLease, readableFrom } from "./bridge.js";
 export { bufferOf } from "./buffer.js";
 export type { FreeChunksOption } from "./chunks.js";
@@ -19,4 +20,4 @@ export { type RecordFunction, readRecords } from "./records.js";
 export { LeaseSink, type LeaseSinkOptions } from "./sink.js";
 export { type BufferedReadOptions, type LeasedReadOptions, readSocket, readSocketLeases } from "./socket.js";
 export { serveWatch, type WatchOptions, type WatchServer, type WatchSnapshot } from "./watch.js";
-export { pipeLeases, writeAndRelease } from "./write.js";
+export { type Leases, pipeLeases, writeAndRelease } from "./write.js";

@@ -11,6 +11,8 @@ import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import { eachFileLease, type ReadFileOptions } from "./file.js";
 
+const NO_BYTES = new Uint8Array(0);
+
 /**
  * Takes the bytes from the first that was not consumed yet, valid during the call, and
  * answers how many of them it consumed. What is left stands in front of the next call's bytes.
@@ -35,62 +37,44 @@ export async function readRecords(
 ): Promise<number> {
   if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
   requireArena(arena);
-  const records = new RecordBuffer(leasesFor(arena), onBytes);
+  const leases = leasesFor(arena);
+  /** What the parser left over, and the lease it lies in. */
+  let rest = NO_BYTES;
+  let held: Lease | null = null;
+  const consume = (bytes: Uint8Array<ArrayBuffer>, isLast: boolean): number => {
+    const consumed = onBytes(bytes, isLast);
+    if (Number.isInteger(consumed) && consumed >= 0 && consumed <= bytes.length) return consumed;
+    throw invalidArgument("what onBytes answered", consumed, `how many of the ${bytes.length} bytes it consumed`);
+  };
+  const release = (): void => {
+    held?.[Symbol.dispose]();
+    held = null;
+    rest = NO_BYTES;
+  };
   try {
-    const byteLength = await eachFileLease(path, arena, options, (lease) => records.add(lease));
-    records.end();
+    const byteLength = await eachFileLease(path, arena, options, (chunk) => {
+      const lease = rest.length === 0 ? chunk : joined(leases, rest, chunk);
+      release();
+      held = lease;
+      const { bytes } = lease;
+      rest = bytes.subarray(consume(bytes, false));
+      if (rest.length === 0) release();
+    });
+    consume(rest, true);
     return byteLength;
   } finally {
-    records.release();
+    release();
   }
 }
 
-class RecordBuffer {
-  readonly #leases: CallerLeases;
-  readonly #onBytes: RecordFunction;
-  /** What the parser left over, and the lease it lies in. */
-  #rest: Uint8Array<ArrayBuffer> | null = null;
-  #lease: Lease | null = null;
-
-  constructor(leases: CallerLeases, onBytes: RecordFunction) {
-    this.#leases = leases;
-    this.#onBytes = onBytes;
-  }
-
-  add(chunk: Lease): void {
-    const joined = this.#rest === null ? chunk : this.#join(this.#rest, chunk);
-    this.release();
-    this.#lease = joined;
-    const { bytes } = joined;
-    const consumed = this.#consumedOf(bytes, false);
-    if (consumed === bytes.length) this.release();
-    else this.#rest = bytes.subarray(consumed);
-  }
-
-  end(): void {
-    this.#consumedOf(this.#rest ?? new Uint8Array(0), true);
-  }
-
-  release(): void {
-    this.#lease?.[Symbol.dispose]();
-    this.#lease = this.#rest = null;
-  }
-
-  #join(rest: Uint8Array, chunk: Lease): Lease {
-    const { bytes } = chunk;
-    try {
-      const joined = this.#leases.acquireUnzeroed(rest.length + bytes.length);
-      joined.bytes.set(rest);
-      joined.bytes.set(bytes, rest.length);
-      return joined;
-    } finally {
-      chunk.release();
-    }
-  }
-
-  #consumedOf(bytes: Uint8Array<ArrayBuffer>, isLast: boolean): number {
-    const consumed = this.#onBytes(bytes, isLast);
-    if (Number.isInteger(consumed) && consumed >= 0 && consumed <= bytes.length) return consumed;
-    throw invalidArgument("what onBytes answered", consumed, `how many of the ${bytes.length} bytes it consumed`);
+function joined(leases: CallerLeases, rest: Uint8Array, chunk: Lease): Lease {
+  const { bytes } = chunk;
+  try {
+    const lease = leases.acquireUnzeroed(rest.length + bytes.length);
+    lease.bytes.set(rest);
+    lease.bytes.set(bytes, rest.length);
+    return lease;
+  } finally {
+    chunk.release();
   }
 }

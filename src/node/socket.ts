@@ -17,8 +17,6 @@ import { invalidArgument } from "../errors.js";
 import type { Lease } from "../lease/lease.js";
 import { toError } from "./bridge.js";
 
-const DEFAULT_CHUNK_BYTES = 64 * 1024;
-
 export interface LeasedReadOptions {
   /** Bytes that one read may bring. Default 64 KiB. A lease that is kept is as long as what came. */
   chunkBytes?: number | undefined;
@@ -66,21 +64,13 @@ export function readSocketLeases<S extends Socket>(
   arena: Arena,
   options: LeasedReadOptions,
 ): S {
-  requireArena(arena);
   requireOptions(options);
   const { onLease } = options;
-  const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
-  const leases = leasesFor(arena);
-  return readInto(connect, {
-    arm: () => leases.acquireUnzeroed(chunkBytes),
-    chunkBytes,
-    handOn(lease, read, socket) {
-      if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
-      lease.resize(read.length);
-      return onLease(lease, socket);
-    },
-    keepsArmed: false,
+  return readInto(connect, arena, options.chunkBytes, false, (lease, read, socket) => {
+    if (read.buffer !== lease.bytes.buffer) lease.bytes.set(read);
+    lease.resize(read.length);
+    return onLease(lease, socket);
   });
 }
 
@@ -95,45 +85,41 @@ export function readSocket<S extends Socket>(
   arena: Arena,
   options: BufferedReadOptions,
 ): S {
-  requireArena(arena);
   requireOptions(options);
   const { onBytes } = options;
-  const chunkBytes = chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES);
   if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
-  const leases = leasesFor(arena);
-  return readInto(connect, {
-    arm: () => leases.acquireUnzeroed(chunkBytes),
-    chunkBytes,
-    handOn: (_lease, read, socket) => onBytes(read, socket),
-    keepsArmed: true,
-  });
+  return readInto(connect, arena, options.chunkBytes, true, (_lease, read, socket) => onBytes(read, socket));
 }
 
-interface Reading {
-  readonly chunkBytes: number;
-  /** Whether the next read goes into the same lease. */
-  readonly keepsArmed: boolean;
-  arm(): Lease;
-  /** @param read what came: in the lease itself, or in the array given out before there was a socket. */
-  handOn(lease: Lease, read: Uint8Array<ArrayBuffer>, socket: Socket): unknown;
-}
+/** Takes what came: it lies in the lease, or in the array given out before there was a socket. */
+type HandOn = (lease: Lease, read: Uint8Array<ArrayBuffer>, socket: Socket) => unknown;
 
-function readInto<S extends Socket>(connect: (onread: OnReadOpts) => S, reading: Reading): S {
+/** @param keepsArmed whether the next read goes into the same lease. */
+function readInto<S extends Socket>(
+  connect: (onread: OnReadOpts) => S,
+  arena: Arena,
+  chunkBytes: number | undefined,
+  keepsArmed: boolean,
+  handOn: HandOn,
+): S {
+  requireArena(arena);
+  const byteLength = chunkLength(chunkBytes);
   if (typeof connect !== "function") throw invalidArgument("connect", connect, "a function that makes the socket");
+  const leases = leasesFor(arena);
   let socket: S | undefined;
-  let armed: Lease | null = reading.arm();
+  let armed: Lease | null = leases.acquireUnzeroed(byteLength);
   const disarm = (): void => {
     armed?.[Symbol.dispose]();
     armed = null;
   };
   const buffer = (): Uint8Array => {
-    if (socket === undefined) return new Uint8Array(reading.chunkBytes); // S3
+    if (socket === undefined) return new Uint8Array(byteLength); // S3
     // Behind a destroyed socket nothing is read any more, but Node asks all the same;
     // and whatever it is not given, it goes on with the view that it had before.
     if (socket.destroyed) return new Uint8Array(1);
     try {
       // Asked again without a read between when Node tries the next of several addresses.
-      armed ??= reading.arm();
+      armed ??= leases.acquireUnzeroed(byteLength);
       return armed.bytes;
     } catch (error) {
       socket.destroy(toError(error));
@@ -144,12 +130,12 @@ function readInto<S extends Socket>(connect: (onread: OnReadOpts) => S, reading:
     const lease = armed;
     // Only if `connect` lost the socket: one that is not destroyed has a lease armed. S1
     if (lease === null || socket === undefined) return false;
-    if (!reading.keepsArmed) armed = null;
+    if (!keepsArmed) armed = null;
     try {
-      return reading.handOn(lease, read.subarray(0, byteLength) as Uint8Array<ArrayBuffer>, socket) !== false;
+      return handOn(lease, read.subarray(0, byteLength) as Uint8Array<ArrayBuffer>, socket) !== false;
     } catch (error) {
       socket.destroy(toError(error));
-      if (!reading.keepsArmed) lease[Symbol.dispose]();
+      if (!keepsArmed) lease[Symbol.dispose]();
       return false;
     }
   };

@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { Arena } from "../arena.js";
 import { isLength, requireArena, requireOptions } from "../checks.js";
 import { ArenaError, invalidArgument } from "../errors.js";
-import type { ArenaStats, LeakEvent, TraceSite } from "../index.js";
+import type { ArenaEvents, ArenaStats, TraceSite } from "../index.js";
 
 /** Sites sent of each arena. */
 const SITES = 20;
@@ -67,7 +67,7 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
     requireArena(arena);
     if (typeof arena.addEventListener !== "function")
       throw invalidArgument(`arenas.${name}`, arena, "an Arena: others cannot be watched");
-    return new Watched(name, arena);
+    return watch(name, arena);
   });
   const sockets = new Set<Socket>();
   const send = (): void => {
@@ -111,39 +111,33 @@ function listen(server: Server, port: number): Promise<void> {
 }
 
 /** An arena, and what it said of late. */
-class Watched {
+interface Watched {
   readonly name: string;
   readonly arena: Arena;
-  readonly events: { atMs: number; text: string }[] = [];
-  readonly #stop: () => void;
+  readonly events: { atMs: number; text: string }[];
+  close(): void;
+}
 
-  constructor(name: string, arena: Arena) {
-    this.name = name;
-    this.arena = arena;
-    const say = (text: string): void => {
-      this.events.push({ atMs: Date.now(), text });
-      if (this.events.length > EVENTS) this.events.shift();
-    };
-    const listeners = {
-      leak: ({ leases, byteLength, sites }: LeakEvent) =>
-        say(sites[0] === undefined ? `leak: ${leases} leases of ${byteLength} bytes` : `leak: ${sites[0].summary}`),
-      exhausted: ({ count, byteLength }: { count: number; byteLength: number }) =>
-        say(`past the cap: ${count} leases on the heap, the last of ${byteLength} bytes`),
-      dirty: ({ released }: { released: string | undefined }) =>
-        say(`written after release: ${released?.trim().split("\n")[0] ?? "?"}`),
-      "stray-write": ({ sites }: { sites: readonly TraceSite[] }) =>
-        say(`stray write into a segment of ${sites[0]?.summary ?? "untraced leases"}`),
-    } as const;
-    const types = Object.keys(listeners) as (keyof typeof listeners)[];
-    for (const type of types) arena.addEventListener(type, listeners[type] as never);
-    this.#stop = () => {
-      for (const type of types) arena.removeEventListener(type, listeners[type] as never);
-    };
-  }
-
-  close(): void {
-    this.#stop();
-  }
+function watch(name: string, arena: Arena): Watched {
+  const events: Watched["events"] = [];
+  const say = (text: string): void => {
+    events.push({ atMs: Date.now(), text });
+    if (events.length > EVENTS) events.shift();
+  };
+  const listeners: { [K in keyof ArenaEvents]: (event: ArenaEvents[K]) => void } = {
+    leak: ({ leases, byteLength, sites: [site] }) =>
+      say(`leak: ${site?.summary ?? `${leases} leases of ${byteLength} bytes`}`),
+    exhausted: ({ count, byteLength }) =>
+      say(`past the cap: ${count} leases on the heap, the last of ${byteLength} bytes`),
+    dirty: ({ released }) => say(`written after release: ${released?.trim().split("\n")[0] ?? "?"}`),
+    "stray-write": ({ sites: [site] }) => say(`stray write into a segment of ${site?.summary ?? "untraced leases"}`),
+  };
+  const each = Object.entries(listeners) as [keyof ArenaEvents, (event: never) => void][];
+  for (const [type, listener] of each) arena.addEventListener(type, listener as never);
+  const close = (): void => {
+    for (const [type, listener] of each) arena.removeEventListener(type, listener as never);
+  };
+  return { name, arena, events, close };
 }
 
 function snapshotOf(watched: readonly Watched[]): WatchSnapshot {

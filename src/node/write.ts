@@ -2,8 +2,11 @@
 
 import type { Writable } from "node:stream";
 import { requireLease, requireLeases } from "../checks.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease } from "../lease/lease.js";
 import { isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo } from "./completion.js";
+
+/** Of an `Arena` or of a `SharedArena`. */
+export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
 
 /**
  * Writes the lease's bytes and ends the lease: for you at once; its block is returned
@@ -19,12 +22,16 @@ import { isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo
  * @throws ArenaError by rejecting: `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does;
  *   then nothing was written, and the lease, if it is one, has ended as well.
  */
-export async function writeAndRelease(stream: Writable, lease: Lease): Promise<void> {
+export async function writeAndRelease(stream: Writable, lease: AnyLease): Promise<void> {
   requireLease(lease);
-  const bytes = bytesOrRelease(stream, lease);
-  if (isTrusted(stream)) return lease.releaseAfter(written(stream, bytes));
-  const copy = lease.copy();
-  lease.release();
+  let copy: Uint8Array;
+  try {
+    requireWritable(stream);
+    if (isTrusted(stream)) return lease.releaseAfter(written(stream, lease.bytes));
+    copy = lease.copy();
+  } finally {
+    lease[Symbol.dispose]();
+  }
   return written(stream, copy);
 }
 
@@ -37,7 +44,7 @@ export async function writeAndRelease(stream: Writable, lease: Lease): Promise<v
  *   with what `leases` throws; with `ERR_INVALID_ARGUMENT`, and nothing asked for, if
  *   one of the two is not what it should be.
  */
-export async function pipeLeases(leases: Iterable<Lease> | AsyncIterable<Lease>, stream: Writable): Promise<number> {
+export async function pipeLeases(leases: Leases, stream: Writable): Promise<number> {
   requireLeases(leases);
   requireWritable(stream);
   let byteLength = 0;
@@ -63,14 +70,4 @@ function written(stream: Writable, bytes: Uint8Array): Promise<void> {
       throw error;
     }
   });
-}
-
-function bytesOrRelease(stream: Writable, lease: Lease): Uint8Array {
-  try {
-    requireWritable(stream);
-    return lease.bytes;
-  } catch (error) {
-    lease[Symbol.dispose]();
-    throw error;
-  }
 }

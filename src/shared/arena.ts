@@ -6,7 +6,14 @@
 
 import { inMicrotask } from "../builtins.js";
 import { ByteWriter } from "../bytes/writer.js";
-import { type AbortSignalLike, checkSignal, requireKnown, requireLeaseLength, requireOptions } from "../checks.js";
+import {
+  type AbortSignalLike,
+  leaseLengths,
+  requireKnown,
+  requireLeaseLength,
+  requireOptions,
+  signalIn,
+} from "../checks.js";
 import {
   type ArenaError,
   arenaDisposed,
@@ -21,7 +28,8 @@ import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } fro
 import { Scope } from "../lease/scope.js";
 import type { LeaseSource } from "../lease/source.js";
 import { lend } from "../lease/use.js";
-import { type WaitCounts, WaitQueue } from "../waiting.js";
+import type { WaitCounts } from "../options.js";
+import { WaitQueue } from "../waiting.js";
 import * as abi from "./abi.js";
 import { add, holdingOpen, read, woken } from "./access.js";
 import { checkPortHandle, createChannel, SharedPort, type SharedPortHandle } from "./port.js";
@@ -114,7 +122,6 @@ export class SharedArena {
       wake: () => this.#wake(),
     });
     const source: LeaseSource<SharedLease> = {
-      acquire: (byteLength) => this.acquire(byteLength),
       acquireUnzeroed: (byteLength) => this.#acquireUnzeroed(byteLength),
       zero: (bytes, start, end) => book.wipe(bytes.byteOffset + start, end - start),
     };
@@ -183,16 +190,12 @@ export class SharedArena {
     wanted: number | readonly number[],
     options: { signal?: AbortSignalLike | undefined } = {},
   ): Promise<SharedLease | SharedLease[]> {
-    const isList = Array.isArray(wanted);
-    const byteLengths: readonly number[] = isList ? [...wanted] : [wanted as number];
-    for (const byteLength of byteLengths) requireLeaseLength(byteLength);
+    const byteLengths = leaseLengths(wanted);
     this.#store.requireUse("acquire");
-    requireOptions(options);
-    const signal = checkSignal(options.signal);
-    if (signal?.aborted) throw signal.reason;
+    const signal = signalIn(options);
     const leases =
       (this.#queue.length === 0 ? this.#takeAll(byteLengths) : null) ?? (await this.#wait(byteLengths, signal));
-    return isList ? leases : (leases[0] as SharedLease);
+    return Array.isArray(wanted) ? leases : (leases[0] as SharedLease);
   }
 
   /**
@@ -206,6 +209,12 @@ export class SharedArena {
    */
   acquireFilled(byteLength: number, write: FillFunction<SharedArrayBuffer>): SharedLease;
   acquireFilled(byteLength: number, write: AsyncFillFunction<SharedArrayBuffer>): Promise<SharedLease>;
+  acquireFilled(
+    byteLength: number,
+    write: (bytes: Uint8Array<SharedArrayBuffer>) => number | PromiseLike<number>,
+  ): SharedLease | Promise<SharedLease>;
+  // Again, as in `Arena`.
+  acquireFilled(byteLength: number, write: FillFunction<SharedArrayBuffer>): SharedLease;
   acquireFilled(
     byteLength: number,
     write: (bytes: Uint8Array<SharedArrayBuffer>) => number | PromiseLike<number>,
@@ -227,8 +236,8 @@ export class SharedArena {
    * Lends `byteLength` zeroed bytes to `fn`, and takes them back when it returns or
    * throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns.
-   * @throws what `fn` throws, and as `acquire` does.
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view; what `fn` throws, and as `acquire` does.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<SharedArrayBuffer>) => T): T {
     if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");
@@ -326,8 +335,7 @@ export class SharedArena {
    * @param options `signal` gives up waiting: the promise rejects with its reason.
    */
   async drained(options: { signal?: AbortSignalLike | undefined } = {}): Promise<void> {
-    requireOptions(options);
-    await this.#queue.waitUntilDrained(options.signal);
+    await this.#queue.waitUntilDrained(signalIn(options));
   }
 
   /** Counters, as a plain object of the caller's own. Walks the whole book: some 5 µs for each MiB. */
@@ -389,7 +397,7 @@ export class SharedArena {
    */
   detach(): void {
     const { live, liveBytes, pinned } = this.#store;
-    if (live > 0) throw leasesOutstanding(live, liveBytes, pinned, [], true);
+    if (live > 0) throw leasesOutstanding(live, liveBytes, pinned, 0, [], true);
     this[Symbol.dispose]();
   }
 

@@ -5,6 +5,7 @@
  * @module cleanslab/shared
  */
 
+export type { NumberWriter } from "../bytes/numbers.js";
 export type { ByteWriter } from "../bytes/writer.js";
 export type { AbortSignalLike } from "../checks.js";
 export { ArenaError, type ArenaErrorCode } from "../errors.js";

@@ -111,7 +111,7 @@ export class Block implements BlockOwner<SharedArrayBuffer> {
     return this.store.source;
   }
 
-  get place(): object {
+  get account(): SharedStore {
     return this.store;
   }
 
@@ -130,16 +130,6 @@ export class Block implements BlockOwner<SharedArrayBuffer> {
   view(ptr: number, byteLength: number): Uint8Array<SharedArrayBuffer> {
     return new Bytes(this.bytes.buffer, ptr, byteLength);
   }
-
-  resized(_ptr: number, from: number, to: number): void {
-    this.store.liveBytes += to - from;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.store.pinned += change;
-  }
-
-  inspectTrap(): void {}
 }
 
 export class SharedStore

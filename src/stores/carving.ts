@@ -14,11 +14,11 @@
  * C1  No block is handed out while a view made from an earlier lease of it works.
  * C2  [ptr, zeroedTo) is zero. Beyond zeroedTo, bytes below the segment's
  *     usedBytes may be anyone's; the rest is zero (M5).
- * C3  An open run lies in the active segment.
+ * C3  An open run lies in the active segment. Without one, no run is open.
  * C4  Recycling: end the open runs, revoke, raise usedBytes, make the book forget
- *     last. Opening a run: the book first, then the run's segment, ptr, end, and
- *     zeroedTo last. A stack overflow or `vm` timeout at any point of either leaves
- *     blocks unused, and never gives one to two leases.
+ *     last. Opening a run: the book first, then the run's ptr, end, and zeroedTo last.
+ *     A stack overflow or `vm` timeout at any point of either leaves blocks unused,
+ *     and never gives one to two leases.
  */
 
 import { Bytes, fillBytes } from "../builtins.js";
@@ -26,43 +26,24 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import {
-  type Book,
-  describeAudit,
-  type Memory,
-  openBook,
-  requireBook,
-  type SizeClasses,
-  SLAB_COUNT,
-  Status,
-  sizeClassesOf,
-} from "../memory/abi.js";
+import { type Memory, SLAB_COUNT, Status } from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
 import { firstDirty } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
-import { createSegment, Segment } from "../memory/segment.js";
-import type { CountRow, Store, StoreHost, WipePolicy } from "./store.js";
+import { provideSegment, Segment } from "../memory/segment.js";
+import { SegmentStore } from "./segments.js";
+import type { CountRow, StoreHost, WipePolicy } from "./store.js";
 
 /** Bytes zeroed ahead of a lease at least: fewer, longer fills. */
 const AHEAD_BYTES = 8192;
 
-/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
-const LONGEST_BYTES = 96 * 1024;
-
 /** An active segment without leases starts over once this much of it was carved, while it is still in the cache. */
 const START_OVER_BYTES = 512 * 1024;
-
-interface SuspendedRun {
-  readonly run: Run;
-  readonly ptr: number;
-  readonly zeroedTo: number;
-  readonly end: number;
-}
 
 class CarvedSegment extends Segment implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   /** Under which policy all of the segment was known to be zero but for its leases. */
-  cleanEpoch = -1;
+  cleanEpoch: number;
   private readonly store: CarvingStore;
   private readonly policy: WipePolicy;
 
@@ -70,24 +51,11 @@ class CarvedSegment extends Segment implements BlockOwner {
     super(memory, slabBytes, table);
     this.store = store;
     this.policy = store.host.policy;
-    if (this.policy.looksForDirty) this.cleanEpoch = this.policy.epoch;
+    this.cleanEpoch = this.policy.stamp;
   }
 
-  /** Runs that were open when the store let go of the segment before it was full. */
-  suspended: readonly SuspendedRun[] = [];
-
-  resumeRuns(): void {
-    const { suspended } = this;
-    this.suspended = [];
-    for (const { run, ptr, zeroedTo, end } of suspended) {
-      run.earlier = run.acquired;
-      run.start = run.ptr = ptr;
-      // C4
-      run.segment = this;
-      run.end = end;
-      run.zeroedTo = zeroedTo;
-    }
-  }
+  /** Those that were open when the store let go of the segment before it was full. */
+  runs: readonly Run[] | null = null;
 
   get source(): LeaseSource {
     return this.store.host.source;
@@ -105,10 +73,6 @@ class CarvedSegment extends Segment implements BlockOwner {
     return this.store.blockBytesAt(this, ptr);
   }
 
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
   inspectTrap(): void {
     this.store.lookAtTrap(this);
   }
@@ -118,21 +82,21 @@ class CarvedSegment extends Segment implements BlockOwner {
   }
 }
 
-/** Blocks of one size class, handed out front to back. Ended: end and zeroedTo are 0. */
+/** Blocks of one size class, handed out front to back. Closed: end and zeroedTo are 0. */
 class Run {
   ptr = 0;
   zeroedTo = 0;
   end = 0;
-  segment: CarvedSegment | null = null;
   readonly step: number;
   readonly sizeClass: number;
   /** Where this run began, and leases handed out of earlier ones. */
   start = 0;
-  earlier = 0;
+  earlier: number;
 
-  constructor(step: number, sizeClass: number) {
+  constructor(step: number, sizeClass: number, earlier = 0) {
     this.step = step;
     this.sizeClass = sizeClass;
+    this.earlier = earlier;
   }
 
   get acquired(): number {
@@ -141,70 +105,51 @@ class Run {
 
   close(): void {
     this.zeroedTo = this.end = 0;
-    this.segment = null;
   }
 }
 
-export class CarvingStore implements Store {
-  readonly longest: number;
-  readonly host: StoreHost;
-  private readonly table: AccountTable;
-  private readonly module: object;
-  private readonly slabShift: number;
-  private readonly classes: SizeClasses;
-  private readonly classByGrain: Uint8Array;
-  private readonly runs: readonly Run[];
-  private book: Book;
+export class CarvingStore extends SegmentStore {
+  /** By size class. */
+  private runs: readonly Run[];
   private active: CarvedSegment | null = null;
   /** Let go of by `yieldMemory` with slabs left. */
   private suspended: WeakRef<CarvedSegment> | null = null;
   private readonly idle: IdleStack<CarvedSegment>;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
-    this.table = table;
-    this.host = host;
-    this.module = module;
-    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = requireBook(module, this.slabShift, false);
-    this.classes = sizeClassesOf(this.book, this.slabShift);
-    this.classByGrain = this.classes.byGrain;
+    super(table, host, module, segmentBytes, false);
     this.runs = this.classes.blockBytes.map((step, sizeClass) => new Run(step, sizeClass));
     this.idle = new IdleStack(table.budget);
-    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
   }
 
   /** Longest lease that a segment can serve at all, in bytes. */
   get longestSpan(): number {
-    return this.classes.blockBytes[this.classes.count - 1] as number;
-  }
-
-  /** Bytes of the book. */
-  get bookBytes(): number {
-    return this.book.byteLength;
+    return this.classes.blockBytes.at(-1) as number;
   }
 
   acquire(byteLength: number): Lease | null {
     const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
-    if (run.ptr + run.step > run.zeroedTo && !this.prepare(run)) return null;
-    return this.carve(run, byteLength);
+    if (run.ptr + run.step <= run.zeroedTo) return this.carve(run, byteLength);
+    const prepared = this.prepare(run.sizeClass);
+    return prepared === null ? null : this.carve(prepared, byteLength);
   }
 
   acquireUnzeroed(byteLength: number): Lease | null {
     const run = this.runs[this.classByGrain[(byteLength + 15) >>> 4] as number] as Run;
-    if (run.ptr + run.step > run.end && !this.openRun(run)) return null;
-    return this.carve(run, byteLength);
+    if (run.ptr + run.step <= run.end) return this.carve(run, byteLength);
+    const opened = this.openRun(run.sizeClass);
+    return opened === null ? null : this.carve(opened, byteLength);
   }
 
   /** A lease of any length up to `longestSpan`: where memories are few, long leases lie in segments too. */
   acquireSpan(byteLength: number, isZeroed: boolean): Lease | null {
-    const run = this.runs[this.classes.classOf(byteLength)] as Run;
-    const limit = isZeroed ? run.zeroedTo : run.end;
-    if (run.ptr + run.step > limit && !(isZeroed ? this.prepare(run) : this.openRun(run))) return null;
-    return this.carve(run, byteLength);
+    const sizeClass = this.book.exports.sizeClassOf(byteLength);
+    const run = isZeroed ? this.prepare(sizeClass) : this.openRun(sizeClass);
+    return run === null ? null : this.carve(run, byteLength);
   }
 
   private carve(run: Run, byteLength: number): Lease | null {
-    const segment = run.segment;
+    const segment = this.active;
     if (segment === null) return null;
     const { ptr } = run;
     run.ptr = ptr + run.step;
@@ -235,13 +180,13 @@ export class CarvingStore implements Store {
     this.host.roomMade();
   }
 
-  bytesFor(byteLengths: readonly number[]): number {
+  override bytesFor(byteLengths: readonly number[]): number {
     // As many blocks as the open runs still have, then whole spans of the active segment, then new segments.
     const left = new Map<Run, number>();
-    let slabs = this.active === null ? 0 : this.book.exports.freeSlabs(this.numberOf(this.active));
+    let slabs = this.active === null ? 0 : this.book.exports.freeSlabs(this.active.numberIn(this.book));
     let segments = 0;
     for (const byteLength of byteLengths) {
-      const run = this.runs[this.classes.classOf(byteLength)] as Run;
+      const run = this.runs[this.book.exports.sizeClassOf(byteLength)] as Run;
       let blocks = left.get(run) ?? Math.max(0, Math.floor((run.end - run.ptr) / run.step));
       if (blocks === 0) {
         const needed = this.classes.spanSlabs[run.sizeClass] as number;
@@ -260,25 +205,25 @@ export class CarvingStore implements Store {
     return segments * (SLAB_COUNT << this.slabShift);
   }
 
-  yieldMemory(): boolean {
+  override yieldMemory(): boolean {
     const segment = this.active;
     if (segment === null) return false;
-    const isFree = segment.account.live === 0;
-    const open = this.runs.filter((run) => run.segment === segment);
-    const suspended = open.map((run) => ({ run, ptr: run.ptr, zeroedTo: run.zeroedTo, end: run.end }));
-    this.retire(segment);
-    if (isFree) {
+    if (segment.account.live === 0) {
+      this.retire(segment);
       transition(segment.account, "drained");
       this.idle.push(segment);
-    } else {
-      // Its leases hold it from now on. While they do, what is left of it is not lost.
-      segment.suspended = suspended;
-      this.suspended = new WeakRef(segment);
+      return true;
     }
-    return isFree;
+    // Its leases hold it from now on. While they do, what is left of it is not lost.
+    const { runs } = this;
+    this.runs = runs.map(({ step, sizeClass, acquired }) => new Run(step, sizeClass, acquired));
+    this.retire(segment);
+    segment.runs = runs;
+    this.suspended = new WeakRef(segment);
+    return false;
   }
 
-  trim(): void {
+  override trim(): void {
     const segment = this.active;
     if (segment !== null) this.lookAtTrap(segment, segment.slabBytes);
     this.yieldMemory();
@@ -289,10 +234,7 @@ export class CarvingStore implements Store {
     for (const run of this.runs) if (run.acquired > 0) add(run.step, run.acquired, true);
   }
 
-  audit(problems: string[]): number {
-    if (this.book.exports.isBusy() !== 0) this.abandonBook();
-    const found = this.book.exports.audit();
-    if (found !== 0) problems.push(describeAudit(found));
+  protected auditSegments(problems: string[]): number {
     let walked = 0;
     for (const account of this.table.accounts) {
       const { owner } = account;
@@ -301,17 +243,17 @@ export class CarvingStore implements Store {
       this.lookAtTrap(owner, owner.slabBytes);
     }
     for (const run of this.runs) {
-      if (run.segment !== null && run.segment !== this.active) {
+      if (run.end > 0 && this.active === null) {
         problems.push(`C3: a run of ${run.step}-byte blocks is open outside the active segment`);
       }
     }
     return walked;
   }
 
-  dispose(): void {
-    for (const run of this.runs) run.close();
+  override dispose(): void {
+    this.closeRuns();
     this.active = null;
-    this.book.drop();
+    super.dispose();
   }
 
   blockBytesAt(segment: CarvedSegment, ptr: number): number {
@@ -320,19 +262,11 @@ export class CarvingStore implements Store {
     return this.classes.blockBytes[sizeClass] ?? 0;
   }
 
-  lookAtTrap(segment: CarvedSegment, lookBytes?: number): void {
-    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
-    if (at < 0) return;
-    // What else that code wrote is unknown.
-    segment.usedBytes = segment.reservedBytes;
-    this.host.strayWrite(segment.account, at);
-  }
-
-  /** Slow path: the run has no zeroed block left. False if there is no room. */
-  private prepare(run: Run): boolean {
-    if (run.ptr + run.step > run.end && !this.openRun(run)) return false;
-    const segment = run.segment;
-    if (segment === null) return false;
+  /** Slow path: the run of a class, with a zeroed block; `null` if there is no room. */
+  private prepare(sizeClass: number): Run | null {
+    const run = this.openRun(sizeClass);
+    const segment = this.active;
+    if (run === null || segment === null) return null;
     const from = run.ptr > run.zeroedTo ? run.ptr : run.zeroedTo;
     if (from < segment.usedBytes) {
       const next = run.ptr + run.step;
@@ -343,34 +277,31 @@ export class CarvingStore implements Store {
     } else {
       run.zeroedTo = run.end;
     }
-    return true;
+    return run;
   }
 
-  /** Opens a new run of the run's class, in place of the old one. False if there is no room. */
-  private openRun(run: Run): boolean {
-    let segment = this.active;
+  /** The run of a class, a new one if the last has no block left; `null` if there is no room. */
+  private openRun(sizeClass: number): Run | null {
     for (;;) {
-      if (segment === null) {
-        segment = this.resume() ?? this.nextSegment();
-        if (segment === null) return false;
-        this.active = segment;
-        if (run.ptr + run.step <= run.end) return true;
-      }
-      const ptr = this.book.exports.openRun(this.numberOf(segment), run.sizeClass);
+      if (this.active === null && !this.resume() && !this.nextSegment()) return null;
+      const segment = this.active;
+      if (segment === null) continue;
+      const run = this.runs[sizeClass] as Run;
+      if (run.ptr + run.step <= run.end) return run;
+      const ptr = this.book.exports.openRun(segment.numberIn(this.book), sizeClass);
       if (ptr > 0) {
         this.enter(run, segment, ptr);
-        return true;
+        return run;
       }
       if (this.book.exports.isBusy() !== 0) {
-        if (!this.abandonBook()) return false;
+        if (!this.abandonBook()) return null;
       } else if (ptr !== Status.NO_ROOM) {
         // The engine has no memory for the book to grow.
         this.yieldMemory();
-        return false;
+        return null;
       } else if (segment.account.live > 0 || !this.recycle(segment)) {
         if (this.active === segment) this.retire(segment);
       }
-      segment = this.active;
     }
   }
 
@@ -382,42 +313,62 @@ export class CarvingStore implements Store {
     run.start = run.ptr = ptr;
     if (end > segment.carvedBytes) segment.carvedBytes = end;
     // C4
-    run.segment = segment;
     run.end = end;
   }
 
-  /** The segment that `yieldMemory` let go of, if its leases still hold it. */
-  private resume(): CarvedSegment | null {
+  /** The segment that `yieldMemory` let go of is active, if its leases still hold it. False if not. */
+  private resume(): boolean {
     const segment = this.suspended?.deref();
     this.suspended = null;
-    if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return null;
-    transition(segment.account, "active");
-    // First: C3
+    if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return false;
+    const { runs } = segment;
+    if (runs === null) return false;
+    segment.runs = null;
+    for (const run of runs) {
+      run.earlier = (this.runs[run.sizeClass] as Run).acquired;
+      run.start = run.ptr;
+    }
+    // C3
     this.active = segment;
-    segment.resumeRuns();
+    this.runs = runs;
+    transition(segment.account, "active");
     // Held again: those who wait are asked again soon, and let go of it again.
     this.host.roomMade();
-    return segment;
+    return true;
   }
 
-  /** The segment drained last, or a new one; `null` if there is no room. */
-  private nextSegment(): CarvedSegment | null {
+  /** The segment drained last, or a new one, is active. False if there is no room. */
+  private nextSegment(): boolean {
     for (;;) {
       const drained = this.idle.pop();
       if (drained === undefined) break;
       if (!this.recycle(drained)) continue;
+      this.letGo();
+      this.active = drained;
       transition(drained.account, "active");
-      return drained;
+      return true;
     }
-    return createSegment(this.table, 1 << this.slabShift, (memory) => {
-      return new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
-    });
+    const memory = provideSegment(this.table, 1 << this.slabShift);
+    if (memory === null) return false;
+    const created = new CarvedSegment(memory, 1 << this.slabShift, this.table, this);
+    this.letGo();
+    this.active = created;
+    return true;
+  }
+
+  /**
+   * C3: there is no active segment. What the arena tells others it tells in a microtask,
+   * and scheduling one runs hooks of `async_hooks`, which may acquire and make one.
+   */
+  private letGo(): void {
+    while (this.active !== null) this.yieldMemory();
   }
 
   /** Every view dead, every slab free. Only without leases. False if the segment cannot be revoked: it is then out of use. */
   private recycle(segment: CarvedSegment): boolean {
     // C4
-    this.closeRunsOf(segment);
+    if (this.active === segment) this.closeRuns();
+    segment.runs = null;
     // Notices come last: scheduling a microtask runs the hooks of `async_hooks`.
     const isRevoked = segment.revoke();
     if (!isRevoked) {
@@ -432,7 +383,7 @@ export class CarvingStore implements Store {
     const dirtyAt = this.lookForDirty(segment);
     segment.carvedBytes = 0;
     this.table.budget.turnOver(segment.reservedBytes);
-    this.book.exports.recycle(this.numberOf(segment));
+    this.book.exports.recycle(segment.numberIn(this.book));
     this.table.revoked(segment.account);
     if (strayAt >= 0) this.host.strayWrite(segment.account, strayAt);
     if (dirtyAt >= 0) this.host.dirty(segment.account, dirtyAt);
@@ -454,33 +405,22 @@ export class CarvingStore implements Store {
 
   /** No longer held: its leases hold it. */
   private retire(segment: CarvedSegment): void {
-    this.closeRunsOf(segment);
-    if (this.active === segment) this.active = null;
+    this.closeRuns();
+    this.active = null;
     transition(segment.account, "retired");
   }
 
-  private closeRunsOf(segment: CarvedSegment): void {
+  private closeRuns(): void {
     // By index: an iterator is code that others can replace.
-    for (let each = 0; each < this.runs.length; each++) {
-      const run = this.runs[each] as Run;
-      if (run.segment === segment) run.close();
-    }
+    for (let each = 0; each < this.runs.length; each++) (this.runs[each] as Run).close();
   }
 
-  /**
-   * A `vm` timeout stopped the book half way, and nothing it says can be relied on.
-   * Its segments retire; a drained one enters the new book when it is next used. False
-   * if the engine has no memory for another.
-   */
-  private abandonBook(): boolean {
-    this.yieldMemory();
-    const book = openBook(this.module, this.slabShift, false);
+  /** A drained segment enters the new book when it is next used. */
+  protected abandonBook(): boolean {
+    const book = this.newBook();
+    this.letGo();
     if (book === null) return false;
     this.book = book;
     return true;
-  }
-
-  private numberOf(segment: CarvedSegment): number {
-    return segment.numberIn(this.book);
   }
 }

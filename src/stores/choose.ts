@@ -27,48 +27,27 @@ export interface Stores {
   readonly heap: HeapStore;
   /** Every one of them, once. */
   readonly all: readonly Store[];
-  /** Bytes of bookkeeping outside the cap. */
-  readonly bookBytes: () => number;
 }
 
 export function chooseStores(settings: Settings, table: AccountTable, host: StoreHost, module: object): Stores {
   const { revoke, segmentBytes } = settings;
   const heap = new HeapStore(table, host, revoke !== "never");
+  const common = {
+    origin: "arena",
+    revokes: true,
+    isolates: false,
+    most: Number.POSITIVE_INFINITY,
+    mayDrop: true,
+  } as const;
   if (revoke === "on-release") {
-    const most = Number.POSITIVE_INFINITY;
-    const only = new OneLeaseStore(table, host, {
-      origin: "arena",
-      revokes: true,
-      isolates: true,
-      most,
-      mayDrop: true,
-    });
-    return { short: only, long: only, spans: null, guards: null, heap, all: [only, heap], bookBytes: () => 0 };
+    const only = new OneLeaseStore(table, host, { ...common, isolates: true });
+    return { short: only, long: only, spans: null, guards: null, heap, all: [only, heap] };
   }
   const few = memoriesAreFew();
   const carving = revoke === "before-reuse" ? new CarvingStore(table, host, module, segmentBytes) : null;
   const short = carving ?? new ReusingStore(table, host, module, segmentBytes);
-  const long = new OneLeaseStore(table, host, {
-    origin: "arena",
-    revokes: revoke !== "never",
-    isolates: false,
-    most: few ? MOST_LONG_WHERE_FEW : Number.POSITIVE_INFINITY,
-    mayDrop: true,
-  });
-  const guards = new OneLeaseStore(table, host, {
-    origin: "guard",
-    revokes: true,
-    isolates: false,
-    most: MOST_GUARDS,
-    mayDrop: false,
-  });
-  return {
-    short,
-    long,
-    spans: few ? carving : null,
-    guards,
-    heap,
-    all: [short, long, guards, heap],
-    bookBytes: () => short.bookBytes,
-  };
+  const most = few ? MOST_LONG_WHERE_FEW : common.most;
+  const long = new OneLeaseStore(table, host, { ...common, revokes: revoke !== "never", most });
+  const guards = new OneLeaseStore(table, host, { ...common, origin: "guard", most: MOST_GUARDS, mayDrop: false });
+  return { short, long, spans: few ? carving : null, guards, heap, all: [short, long, guards, heap] };
 }

@@ -10,7 +10,7 @@ import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import { Account, type AccountTable, type MemoryOwner } from "../memory/account.js";
-import type { CountRow, Store, StoreHost } from "./store.js";
+import { AnyLengthStore, type StoreHost } from "./store.js";
 
 const { transfer } = ArrayBuffer.prototype as { transfer?: (this: ArrayBuffer, newByteLength: number) => ArrayBuffer };
 const clone = globalThis.structuredClone;
@@ -33,10 +33,6 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     return this.#store.host.source;
   }
 
-  get place(): object {
-    return this.account;
-  }
-
   ended(): void {
     if (this.closed) throw arenaDisposed("release");
     this.account.live = this.account.liveBytes = 0;
@@ -51,16 +47,6 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
     return new Bytes(this.#buffer, ptr, byteLength);
   }
 
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.account.pinned += change;
-  }
-
-  inspectTrap(): void {}
-
   close(): void {
     this.closed = true;
     // In every mode: the arena lets go of its memory.
@@ -69,16 +55,15 @@ class HeapBuffer implements BlockOwner, MemoryOwner {
   }
 }
 
-export class HeapStore implements Store {
-  readonly longest = 2 ** 32 - 1;
+export class HeapStore extends AnyLengthStore {
   readonly host: StoreHost;
   /** Leases handed out. */
   acquired = 0;
   readonly #table: AccountTable;
   readonly #revokes: boolean;
-  readonly #acquiredByBits = new Array<number>(33).fill(0);
 
   constructor(table: AccountTable, host: StoreHost, revokes: boolean) {
+    super();
     this.#table = table;
     this.host = host;
     this.#revokes = revokes;
@@ -91,7 +76,7 @@ export class HeapStore implements Store {
     const owner = new HeapBuffer(bytes.buffer, account, this);
     this.#table.open(account, owner, bytes.buffer);
     this.acquired++;
-    (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    this.count(byteLength);
     const lease = new Lease(bytes, owner, 0, byteLength);
     account.live = 1;
     account.liveBytes = byteLength;
@@ -112,28 +97,6 @@ export class HeapStore implements Store {
     // It may have been the last lease out: then a waiter learns that waiting is hopeless.
     this.host.roomMade();
   }
-
-  bytesFor(): number {
-    return 0;
-  }
-
-  yieldMemory(): boolean {
-    return false;
-  }
-
-  trim(): void {}
-
-  countAcquired(add: CountRow): void {
-    for (const [bits, acquired] of this.#acquiredByBits.entries()) {
-      if (acquired > 0) add(2 ** bits - 1, acquired, false);
-    }
-  }
-
-  audit(): number {
-    return 0;
-  }
-
-  dispose(): void {}
 }
 
 function detach(buffer: ArrayBuffer): void {

@@ -8,17 +8,15 @@
  *     there when it is handed out, or, where the store wipes, all of it at release.
  */
 
-import { Bytes } from "../builtins.js";
 import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
 import { type Memory, PAGE_BYTES } from "../memory/abi.js";
 import { type AccountTable, transition } from "../memory/account.js";
-import { firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
+import { ArenaMemory, firstDirty, nextStagger, provideMemory } from "../memory/arena-memory.js";
 import { IdleStack } from "../memory/idle.js";
-import { OneLeaseMemory } from "../memory/one-lease.js";
-import type { CountRow, Store, StoreHost } from "./store.js";
+import { AnyLengthStore, type StoreHost } from "./store.js";
 
 /** Pages of a 32-bit memory, at most. */
 const MOST_PAGES = 65536;
@@ -35,13 +33,17 @@ export interface OneLeaseOptions {
   readonly mayDrop: boolean;
 }
 
-class LeasedMemory extends OneLeaseMemory implements BlockOwner {
+/** A memory that serves one lease at a time. */
+export class OneLeaseMemory extends ArenaMemory implements BlockOwner {
+  readonly #stagger: number;
   readonly #store: OneLeaseStore;
+  idleSince = 0;
   /** Under which policy the idle memory was wiped whole. */
   cleanEpoch = -1;
 
   constructor(memory: Memory, pages: number, stagger: number, table: AccountTable, store: OneLeaseStore) {
-    super(memory, pages, stagger, table);
+    super(memory, "one-lease", pages, "retired", table);
+    this.#stagger = stagger;
     this.#store = store;
   }
 
@@ -63,25 +65,25 @@ class LeasedMemory extends OneLeaseMemory implements BlockOwner {
     return this.reservedBytes - ptr;
   }
 
-  resized(ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-    if (ptr + to > this.usedBytes) this.usedBytes = ptr + to;
+  reaches(end: number): void {
+    if (end > this.usedBytes) this.usedBytes = end;
   }
 
-  inspectTrap(): void {}
+  /** Where a lease of `byteLength` bytes begins: at the memory's stagger if it fits behind it. */
+  startFor(byteLength: number): number {
+    return this.#stagger + byteLength <= this.reservedBytes ? this.#stagger : 0;
+  }
 }
 
-export class OneLeaseStore implements Store {
-  readonly longest = 2 ** 32 - 1;
+export class OneLeaseStore extends AnyLengthStore {
   readonly options: OneLeaseOptions;
   readonly host: StoreHost;
   readonly #table: AccountTable;
   readonly #maxPages: number;
-  readonly #idle: IdleStack<LeasedMemory>;
-  /** Leases handed out, by the bit length of their byteLength. */
-  readonly #acquiredByBits = new Array<number>(33).fill(0);
+  readonly #idle: IdleStack<OneLeaseMemory>;
 
   constructor(table: AccountTable, host: StoreHost, options: OneLeaseOptions) {
+    super();
     this.#table = table;
     this.host = host;
     this.options = options;
@@ -102,7 +104,7 @@ export class OneLeaseStore implements Store {
     return memory === null ? null : this.#lease(memory, byteLength);
   }
 
-  takeBack(memory: LeasedMemory): void {
+  takeBack(memory: OneLeaseMemory): void {
     if (memory.closed) throw arenaDisposed("release");
     const { revokes, isolates } = this.options;
     const { policy } = this.host;
@@ -113,7 +115,7 @@ export class OneLeaseStore implements Store {
         memory.zero(0, isolates ? memory.reservedBytes : memory.usedBytes);
         // Without a revocation, other code may write here yet.
         if (revokes) memory.usedBytes = 0;
-        memory.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+        memory.cleanEpoch = policy.stamp;
       }
       transition(memory.account, "drained");
       if (memory.isGrown) memory.drop();
@@ -124,29 +126,15 @@ export class OneLeaseStore implements Store {
     this.host.roomMade();
   }
 
-  bytesFor(byteLengths: readonly number[]): number {
+  override bytesFor(byteLengths: readonly number[]): number {
     return byteLengths.reduce((sum, byteLength) => sum + this.pagesFor(byteLength) * PAGE_BYTES, 0);
   }
 
-  yieldMemory(): boolean {
-    return false;
-  }
-
-  trim(): void {
+  override trim(): void {
     this.#idle.trim();
   }
 
-  countAcquired(add: CountRow): void {
-    for (const [bits, acquired] of this.#acquiredByBits.entries()) {
-      if (acquired > 0) add(2 ** bits - 1, acquired, false);
-    }
-  }
-
-  audit(): number {
-    return 0;
-  }
-
-  dispose(): void {
+  override dispose(): void {
     this.#idle.clear();
   }
 
@@ -159,16 +147,11 @@ export class OneLeaseStore implements Store {
     return Math.floor(this.#maxPages / (pages + 1)) === fit ? pages + 1 : pages;
   }
 
-  #lease(memory: LeasedMemory, byteLength: number): Lease {
+  #lease(memory: OneLeaseMemory, byteLength: number): Lease {
     const ptr = memory.startFor(byteLength);
-    let bytes: Uint8Array<ArrayBuffer>;
-    try {
-      bytes = new Bytes(memory.buffer, ptr, byteLength);
-    } catch {
-      bytes = memory.view(ptr, byteLength);
-    }
-    if (ptr + byteLength > memory.usedBytes) memory.usedBytes = ptr + byteLength;
-    (this.#acquiredByBits[32 - Math.clz32(byteLength)] as number)++;
+    const bytes = memory.view(ptr, byteLength);
+    memory.reaches(ptr + byteLength);
+    this.count(byteLength);
     const lease = new Lease(bytes, memory, ptr, byteLength);
     memory.account.live = 1;
     memory.account.liveBytes = byteLength;
@@ -176,7 +159,7 @@ export class OneLeaseStore implements Store {
   }
 
   /** An idle memory that fits, a shorter one lengthened, or a new one; `null` if there is no room. */
-  #take(wanted: number): LeasedMemory | null {
+  #take(wanted: number): OneLeaseMemory | null {
     const pages = this.pagesFor(wanted);
     this.#table.budget.turnOver(pages * PAGE_BYTES);
     const byteLength = pages * PAGE_BYTES;
@@ -189,14 +172,14 @@ export class OneLeaseStore implements Store {
     return any === undefined ? null : this.#reuse(any);
   }
 
-  #reuse(memory: LeasedMemory): LeasedMemory {
+  #reuse(memory: OneLeaseMemory): OneLeaseMemory {
     transition(memory.account, "retired");
     if (this.host.policy.looksForDirty) this.#lookForDirty(memory);
     return memory;
   }
 
   /** The longest idle memory below `pages` pages, lengthened. It is warm, and one memory fewer. */
-  #lengthened(pages: number): LeasedMemory | null {
+  #lengthened(pages: number): OneLeaseMemory | null {
     if (this.options.isolates || !this.options.mayDrop) return null;
     const memory = this.#idle.takeLongest(pages * PAGE_BYTES);
     if (memory === undefined) return null;
@@ -205,24 +188,24 @@ export class OneLeaseStore implements Store {
     return null;
   }
 
-  #create(pages: number): LeasedMemory | null {
+  #create(pages: number): OneLeaseMemory | null {
     const { budget } = this.#table;
-    if (this.#count() >= this.options.most) return null;
+    if (this.#memories() >= this.options.most) return null;
     if (!this.options.mayDrop && budget.reservedBytes + pages * PAGE_BYTES > budget.maxBytes) return null;
     const memory = provideMemory(this.#table, pages, this.options.isolates ? pages : this.#maxPages);
     if (memory === null) return null;
-    return new LeasedMemory(memory, pages, this.options.isolates ? 0 : nextStagger(), this.#table, this);
+    return new OneLeaseMemory(memory, pages, this.options.isolates ? 0 : nextStagger(), this.#table, this);
   }
 
   /** Memories of one lease there are, of any store, idle ones included. */
-  #count(): number {
+  #memories(): number {
     if (this.options.most === Number.POSITIVE_INFINITY) return 0;
     let count = 0;
     for (const { kind } of this.#table.accounts) if (kind === "one-lease") count++;
     return count;
   }
 
-  #lookForDirty(memory: LeasedMemory): void {
+  #lookForDirty(memory: OneLeaseMemory): void {
     if (memory.cleanEpoch !== this.host.policy.epoch) return;
     const at = firstDirty(memory, 0, memory.reservedBytes);
     if (at < 0) return;

@@ -13,23 +13,11 @@ import { arenaDisposed } from "../errors.js";
 import { Lease } from "../lease/lease.js";
 import type { BlockOwner, LeaseOrigin, LinearMemory } from "../lease/owner.js";
 import type { LeaseSource } from "../lease/source.js";
-import {
-  type Book,
-  describeAudit,
-  EXCHANGE_CAPACITY,
-  openBook,
-  requireBook,
-  type SizeClasses,
-  SLAB_COUNT,
-  Status,
-  sizeClassesOf,
-} from "../memory/abi.js";
+import { EXCHANGE_CAPACITY, Status } from "../memory/abi.js";
 import { type Account, type AccountTable, transition } from "../memory/account.js";
-import { createSegment, Segment, TRAP_LOOK_BYTES } from "../memory/segment.js";
-import type { CountRow, Store, StoreHost } from "./store.js";
-
-/** Longest lease served from a segment, in bytes: longer ones would fill whole pages as well. */
-const LONGEST_BYTES = 96 * 1024;
+import { provideSegment, Segment } from "../memory/segment.js";
+import { SegmentStore } from "./segments.js";
+import type { CountRow, StoreHost } from "./store.js";
 
 /** Bytes of released blocks that a stack keeps, within the limits below on their number. */
 const KEEP_BYTES = 1024 * 1024;
@@ -90,10 +78,6 @@ class Block implements BlockOwner {
     return this.#store.host.source;
   }
 
-  get place(): object {
-    return this.account;
-  }
-
   ended(_ptr: number, byteLength: number): void {
     const { account } = this;
     account.liveBytes -= byteLength;
@@ -109,46 +93,18 @@ class Block implements BlockOwner {
     return this.segment.view(ptr, byteLength);
   }
 
-  resized(_ptr: number, from: number, to: number): void {
-    this.account.liveBytes += to - from;
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.account.pinned += change;
-  }
-
   inspectTrap(): void {
-    this.#store.lookAtTrap(this.segment, TRAP_LOOK_BYTES);
+    this.#store.lookAtTrap(this.segment);
   }
 }
 
-export class ReusingStore implements Store {
-  readonly longest: number;
-  readonly host: StoreHost;
-  private readonly table: AccountTable;
-  private readonly module: object;
-  private readonly slabShift: number;
-  private readonly classes: SizeClasses;
-  private readonly classByGrain: Uint8Array;
+export class ReusingStore extends SegmentStore {
   private stacks: readonly Stack[];
   private readonly segments = new Map<number, Segment>();
-  private book: Book;
 
   constructor(table: AccountTable, host: StoreHost, module: object, segmentBytes: number) {
-    this.table = table;
-    this.host = host;
-    this.module = module;
-    this.slabShift = Math.log2(segmentBytes / SLAB_COUNT);
-    this.book = requireBook(module, this.slabShift, true);
-    this.classes = sizeClassesOf(this.book, this.slabShift);
-    this.classByGrain = this.classes.byGrain;
+    super(table, host, module, segmentBytes, true);
     this.stacks = this.classes.blockBytes.map((blockBytes, sizeClass) => new Stack(sizeClass, blockBytes));
-    this.longest = Math.min(LONGEST_BYTES, segmentBytes >> 2);
-  }
-
-  /** Bytes of the book. */
-  get bookBytes(): number {
-    return this.book.byteLength;
   }
 
   acquire(byteLength: number): Lease | null {
@@ -169,19 +125,14 @@ export class ReusingStore implements Store {
     const { policy } = this.host;
     if (policy.wipes) {
       fillBytes(block.segment.view(block.ptr, stack.blockBytes), 0);
-      block.cleanEpoch = policy.looksForDirty ? policy.epoch : -1;
+      block.cleanEpoch = policy.stamp;
     }
     stack.blocks.push(block);
     if (stack.blocks.length > stack.keepAtMost) this.spill(stack, stack.keepAtMost >> 1);
     this.host.roomMade();
   }
 
-  bytesFor(): number {
-    // Free blocks lie anywhere: only trying tells.
-    return 0;
-  }
-
-  yieldMemory(): boolean {
+  override yieldMemory(): boolean {
     let made = false;
     for (const stack of this.stacks) {
       made ||= stack.blocks.length > 0;
@@ -191,8 +142,8 @@ export class ReusingStore implements Store {
     return made;
   }
 
-  trim(): void {
-    for (const segment of this.segments.values()) this.lookAtTrap(segment);
+  override trim(): void {
+    for (const segment of this.segments.values()) this.lookAtTrap(segment, segment.slabBytes);
     this.yieldMemory();
   }
 
@@ -200,16 +151,13 @@ export class ReusingStore implements Store {
     for (const { acquired, blockBytes } of this.stacks) if (acquired > 0) add(blockBytes, acquired, true);
   }
 
-  audit(problems: string[]): number {
-    if (this.book.exports.isBusy() !== 0) this.abandonBook();
-    const found = this.book.exports.audit();
-    if (found !== 0) problems.push(describeAudit(found));
+  protected auditSegments(problems: string[]): number {
     const kept = new Map<Segment, number>();
     for (const { blocks } of this.stacks) {
       for (const { segment } of blocks) kept.set(segment, (kept.get(segment) ?? 0) + 1);
     }
     for (const [number, segment] of this.segments) {
-      this.lookAtTrap(segment);
+      this.lookAtTrap(segment, segment.slabBytes);
       const out = this.book.exports.liveBlocks(number) - (kept.get(segment) ?? 0);
       if (out < segment.account.live) {
         problems.push(`R1: segment ${number} has ${segment.account.live} leases in ${out} blocks`);
@@ -218,15 +166,10 @@ export class ReusingStore implements Store {
     return this.segments.size;
   }
 
-  dispose(): void {
+  override dispose(): void {
     for (const stack of this.stacks) stack.blocks.length = 0;
     this.segments.clear();
-    this.book.drop();
-  }
-
-  lookAtTrap(segment: Segment, lookBytes = segment.slabBytes): void {
-    const at = segment.closed ? -1 : segment.takeStrayWrite(lookBytes);
-    if (at >= 0) this.host.strayWrite(segment.account, at);
+    super.dispose();
   }
 
   /** A block for `byteLength` bytes, with a view of them; `null` if there is no room. */
@@ -235,7 +178,7 @@ export class ReusingStore implements Store {
     const block = stack.blocks.pop() ?? this.fill(stack);
     // The intrinsic length: a holder may have put one of its own on the view. An empty view may be detached.
     if (block !== null && (byteLength === 0 || lengthOf(block.bytes) !== byteLength)) {
-      block.bytes = this.viewOf(block, byteLength);
+      block.bytes = block.segment.view(block.ptr, byteLength);
     }
     return block;
   }
@@ -247,14 +190,6 @@ export class ReusingStore implements Store {
     account.live++;
     account.liveBytes += byteLength;
     return lease;
-  }
-
-  private viewOf(block: Block, byteLength: number): Uint8Array<ArrayBuffer> {
-    try {
-      return new Bytes(block.segment.buffer, block.ptr, byteLength);
-    } catch {
-      return block.segment.view(block.ptr, byteLength);
-    }
   }
 
   /** One block, and more for the stack; `null` if there is no room. */
@@ -286,9 +221,9 @@ export class ReusingStore implements Store {
   }
 
   private openSegment(): boolean {
-    const slabBytes = 1 << this.slabShift;
-    const segment = createSegment(this.table, slabBytes, (memory) => new Segment(memory, slabBytes, this.table));
-    if (segment === null) return false;
+    const memory = provideSegment(this.table, 1 << this.slabShift);
+    if (memory === null) return false;
+    const segment = new Segment(memory, 1 << this.slabShift, this.table);
     const number = segment.numberIn(this.book);
     if (number < 0) {
       segment.drop();
@@ -329,16 +264,12 @@ export class ReusingStore implements Store {
   /** A byte of an idle block that was wiped is not zero: somebody wrote after release. */
   private lookForDirty(block: Block): void {
     if (block.cleanEpoch !== this.host.policy.epoch) return;
-    const at = this.viewOf(block, block.stack.blockBytes).findIndex((byte) => byte !== 0);
+    const at = block.segment.view(block.ptr, block.stack.blockBytes).findIndex((byte) => byte !== 0);
     if (at >= 0) this.host.dirty(block.account, block.ptr + at);
   }
 
-  /**
-   * A `vm` timeout stopped the book half way. Its segments are held by their leases
-   * alone from now on, and a new book starts. False if the engine has no memory for another.
-   */
-  private abandonBook(): boolean {
-    const book = openBook(this.module, this.slabShift, true);
+  protected abandonBook(): boolean {
+    const book = this.newBook();
     if (book === null) return false;
     this.stacks = this.stacks.map((old) => {
       const stack = new Stack(old.sizeClass, old.blockBytes);

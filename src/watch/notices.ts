@@ -7,6 +7,7 @@
  */
 
 import { inMicrotask } from "../builtins.js";
+import { type Lease, watchLease } from "../lease/lease.js";
 import { channels } from "./channels.js";
 import type { ArenaEvents, ArenaEventTarget } from "./events.js";
 import type { TraceSite } from "./sites.js";
@@ -15,25 +16,30 @@ import type { Trace } from "./trace.js";
 /** Node prints nothing of an event but what every event has. */
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
-type Details<K extends keyof ArenaEvents> = Omit<ArenaEvents[K], "type">;
+/** What every event has a count of, and what only the channels tell. */
 type Counted = "dirty" | "stray-write" | "exhausted";
+type Tallied = "acquire" | "release" | "revoke";
 
-/** Of the channels that have no event: leases or memories since the last message, and bytes in them together. */
-interface Tally {
+/** N1 */
+interface Pending {
   count: number;
+  /** Bytes in all of them together. */
   byteLength: number;
+  /** Of leases that leaked. */
+  readonly traces: Trace[];
+  /** What is said of all of them: asked when it is sent, since reading stacks runs the caller's code. */
+  details: (all: Pending) => object;
 }
+
+const countAndBytes = ({ count, byteLength }: Pending): object => ({ count, byteLength });
 
 export class Notices {
   readonly #arena: ArenaEventTarget;
   /** Serves those who wait. */
   readonly #serve: () => void;
-  readonly #events = new Map<Counted, { count: number; details: () => object }>();
-  readonly #tallies = new Map<"acquire" | "release" | "revoke", Tally>();
-  /** What became of traced leases that leaked, by call site: asked when the event is sent. */
+  /** What became of traced leases that leaked, by call site. */
   readonly #sitesOf: (leaked: readonly Trace[]) => readonly TraceSite[];
-  /** Leaks that are not sent yet. */
-  #leaks: { leases: number; byteLength: number; readonly traces: Trace[] } | undefined;
+  readonly #pending = new Map<keyof typeof channels, Pending>();
   #isScheduled = false;
   #isClosed = false;
 
@@ -53,37 +59,46 @@ export class Notices {
 
   /** @param traces of those leases among them that are traced. */
   leak(leases: number, byteLength: number, traces: readonly Trace[]): void {
-    if (this.#isClosed) return;
-    this.#leaks ??= { leases: 0, byteLength: 0, traces: [] };
-    this.#leaks.leases += leases;
-    this.#leaks.byteLength += byteLength;
-    for (const trace of traces) this.#leaks.traces.push(trace);
-    this.wake();
-  }
-
-  /** @param details asked for when the event is sent: reading stacks runs the caller's code. */
-  counted<K extends Counted>(type: K, details: () => Omit<Details<K>, "count">): void {
-    if (this.#isClosed) return;
-    this.#events.set(type, { count: (this.#events.get(type)?.count ?? 0) + 1, details });
-    this.wake();
-  }
-
-  tally(name: "acquire" | "release" | "revoke", byteLength: number): void {
-    if (!channels[name].hasSubscribers) return;
-    const pending = this.#tallies.get(name);
-    this.#tallies.set(name, {
-      count: (pending?.count ?? 0) + 1,
-      byteLength: (pending?.byteLength ?? 0) + byteLength,
+    this.#add("leak", leases, byteLength, (all) => {
+      return { leases: all.count, byteLength: all.byteLength, sites: this.#sitesOf(all.traces) };
     });
-    this.wake();
+    for (const trace of traces) this.#pending.get("leak")?.traces.push(trace);
+  }
+
+  /** @param details of the last one, which are asked for when the event is sent. */
+  counted<K extends Counted>(type: K, details: () => Omit<ArenaEvents[K], "type" | "count">): void {
+    this.#add(type, 1, 0, ({ count }) => ({ count, ...details() }));
+  }
+
+  /** For the channels: `lease` was acquired now, and will end. */
+  announce(lease: Lease): void {
+    this.tally("acquire", lease.byteLength);
+    watchLease(lease, () => ({
+      history: "",
+      resized() {},
+      pinned() {},
+      ended: () => this.tally("release", lease.byteLength),
+    }));
+  }
+
+  tally(name: Tallied, byteLength: number): void {
+    if (channels[name].hasSubscribers) this.#add(name, 1, byteLength, countAndBytes);
   }
 
   /** Nothing more is sent. */
   close(): void {
     this.#isClosed = true;
-    this.#events.clear();
-    this.#tallies.clear();
-    this.#leaks = undefined;
+    this.#pending.clear();
+  }
+
+  #add(name: keyof typeof channels, count: number, byteLength: number, details: Pending["details"]): void {
+    if (this.#isClosed) return;
+    const pending = this.#pending.get(name) ?? { count: 0, byteLength: 0, traces: [], details };
+    pending.count += count;
+    pending.byteLength += byteLength;
+    pending.details = details;
+    this.#pending.set(name, pending);
+    this.wake();
   }
 
   #drain(): void {
@@ -93,24 +108,18 @@ export class Notices {
     } finally {
       this.#isScheduled = false;
     }
-    const leaks = this.#leaks;
-    this.#leaks = undefined;
-    const tallies = [...this.#tallies];
-    const events = [...this.#events];
-    this.#tallies.clear();
-    this.#events.clear();
-    for (const [name, tally] of tallies) channels[name].publish({ arena: this.#arena, ...tally });
-    for (const [type, { count, details }] of events) this.#send(type, { count, ...details() });
-    if (leaks === undefined) return;
-    const { leases, byteLength, traces } = leaks;
-    this.#send("leak", { leases, byteLength, sites: this.#sitesOf(traces) });
+    const all = [...this.#pending];
+    this.#pending.clear();
+    for (const [name, pending] of all) this.#send(name, pending.details(pending));
   }
 
-  #send(type: keyof ArenaEvents, details: object): void {
+  #send(type: keyof typeof channels, details: object): void {
     if (this.#isClosed) return;
-    // A listener that throws is reported by the platform, and does not stop the rest.
-    const event = Object.assign(new Event(type), details, { [INSPECT]: () => ({ type, ...details }) });
-    (this.#arena as unknown as EventTarget).dispatchEvent(event);
+    if (type !== "acquire" && type !== "release" && type !== "revoke") {
+      // A listener that throws is reported by the platform, and does not stop the rest.
+      const event = Object.assign(new Event(type), details, { [INSPECT]: () => ({ type, ...details }) });
+      (this.#arena as unknown as EventTarget).dispatchEvent(event);
+    }
     if (channels[type].hasSubscribers) channels[type].publish({ arena: this.#arena, ...details });
   }
 }

@@ -35,11 +35,7 @@ export class Sites {
   readonly #byStack = new Map<string, SiteShare>();
 
   add(share: SiteShare): void {
-    const site = this.#byStack.get(share.stack);
-    if (site === undefined) {
-      this.#byStack.set(share.stack, share);
-      return;
-    }
+    const site = this.#byStack.get(share.stack) ?? { ...share, leases: 0, byteLength: 0, pinned: 0 };
     this.#byStack.set(share.stack, {
       stack: site.stack,
       leases: site.leases + share.leases,

@@ -7,13 +7,7 @@
  */
 
 import type { AccountTable } from "../memory/account.js";
-
-/** How often and how long room was waited for. */
-export interface WaitCounts {
-  count: number;
-  totalMs: number;
-  longestMs: number;
-}
+import type { WaitCounts } from "../options.js";
 
 /** Counters of one arena. All lengths in bytes; counts since the arena was created unless said otherwise. */
 export interface ArenaStats {
@@ -170,12 +164,11 @@ export function countLive(table: AccountTable): { liveLeases: number; liveBytes:
 export function auditArena(table: AccountTable, stores: readonly CountedStore[]): AuditReport {
   const problems: string[] = [];
   const segments = stores.reduce((sum, store) => sum + store.audit(problems), 0);
+  const { liveLeases } = countLive(table);
   let reservedBytes = 0;
-  let live = 0;
   let acquired = 0;
   for (const account of table.accounts) {
     reservedBytes += account.reservedBytes;
-    live += account.live;
     if (account.live < 0) problems.push(`A1: a ${account.kind} has ${account.live} leases`);
   }
   for (const store of stores) {
@@ -190,8 +183,8 @@ export function auditArena(table: AccountTable, stores: readonly CountedStore[])
   if (budget.reservedBytes > budget.maxBytes) {
     problems.push(`M1: ${budget.reservedBytes} bytes are reserved, above maxBytes = ${budget.maxBytes}`);
   }
-  if (live + table.leakedLeases > acquired) {
-    problems.push(`A1: ${live} leases are live and ${table.leakedLeases} leaked, of ${acquired} acquired`);
+  if (liveLeases + table.leakedLeases > acquired) {
+    problems.push(`A1: ${liveLeases} leases are live and ${table.leakedLeases} leaked, of ${acquired} acquired`);
   }
   return { ok: problems.length === 0, segments, problems };
 }

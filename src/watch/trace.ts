@@ -10,6 +10,7 @@
 
 import { type Lease, watchLease } from "../lease/lease.js";
 import type { BlockOwner, LeaseWatch } from "../lease/owner.js";
+import { Link } from "../link.js";
 import type { TraceLevel } from "../options.js";
 import { ProfileMark } from "./profile.js";
 import type { SampleRates } from "./sampler.js";
@@ -38,6 +39,8 @@ export interface Trace {
   released: Stack | undefined;
   /** Released, and still out. */
   isPinned: boolean;
+  /** A writer has released it for a longer block: not its caller. */
+  wasReplaced?: boolean;
 }
 
 /** Where somebody called for whom leases are acquired later. */
@@ -47,43 +50,6 @@ export interface CallSite {
 
 /** Told of a lease that was collected without a release, where its memory is not. */
 export type LostListener = (trace: Trace) => void;
-
-/** The traces of leases that are out, found by their memory: of a thousand that leak, each has its own. */
-class LiveTraces {
-  readonly #byPlace = new Map<object, Set<Trace>>();
-
-  add(trace: Trace): void {
-    const here = this.#byPlace.get(trace.place);
-    if (here === undefined) this.#byPlace.set(trace.place, new Set([trace]));
-    else here.add(trace);
-  }
-
-  delete(trace: Trace): boolean {
-    const here = this.#byPlace.get(trace.place);
-    if (!here?.delete(trace)) return false;
-    if (here.size === 0) this.#byPlace.delete(trace.place);
-    return true;
-  }
-
-  in(place: object): readonly Trace[] {
-    return [...(this.#byPlace.get(place) ?? [])];
-  }
-
-  /** All of them, out of `place`. */
-  takeFrom(place: object): readonly Trace[] {
-    const taken = this.in(place);
-    this.#byPlace.delete(place);
-    return taken;
-  }
-
-  clear(): void {
-    this.#byPlace.clear();
-  }
-
-  *[Symbol.iterator](): Iterator<Trace> {
-    for (const here of this.#byPlace.values()) yield* here;
-  }
-}
 
 class LeaseTrace implements LeaseWatch {
   readonly #trace: Trace;
@@ -96,11 +62,11 @@ class LeaseTrace implements LeaseWatch {
 
   get history(): string {
     const { acquired, released } = stacksOf(this.#trace);
-    return `${acquired ? `\nacquired\n${acquired}` : ""}${released ? `\nreleased\n${released}` : ""}`;
+    return `${acquired ? `\nacquired at:\n${acquired}` : ""}${released ? `\nreleased at:\n${released}` : ""}`;
   }
 
-  resized({ place }: BlockOwner, ptr: number, byteLength: number): void {
-    this.#tracer.moved(this.#trace, place, ptr, byteLength);
+  resized({ account: place }: BlockOwner, ptr: number, byteLength: number): void {
+    Object.assign(this.#trace, { place, ptr, byteLength });
   }
 
   pinned(): void {
@@ -108,10 +74,14 @@ class LeaseTrace implements LeaseWatch {
     this.#trace.isPinned = true;
   }
 
+  replaced(): void {
+    this.#trace.wasReplaced = true;
+  }
+
   ended(owner: BlockOwner): void {
     this.#tracer.end(this.#trace);
     // After the trace: a stray write names this lease among the last.
-    if (this.#trace.acquired !== undefined) owner.inspectTrap();
+    if (this.#trace.acquired !== undefined) owner.inspectTrap?.();
   }
 }
 
@@ -119,35 +89,27 @@ class LeaseTrace implements LeaseWatch {
  * One for all arenas, and never collected: see memory/account.ts. Without a trace: some
  * garbage was collected.
  */
-const registry = new FinalizationRegistry<{ trace?: Trace; link: WeakRef<TracerLink> }>(({ trace, link }) => {
-  const tracer = link.deref()?.tracer;
+const registry = new FinalizationRegistry<{ trace?: Trace; link: WeakRef<Link<Tracer>> }>(({ trace, link }) => {
+  const tracer = link.deref()?.target;
   if (trace === undefined) tracer?.read();
   else tracer?.lost(trace);
 });
-
-/** Stands for a tracer in a `WeakRef`, which keeps its target until the current job ends. */
-class TracerLink {
-  tracer: Tracer | undefined;
-
-  constructor(tracer: Tracer) {
-    this.tracer = tracer;
-  }
-}
 
 export class Tracer {
   level: TraceLevel;
   readonly #sampleBytes: number;
   readonly #registers: boolean;
   readonly #onLost: LostListener;
-  readonly #link = new TracerLink(this);
-  readonly #weakLink = new WeakRef(this.#link);
+  readonly #link = new Link<Tracer>(this);
   /** Traced leases that are out. */
-  readonly #live = new LiveTraces();
+  readonly #live = new Set<Trace>();
   /** Those that ended last, in a circle. */
   readonly #ended: Trace[] = [];
   #endedAt = 0;
   /** Of leaks that were reported, by call site. */
   readonly #leaked = new Sites();
+  /** Of these, those that `takeLeakedSites` has not answered yet. */
+  #untold = new Sites();
   readonly #marks = new Set<WeakRef<ProfileMark>>();
   /** Whether `read` will be called after the next collection. */
   #isArmed = false;
@@ -179,6 +141,13 @@ export class Tracer {
     return this.#leaked.list();
   }
 
+  /** Those of leaks that were reported since this was asked last. */
+  takeLeakedSites(): readonly TraceSite[] {
+    const sites = this.#untold.list();
+    this.#untold = new Sites();
+    return sites;
+  }
+
   /** Whether `mark` is one of this arena's. */
   knows(mark: ProfileMark): boolean {
     return this.#heldMarks().includes(mark);
@@ -197,13 +166,13 @@ export class Tracer {
     if (acquired !== undefined && this.#marks.size > 0) {
       for (const mark of this.#heldMarks()) mark.add(acquired, weight * lease.byteLength);
     }
-    watchLease(lease, ({ place }) => {
+    watchLease(lease, ({ account: place }) => {
       const { byteLength, byteOffset: ptr } = lease;
       const since = performance.now();
       const trace: Trace = { place, ptr, byteLength, weight, since, acquired, released: undefined, isPinned: false };
       this.#live.add(trace);
       this.#arm();
-      if (this.#registers) registry.register(lease, { trace, link: this.#weakLink }, trace);
+      if (this.#registers) registry.register(lease, { trace, link: this.#link.weak }, trace);
       return new LeaseTrace(trace, this);
     });
   }
@@ -244,19 +213,14 @@ export class Tracer {
       const trace = this.#ended[(this.#endedAt + each) % this.#ended.length] as Trace;
       if (trace.place === place) last.set(trace.ptr, trace);
     }
-    return [...this.#live.in(place), ...last.values()];
+    return [...this.#liveIn(place), ...last.values()];
   }
 
   /** The traced leases of a memory that was collected; they are no longer out. */
   writeOff(place: object): readonly Trace[] {
-    return this.#live.takeFrom(place);
-  }
-
-  /** The lease has another length, and perhaps another block. */
-  moved(trace: Trace, place: object, ptr: number, byteLength: number): void {
-    const isOut = this.#live.delete(trace);
-    Object.assign(trace, { place, ptr, byteLength });
-    if (isOut) this.#live.add(trace);
+    const lost = this.#liveIn(place);
+    for (const trace of lost) this.#live.delete(trace);
+    return lost;
   }
 
   /** The lease was released. */
@@ -284,7 +248,7 @@ export class Tracer {
   close(): void {
     this.#live.clear();
     this.#ended.length = 0;
-    this.#link.tracer = undefined;
+    this.#link.target = undefined;
   }
 
   /** T1. Runs the caller's `Error.prepareStackTrace`. */
@@ -301,11 +265,11 @@ export class Tracer {
 
   /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */
   report(leaked: Iterable<Trace>): readonly TraceSite[] {
-    return this.group(leaked, this.#leaked);
+    return this.group(leaked, this.#leaked, this.#untold);
   }
 
   /** By call site, most bytes first. Runs the caller's `Error.prepareStackTrace`. */
-  group(traces: Iterable<Trace>, also?: Sites): readonly TraceSite[] {
+  group(traces: Iterable<Trace>, ...also: readonly Sites[]): readonly TraceSite[] {
     const now = performance.now();
     const sites = new Sites();
     const released = new Map<string, number>();
@@ -313,7 +277,7 @@ export class Tracer {
     for (const trace of [...this.#ended]) {
       readStacks(trace);
       const stack = trace.acquired as string;
-      released.set(stack, (released.get(stack) ?? 0) + 1);
+      if (!trace.wasReplaced) released.set(stack, (released.get(stack) ?? 0) + 1);
     }
     for (const trace of [...traces]) {
       readStacks(trace);
@@ -328,10 +292,13 @@ export class Tracer {
         pinned: isPinned ? weight : 0,
         released: released.get(acquired) ?? 0,
       };
-      sites.add(share);
-      also?.add(share);
+      for (const each of [sites, ...also]) each.add(share);
     }
     return sites.list();
+  }
+
+  #liveIn(place: object): readonly Trace[] {
+    return [...this.#live].filter((trace) => trace.place === place);
   }
 
   #heldMarks(): ProfileMark[] {
@@ -348,7 +315,7 @@ export class Tracer {
   #arm(): void {
     if (this.#isArmed) return;
     this.#isArmed = true;
-    registry.register({}, { link: this.#weakLink });
+    registry.register({}, { link: this.#link.weak });
   }
 }
 

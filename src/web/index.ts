@@ -14,7 +14,7 @@
  * @module cleanslab/web
  */
 
-export type { CollectOptions } from "../bytes/collector.js";
+export type { CollectOptions, CollectSettings } from "../bytes/collector.js";
 export { type AccessHandleLike, readAccessHandle, writeAccessHandle } from "./opfs.js";
 export { type Owned, ownedCopy } from "./owned.js";
 export type { BlobLike, BodyLike, StreamLike, StreamReaderLike } from "./source.js";

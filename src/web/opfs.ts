@@ -6,14 +6,12 @@
 import type { Arena } from "../arena.js";
 import { chunkLength, isLength, isThenable, requireArena, requireLease, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease/lease.js";
-
-const DEFAULT_CHUNK_BYTES = 64 * 1024;
+import type { AnyLease, Lease } from "../lease/lease.js";
 
 /** What is used of a `FileSystemSyncAccessHandle`. */
 export interface AccessHandleLike {
   read(bytes: Uint8Array<ArrayBuffer>, options?: { at?: number }): number;
-  write(bytes: Uint8Array<ArrayBuffer>, options?: { at?: number }): number;
+  write(bytes: Uint8Array<ArrayBufferLike>, options?: { at?: number }): number;
 }
 
 /**
@@ -33,7 +31,7 @@ export function readAccessHandle(
   requireHandle(handle);
   requireArena(arena);
   requireOptions(options);
-  return leases(handle, arena, chunkLength(options.chunkBytes, DEFAULT_CHUNK_BYTES));
+  return leases(handle, arena, chunkLength(options.chunkBytes));
 }
 
 /**
@@ -44,7 +42,7 @@ export function readAccessHandle(
  * @throws ArenaError `ERR_INVALID_ARGUMENT` (the lease is then still yours, but where the
  *   handle does not answer with a number of bytes it took); as `lease.bytes`; the handle's own error, for instance when the quota is reached.
  */
-export function writeAccessHandle(handle: AccessHandleLike, lease: Lease, at = 0): number {
+export function writeAccessHandle(handle: AccessHandleLike, lease: AnyLease, at = 0): number {
   requireHandle(handle);
   requireLease(lease);
   if (!isLength(at)) throw invalidArgument("at", at, "a whole number of bytes from the file's start");
@@ -80,7 +78,7 @@ function* leases(handle: AccessHandleLike, arena: Arena, chunkBytes: number): Ge
 }
 
 /** A handle of another kind answers with a promise, and uses the bytes until that settles. */
-function countOf(method: string, answer: unknown, most: number, lease: Lease): number {
+function countOf(method: string, answer: unknown, most: number, lease: AnyLease): number {
   if (isLength(answer) && answer <= most) return answer;
   if (isThenable(answer)) lease.releaseAfter(answer).catch(() => {});
   throw invalidArgument(

@@ -1,7 +1,7 @@
 /** Copies that may leave: for other threads, caches and databases. */
 
 import { requireLease } from "../checks.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease } from "../lease/lease.js";
 
 export interface Owned {
   /** A copy of the lease's bytes, alone in its buffer. */
@@ -17,7 +17,7 @@ export interface Owned {
  *
  * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does.
  */
-export function ownedCopy(lease: Lease): Owned {
+export function ownedCopy(lease: AnyLease): Owned {
   requireLease(lease);
   const bytes = lease.copy();
   return { bytes, transfer: [bytes.buffer] };

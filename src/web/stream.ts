@@ -1,10 +1,11 @@
 /** Streams of bytes into leases. Owns the reader while it reads; the limit is the collector's. */
 
-import { type Arena, leasesFor } from "../arena.js";
+import { type LeaseArena, leasesFor, leaseWhenRoom } from "../arena.js";
 import { type CollectOptions, Collector } from "../bytes/collector.js";
 import { type AbortSignalLike, checkSignal, requireArena, requireOptions } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease/lease.js";
+import { leaseCopy } from "../lease/filled.js";
+import type { AnyLease, Lease } from "../lease/lease.js";
 import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./source.js";
 
 /**
@@ -16,15 +17,22 @@ import { byteLengthOf, readerOf, type Source, type StreamReaderLike } from "./so
  * @returns a promise that rejects with an ArenaError (`ERR_LIMIT_EXCEEDED`,
  *   `ERR_INVALID_ARGUMENT`, as `arena.acquire`), the signal's reason, or the stream's error.
  */
-export async function collect(source: Source, arena: Arena, options: CollectOptions): Promise<Lease> {
+export async function collect<L extends AnyLease = Lease>(
+  source: Source,
+  arena: LeaseArena<L>,
+  options: CollectOptions,
+): Promise<L> {
   const byteLengthHint = options?.byteLengthHint ?? byteLengthOf(source);
   const reader = readerOf(source);
-  let collector: Collector | undefined;
+  let collector: Collector<L> | undefined;
   try {
     requireArena(arena);
-    collector = new Collector(leasesFor(arena), { ...options, byteLengthHint });
-    for await (const chunk of chunksOf(reader, options.signal)) collector.add(chunk);
-    return collector.take();
+    const body = new Collector(leasesFor(arena), { ...options, byteLengthHint });
+    collector = body;
+    const { signal, waitForRoom } = options;
+    const wait = async (): Promise<void> => body.begin(await leaseWhenRoom(arena, body.mostBytes, signal));
+    for await (const chunk of chunksOf(reader, signal, waitForRoom ? wait : undefined)) body.add(chunk);
+    return body.take();
   } catch (error) {
     if (collector === undefined) cancel(reader, error);
     else collector.discard();
@@ -41,25 +49,27 @@ export async function collect(source: Source, arena: Arena, options: CollectOpti
  * @throws ArenaError `ERR_INVALID_ARGUMENT`, as `arena.acquire`; the signal's
  *   reason; the stream's error.
  */
-export async function* readLeases(
+export async function* readLeases<L extends AnyLease = Lease>(
   source: Source,
-  arena: Arena,
+  arena: LeaseArena<L>,
   options: { signal?: AbortSignalLike | undefined } = {},
-): AsyncGenerator<Lease, void, undefined> {
+): AsyncGenerator<L, void, undefined> {
   requireArena(arena);
   requireOptions(options);
   const leases = leasesFor(arena);
-  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leases.copyOf(requireBytes(chunk));
+  for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leaseCopy(leases, requireBytes(chunk));
 }
 
 async function* chunksOf(
   reader: StreamReaderLike | null,
   signal: AbortSignalLike | undefined,
+  ready?: () => Promise<void>,
 ): AsyncGenerator<unknown, void, undefined> {
   if (reader === null) return;
   let isDone = false;
   try {
     checkSignal(signal);
+    await ready?.();
     for (;;) {
       const { done, value } = await readUnlessAborted(reader, signal);
       isDone = done;

@@ -2,7 +2,7 @@
 
 import { requireLease } from "../checks.js";
 import { invalidArgument } from "../errors.js";
-import type { Lease } from "../lease/lease.js";
+import type { AnyLease } from "../lease/lease.js";
 
 /** The part of a `WritableStreamDefaultWriter` that is used. */
 export interface WriterLike {
@@ -19,7 +19,7 @@ export interface WriterLike {
  *   stream's error, and with an ArenaError `ERR_INVALID_ARGUMENT` if `writer` is none;
  *   the lease, if it is one, has ended as well.
  */
-export async function writeAndRelease(writer: WriterLike, lease: Lease): Promise<void> {
+export async function writeAndRelease(writer: WriterLike, lease: AnyLease): Promise<void> {
   requireLease(lease);
   let copy: Uint8Array<ArrayBuffer>;
   try {

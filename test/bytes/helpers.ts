@@ -40,7 +40,7 @@ export const SOURCES: Record<string, () => Doors> = {
 class FakeBlock implements BlockOwner {
   readonly origin: LeaseOrigin = "heap";
   readonly memory = undefined;
-  readonly place = this;
+  readonly account = { liveBytes: 0, pinned: 0 };
   readonly buffer: ArrayBuffer;
   readonly source: FakeSource;
 
@@ -66,12 +66,6 @@ class FakeBlock implements BlockOwner {
   view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.buffer, ptr, byteLength);
   }
-
-  resized(): void {}
-
-  heldByPins(): void {}
-
-  inspectTrap(): void {}
 }
 
 export class FakeSource implements LeaseSource, Doors {

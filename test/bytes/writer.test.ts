@@ -435,3 +435,17 @@ test.each(SEGMENT_MODES)("%s: a writer of no bytes works on after other code rev
   expect([...writer.bytes]).toEqual([7]);
   writer.release();
 });
+
+test("the blocks that a writer gave up as it grew do not count as others that its caller released", () => {
+  using arena = smallArena({ trace: "all" });
+  function builds() {
+    const writer = arena.writer(64);
+    for (let each = 0; each < 5; each++) writer.writeBytes(new Uint8Array(500 << each));
+    return writer.take();
+  }
+  const leases = [0, 1].map(builds);
+  expect(arena.sites[0]?.summary).toMatch(/^2 leases.*none was ever released.*acquired at builds/);
+  leases.pop()?.release();
+  expect(arena.sites[0]?.summary).toMatch(/^1 lease .*1 other was released/);
+  for (const lease of leases) lease.release();
+});

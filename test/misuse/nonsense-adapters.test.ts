@@ -46,7 +46,7 @@ const pushing = (lease: never): Promise<void> => {
   return pipeline(Readable.from([Buffer.of(1)]), transform, sink());
 };
 
-const COLLECT = { limit: LENGTH, byteLength: LENGTH, onChunk: FUNCTION, signal: SIGNAL };
+const COLLECT = { limit: LENGTH, byteLength: LENGTH, onChunk: FUNCTION, signal: SIGNAL, waitForRoom: BOOLEAN };
 const collecting = (arena: Arena, options: object): unknown => node.collect(empty(), arena, { ...LIMIT, ...options });
 const FILE = { start: LENGTH, end: LENGTH, chunkBytes: LENGTH, highWaterMark: LENGTH, signal: SIGNAL };
 const TIMELINE = [{}, null, 5, Timeline];
@@ -59,10 +59,8 @@ const CALLS: Call[] = [
   ["node.collect", "stream", READABLE, ({ arena }, each) => node.collect(each, arena, LIMIT)],
   ["node.collect", "arena", ARENA, (_, each) => node.collect(Readable.from([Buffer.of(1)]), each, LIMIT)],
   ["node.collect", "options with a limit", [...OBJECT, {}], ({ arena }, each) => node.collect(empty(), arena, each)],
-  ...optionsOf(
-    "node.collect",
-    { ...COLLECT, byteLengthHint: LENGTH, freeChunks: BOOLEAN, waitForRoom: [...BOOLEAN, true] },
-    ({ arena }, each) => collecting(arena, each),
+  ...optionsOf("node.collect", { ...COLLECT, byteLengthHint: LENGTH, freeChunks: BOOLEAN }, ({ arena }, each) =>
+    collecting(arena, each),
   ),
   ["node.LeaseTransform", "options", [...OBJECT, undefined, {}], (_, each) => new node.LeaseTransform(each)],
   ...optionsOf(

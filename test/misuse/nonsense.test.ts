@@ -128,8 +128,8 @@ test("every public function is one of these", () => {
     ...methodsOf("Pin", pin),
     ...methodsOf("SizeClassPool", arena.pool(8)),
     ...methodsOf("Scope", arena.scope()),
-    ...methodsOf("ByteWriter", writer),
-    ...methodsOf("ByteFiller", filler),
+    ...methodsOf("ByteWriter", Object.getPrototypeOf(writer)),
+    ...methodsOf("ByteFiller", Object.getPrototypeOf(filler)),
     ...methodsOf("ByteReader", new ByteReader(lease)),
     ...functionsOf("core", core),
   ];

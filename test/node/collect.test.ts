@@ -9,7 +9,7 @@ import { PassThrough, Readable } from "node:stream";
 import tls from "node:tls";
 import { Arena, ArenaError, type Lease } from "cleanslab";
 import { bufferOf, type CollectOptions, collect } from "cleanslab/node";
-import { describe, expect, test } from "vitest";
+import { describe, expect, expectTypeOf, test } from "vitest";
 import {
   deferred,
   exhaust,
@@ -158,7 +158,7 @@ describe("collect", () => {
       { ...limit, waitForRoom: "yes" },
       "ERR_INVALID_ARGUMENT waitForRoom",
     ],
-    ["waitForRoom alone", () => streamOf(10), { ...limit, waitForRoom: true }, "ERR_INVALID_ARGUMENT byteLength"],
+    ["no limit and no length", () => streamOf(10), {}, "ERR_INVALID_ARGUMENT limit"],
   ])("rejects %s, and keeps nothing", async (_, open, options, wanted) => {
     using arena = smallArena();
     const error = await rejectionOf(collect(await open(), arena, wrong(options)));
@@ -290,6 +290,29 @@ describe("collect with waitForRoom, at the cap", () => {
     expect([order, arena.stats().waited.count]).toEqual([[200_000, 100_000, 300_000], 3]);
   });
 
+  test("waits for room for the limit where the length is not known, and gives the rest back", async () => {
+    const { arena, free } = fullArena();
+    const lengths = [5000, 0, 600_000, 200_000];
+    const streams = lengths.map((byteLength) => streamOf(byteLength));
+    const bodies = streams.map((stream) => collect(stream, arena, { limit: 600_000, waitForRoom: true }));
+    await settle();
+    expect([arena.stats().waiting, arena.stats().waitingBytes]).toEqual([4, 4 * 600_000]);
+    expect(streams.map(({ readableFlowing }) => readableFlowing)).toEqual([null, null, null, null]);
+    free();
+    // No two of them have room at once.
+    for (const [each, body] of bodies.entries()) {
+      const lease = await body;
+      expect(pattern(lengths[each] as number).equals(lease.bytes)).toBe(true);
+      expect(arena.stats().liveBytes).toBeLessThan(lease.byteLength + 600_001);
+      lease.release();
+    }
+    const never = collect(streamOf(10), arena, { limit: 2 << 20, waitForRoom: true });
+    expectArenaError(await rejectionOf(never), "ERR_ARENA_EXHAUSTED", "never", 2 << 20, 1 << 20);
+    const over = collect(streamOf(1001), arena, { limit: 1000, waitForRoom: true });
+    expectArenaError(await rejectionOf(over), "ERR_LIMIT_EXCEEDED");
+    expectDrained(arena);
+  });
+
   test("gives up with its signal, leaves the queue, and makes no uncaught error of a client that goes away later", async () => {
     const { arena, free } = fullArena();
     const stream = streamOf(200_000);
@@ -320,6 +343,17 @@ describe("collect with waitForRoom, at the cap", () => {
       }
     }
   });
+});
+
+test("collect's types ask for a limit or a length", () => {
+  type Options = Parameters<typeof collect>[2];
+  expectTypeOf<{ limit: 1 }>().toExtend<Options>();
+  expectTypeOf<{ byteLength: 1; waitForRoom: true }>().toExtend<Options>();
+  expectTypeOf<{ limit: 1; byteLength: number | undefined }>().toExtend<Options>();
+  expectTypeOf<{ limit: undefined; freeChunks: true }>().not.toExtend<Options>();
+  // @ts-expect-error neither is there
+  const none: Options = {};
+  expect(none).toEqual({});
 });
 
 describe("collect with freeChunks", () => {

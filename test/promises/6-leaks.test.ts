@@ -12,6 +12,7 @@ import {
   exhaust,
   expectArenaError,
   expectSound,
+  expectThrow,
   expectUsable,
   isSettled,
   isZero,
@@ -51,7 +52,9 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     expect([total("leases"), total("byteLength")]).toEqual([3, 3 * PAGE_BYTES]);
     for (const { stack } of sites) expect(stack).toMatch(/\bleak .*6-leaks\.test/);
     held.release();
-    arena.assertDrained();
+    const words = ["collected as garbage: 3 leases", "acquired at leak "];
+    expectThrow(() => arena.assertDrained(), "ERR_LEASES_OUTSTANDING", ...words);
+    arena.assertDrained(); // each is said once
   });
 
   // Once the segment of a leaked lease stayed active while everybody waited for its room.

@@ -20,15 +20,12 @@ const zero = (bytes: Uint8Array<ArrayBuffer>, start: number, end: number): void 
 export class FakeOwner implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   readonly memory: LinearMemory | undefined = undefined;
-  readonly place = {};
+  readonly account = { liveBytes: 0, pinned: 0 };
   readonly buffer = new ArrayBuffer(16384);
   closed = false;
   /** Leases that ended, as `[ptr, byteLength]`. */
   readonly ends: [number, number][] = [];
-  /** Leases that changed their length in place, as `[ptr, from, to]`. */
-  readonly resizes: [number, number, number][] = [];
   trapLooks = 0;
-  heldLeases = 0;
   /** What `ended` throws. */
   error: Error | undefined;
   /** Where a lease that moves goes. */
@@ -57,13 +54,7 @@ export class FakeOwner implements BlockOwner {
     return new Uint8Array(this.buffer, ptr, byteLength);
   }
 
-  resized(ptr: number, from: number, to: number): void {
-    this.resizes.push([ptr, from, to]);
-  }
-
-  heldByPins(change: 1 | -1): void {
-    this.heldLeases += change;
-  }
+  reaches(_end: number): void {}
 
   inspectTrap(): void {
     this.trapLooks++;
@@ -98,7 +89,6 @@ export class FakeHost implements StoreHost {
 
   get source(): LeaseSource {
     return {
-      acquire: (byteLength) => present(this.store?.acquire(byteLength)),
       acquireUnzeroed: (byteLength) => present(this.store?.acquireUnzeroed(byteLength)),
       zero,
     };

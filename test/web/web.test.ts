@@ -40,7 +40,7 @@ const BODY = pattern(100_000);
 const LIMIT = { limit: 200_000 };
 
 type Source = Parameters<typeof collect>[0];
-type Options = Omit<Parameters<typeof collect>[2], "limit"> & { limit?: number };
+type Options = Pick<Parameters<typeof collect>[2], "byteLengthHint" | "signal">;
 
 /** A stream of the chunks; whether it was cancelled and is locked. */
 function streamOf(chunks: unknown[], after: "close" | "stall" | Error = "close") {
@@ -190,6 +190,27 @@ describe("collect", () => {
     lease.release();
     expectArenaError(await rejectionOf(collect(blob, arena, { limit: blob.size - 1 })), "ERR_LIMIT_EXCEEDED");
   });
+});
+
+test("collect waits for room before it reads, and cancels the source if it gives up", async () => {
+  using arena = smallArena({ onExhausted: "throw" });
+  const held = exhaust(arena, 60_000);
+  const { stream } = streamOf([BODY]);
+  const body = collect(stream, arena, { limit: BODY.length, waitForRoom: true });
+  const other = streamOf([BODY]);
+  const abort = new AbortController();
+  const { signal } = abort;
+  const given = rejectionOf(collect(other.stream, arena, { byteLength: BODY.length, waitForRoom: true, signal }));
+  await settle();
+  expect(arena.stats().waiting).toBe(2);
+  abort.abort();
+  expect(await promptly(given)).toBe(signal.reason);
+  other.expectCancelled();
+  releaseAll(held);
+  const lease = await promptly(body);
+  expect(BODY.equals(lease.bytes)).toBe(true);
+  lease.release();
+  expectDrained(arena);
 });
 
 test("readLeases cancels the source when its reader leaves early", async () => {

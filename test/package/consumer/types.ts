@@ -43,10 +43,12 @@ new Arena({ maxBytes: undefined, revoke: undefined });
 {
   using filled = arena.acquireFilled(10, (bytes: Uint8Array<ArrayBuffer>) => bytes.length);
   const soon = arena.acquireFilled(10, async () => 3);
+  const either = arena.acquireFilled(10, (bytes): number | Promise<number> => bytes.length);
   const both = arena.acquireAsync([1, 2], { signal: undefined });
   const used = arena.use(8, (bytes) => ({ bytes: bytes.length }));
   same<typeof filled, Lease>();
   same<typeof soon, Promise<Lease>>();
+  same<typeof either, Lease | Promise<Lease>>();
   same<typeof both, Promise<[Lease, Lease]>>();
   same<typeof used, { bytes: number }>();
   arena.addEventListener("stray-write", (event) => same<typeof event, StrayWriteEvent>());

@@ -108,7 +108,7 @@ describe("resize", () => {
       const owner = new FakeOwner();
       const lease = owner.lease(800);
       const { bytes } = lease;
-      owner.resized = stop;
+      owner.reaches = stop;
       // Longer than its owner knows, bytes of it would not be zeroed for the next lease.
       expectStopped(() => lease.resize(byteLength));
       expect([lease.byteLength, lease.bytes]).toEqual([800, bytes]);
@@ -127,10 +127,10 @@ describe("a watch", () => {
     }
     const pin = lease.pin();
     lease.release();
-    expect([heard, owner.heldLeases]).toEqual([["pinned", "pinned"], 1]);
+    expect([heard, owner.account.pinned]).toEqual([["pinned", "pinned"], 1]);
     expectThrow(() => lease.bytes, "ERR_LEASE_RELEASED", "\nfirst\nsecond");
     pin.release();
-    expect([...heard, owner.ends.length, owner.heldLeases]).toEqual(["pinned", "pinned", 0, 0, 1, 0]);
+    expect([...heard, owner.ends.length, owner.account.pinned]).toEqual(["pinned", "pinned", 0, 0, 1, 0]);
   });
 
   test("that is stopped half way does not keep the block", () => {

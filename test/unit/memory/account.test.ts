@@ -60,7 +60,7 @@ describe("an account", () => {
     expect([account.state, account.live, account.liveBytes, table.accounts.size]).toEqual(["dropped", 0, 0, 1]);
     expect([table.budget.reservedBytes, table.budget.peakReservedBytes]).toEqual([70, 1570]);
     // A WeakRef keeps its target until the job ends: it must not be the owner.
-    expect([account.owner, account.handle?.deref()]).toMatchObject([undefined, { owner: undefined }]);
+    expect([account.owner, account.handle?.deref()]).toMatchObject([undefined, { target: undefined }]);
   });
 
   test("leaves the book when it is dropped, so that its number serves another segment", () => {

@@ -4,15 +4,14 @@ import { describe, expect, test } from "vitest";
 import { type Memory, PAGE_BYTES } from "../../../src/memory/abi.ts";
 import { type ArenaMemory, firstDirty, nextStagger, provideMemory } from "../../../src/memory/arena-memory.ts";
 import { IdleStack } from "../../../src/memory/idle.ts";
-import { OneLeaseMemory } from "../../../src/memory/one-lease.ts";
+import { OneLeaseMemory, type OneLeaseStore } from "../../../src/stores/one-lease.ts";
 import { collectGarbageUntil, isAll, isZero, SEGMENT_BYTES } from "../../helpers.ts";
 import { openTable, present } from "../helpers.ts";
 
-class PlainMemory extends OneLeaseMemory {}
-
 function open(pages = 1, maxPages = pages, stagger = 64, opened = openTable()) {
   const memory = present(provideMemory(opened.table, pages, maxPages));
-  return { ...opened, memory: new PlainMemory(memory, pages, stagger, opened.table) };
+  const store = {} as OneLeaseStore; // asked at a release alone
+  return { ...opened, memory: new OneLeaseMemory(memory, pages, stagger, opened.table, store) };
 }
 
 describe("a memory", () => {

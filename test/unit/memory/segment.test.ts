@@ -2,14 +2,14 @@
 
 import { describe, expect, test } from "vitest";
 import { type Book, PAGE_BYTES, requireBook, SLAB_COUNT } from "../../../src/memory/abi.ts";
-import { createSegment, Segment } from "../../../src/memory/segment.ts";
+import { provideSegment, Segment } from "../../../src/memory/segment.ts";
 import { isZero, SEGMENT_BYTES } from "../../helpers.ts";
 import { arenaModule, openTable, present, tear } from "../helpers.ts";
 
 const SLAB_BYTES = SEGMENT_BYTES / SLAB_COUNT;
 
 function open(opened = openTable(), slabBytes = SLAB_BYTES): Segment {
-  return present(createSegment(opened.table, slabBytes, (memory) => new Segment(memory, slabBytes, opened.table)));
+  return new Segment(present(provideSegment(opened.table, slabBytes)), slabBytes, opened.table);
 }
 
 describe("a segment", () => {
@@ -18,7 +18,7 @@ describe("a segment", () => {
     const segment = open(opened);
     open(opened);
     expect([segment.reservedBytes, opened.table.budget.reservedBytes]).toEqual([SEGMENT_BYTES, 2 * SEGMENT_BYTES]);
-    expect(createSegment(opened.table, SLAB_BYTES, () => expect.unreachable())).toBeNull();
+    expect(provideSegment(opened.table, SLAB_BYTES)).toBeNull();
     expect(() => present(segment.memory).grow(1)).toThrow(RangeError);
   });
 

@@ -8,7 +8,7 @@ import { transition } from "../../../src/memory/account.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
 import { collectGarbageUntil, isZero, KiB, memoryNow, releaseAll, SEGMENT_BYTES, seeded } from "../../helpers.ts";
 import { aroundRevoke, bookOf, expectApart, ownerOf, present } from "../helpers.ts";
-import { countsOf, fillSegment, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
+import { countsOf, fill, fillSegment, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
 
 describe("a run", () => {
   test("is carved front to back behind the trap, and a released block rests", () => {
@@ -182,6 +182,24 @@ describe("room that is needed", () => {
       [1024, 6],
       [4096, 1],
     ]);
+    expect(problemsOf(opened)).toEqual([]);
+  });
+
+  test("a hook that acquires while a drained segment is made ready gets blocks that nobody else gets", () => {
+    const opened = openCarving({ segments: 3 });
+    const first = fillSegment(opened);
+    const leases = fillSegment(opened);
+    releaseAll(first);
+    let isInside = false;
+    // As a hook of async_hooks, when the revocation is told.
+    Reflect.set(opened.heard.revoked, "push", () => {
+      if (isInside) return;
+      isInside = true;
+      leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+    });
+    leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)), ...fill(opened));
+    expect(isInside).toBe(true);
+    expectApart(leases);
     expect(problemsOf(opened)).toEqual([]);
   });
 

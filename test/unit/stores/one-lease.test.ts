@@ -3,8 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { Lease } from "../../../src/lease/lease.ts";
 import { PAGE_BYTES } from "../../../src/memory/abi.ts";
-import type { OneLeaseMemory } from "../../../src/memory/one-lease.ts";
-import { type OneLeaseOptions, OneLeaseStore } from "../../../src/stores/one-lease.ts";
+import { type OneLeaseMemory, type OneLeaseOptions, OneLeaseStore } from "../../../src/stores/one-lease.ts";
 import { growUnder, isAll, isZero, memoryNow, placeOf, releaseAll } from "../../helpers.ts";
 import { aroundRevoke, ownerOf, present } from "../helpers.ts";
 import { openStore } from "./helpers.ts";

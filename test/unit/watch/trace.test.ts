@@ -14,8 +14,8 @@ const open = (level: "off" | "sampled" | "all", registers = false) => {
     tracer.watch(lease, weight);
     return lease;
   };
-  const sitesIn = ({ place }: FakeOwner) => tracer.group(tracer.tracesIn(place));
-  const lastAt = ({ place }: FakeOwner, at: number) => stacksOf(tracer.lastAt(place, at));
+  const sitesIn = ({ account }: FakeOwner) => tracer.group(tracer.tracesIn(account));
+  const lastAt = ({ account }: FakeOwner, at: number) => stacksOf(tracer.lastAt(account, at));
   return { tracer, lost, watch, sitesIn, lastAt };
 };
 
@@ -91,7 +91,9 @@ describe("a tracer", () => {
     const owner = new FakeOwner();
     const lease = watch(owner, 10);
     lease.release();
-    expect(String(thrownBy(() => lease.bytes))).toMatch(/\nacquired\n.*trace\.test[\s\S]*\nreleased\n.*trace\.test/);
+    expect(String(thrownBy(() => lease.bytes))).toMatch(
+      /\nacquired at:\n.*trace\.test[\s\S]*\nreleased at:\n.*trace\.test[\s\S]*\nthrown at:$/,
+    );
     expect(owner.trapLooks).toBe(1);
   });
 
@@ -122,9 +124,9 @@ describe("a tracer", () => {
     watch(lost, 1);
     watch(kept, 2);
     watch(lost, 3);
-    expect(tracer.writeOff(lost.place).reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(4);
+    expect(tracer.writeOff(lost.account).reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(4);
     expect(tracer.sites.map(({ byteLength }) => byteLength)).toEqual([2]);
-    expect(tracer.writeOff(lost.place)).toEqual([]);
+    expect(tracer.writeOff(lost.account)).toEqual([]);
     tracer.close();
     expect(tracer.sites).toEqual([]);
   });
@@ -193,7 +195,7 @@ describe("a tracer", () => {
     expect(lastAt(owner, 64).acquired).toContain("trace.test");
     for (let each = 0; each < 4095; each++) watch(new FakeOwner(), 1).release();
     expect(lastAt(owner, 64).acquired).toBeUndefined();
-    expect(String(thrownBy(() => read.bytes))).toContain("\nacquired\n");
+    expect(String(thrownBy(() => read.bytes))).toContain("\nacquired at:\n");
     expect(lastAt(owner, 128).acquired).toContain("trace.test");
     watch(new FakeOwner(), 1).release();
     watch(new FakeOwner(), 1).release();
@@ -238,7 +240,7 @@ describe("a tracer", () => {
     })();
     await collectGarbageUntil(() => lost.length > 0);
     await collectGarbageUntil(() => lost.length > 1, 5);
-    expect(lost).toMatchObject([{ place: owner.place, byteLength: 10 }]);
+    expect(lost).toMatchObject([{ place: owner.account, byteLength: 10 }]);
     expect(tracer.sites).toEqual([]);
   });
 
