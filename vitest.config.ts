@@ -25,6 +25,8 @@ export default defineConfig({
     exclude: ["**/node_modules/**", ...(mutated === undefined ? [] : LONG)],
     // Some tests wait for the garbage collector.
     pool: "forks",
+    // By default one processor is left idle, which is half of a small machine.
+    maxWorkers: "100%",
     execArgv: ["--expose-gc"],
     testTimeout: 120_000,
   },

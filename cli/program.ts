@@ -11,15 +11,15 @@ import { EXIT, Failure, UsageError } from "./failure.ts";
 import { observe } from "./observe.ts";
 import { watch } from "./watch.ts";
 
-const HELP = `cleanslab bench [QUESTION…]   reuse against fresh allocation, measured on this machine
+const HELP = `cleanslab bench [QUESTION…]   what reuse gains over fresh allocation, here
     --quick       fewer cases and rounds: minutes for all (the default)
     --full        all cases and rounds: most of an hour
     --out FILE    write the figures to a file as JSON
     --json        figures as JSON instead of tables
-cleanslab observe             what outside code can tell between a fresh buffer and a reused one
+cleanslab observe             how outside code can tell a reused buffer: minutes
     --only TEXT   only probes whose name or theme contains it
     --json        all that was seen as JSON instead of the matrix
-cleanslab watch PORT          the arenas of a running program: serveWatch of cleanslab/node gives the port
+cleanslab watch PORT          the arenas of a program that calls serveWatch
     --once        one picture, and the end
 cleanslab --version, cleanslab --help
 
@@ -62,7 +62,7 @@ export async function main(questions: readonly Question[]): Promise<void> {
 export async function run(args: readonly string[], questions: readonly Question[]): Promise<number> {
   const { values, positionals } = parse(args);
   if (values.help) {
-    return say(`${HELP}${questions.map(({ name, question }) => `    ${name.padEnd(16)}${question}\n`).join("")}`);
+    return say(`${HELP}${questions.map(({ name, question }) => `  ${name.padEnd(11)}${question}\n`).join("")}`);
   }
   if (values.version) return say(`${version()}\n`);
   const [command, ...names] = positionals;

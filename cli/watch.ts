@@ -31,11 +31,15 @@ export async function watch(where: string | undefined, { once = false }: WatchCo
   try {
     for await (const line of createInterface({ input: socket })) {
       const snapshot = parse(line, port);
-      const frame = drawWatch(snapshot, previous, isScreen ? process.stdout : { columns: 80, rows: 1000 });
       if (isScreen) {
+        const { columns, rows } = process.stdout;
+        const frame = [...drawWatch(snapshot, previous, { columns, rows: rows - 1 }), "Ctrl+C leaves"];
         const start = previous === undefined ? CLEAR_ALL + HOME : HOME;
         process.stdout.write(`${start}${frame.map((each) => `${each}${CLEAR_LINE}`).join("\n")}${CLEAR_BELOW}`);
-      } else process.stdout.write(`${frame.join("\n")}\n\n`);
+      } else {
+        const frame = drawWatch(snapshot, previous, { columns: 80, rows: 1000 });
+        process.stdout.write(`${frame.join("\n")}\n\n`);
+      }
       previous = snapshot;
       if (once) break;
     }

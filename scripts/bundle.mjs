@@ -1,12 +1,15 @@
 // Writes dist/, which is what is published: a bundle and its declarations for each entry of
-// package.json, the module, and the command. Bundles keep their lines and the names of classes
-// and methods, so that stacks, profiles and heap snapshots can be read, and lose their indentation.
+// package.json, the module, and the command. Bundles keep the names of classes and methods, so that
+// profiles and heap snapshots can be read, and have short lines, since Node prints the line of an error.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, transformSync } from "esbuild";
 import { rolldown } from "rolldown";
 import { dts } from "rolldown-plugin-dts";
+
+/** Characters in a line of a bundle, about. */
+const LINE = 120;
 
 process.chdir(fileURLToPath(new URL("../", import.meta.url)));
 rmSync("dist", { recursive: true, force: true });
@@ -23,20 +26,18 @@ await write(
     minify: {
       compress: true,
       mangle: { toplevel: true, keepNames: { class: true, function: false } },
-      codegen: { removeWhitespace: false },
     },
   },
 );
+for (const name of filesOfDist(".js")) {
+  const { code } = transformSync(readFileSync(name, "utf8"), { minifyWhitespace: true, lineLimit: LINE });
+  writeFileSync(name, code);
+}
 // tsc made them already: the generator named has nothing to do.
 const declarations = dts({ dtsInput: true, oxc: true, tsconfig: false });
 await write({ input: inputs("build/types", ".d.ts"), plugins: [declarations] }, {});
-for (const name of readdirSync("dist", { recursive: true })) {
-  if (name.endsWith(".js")) {
-    // Indented by tabs, of which our sources have none: no string loses one.
-    writeFileSync(`dist/${name}`, readFileSync(`dist/${name}`, "utf8").replace(/^\t+/gm, ""));
-  }
-  if (!name.endsWith(".d.ts")) continue;
-  const text = readFileSync(`dist/${name}`, "utf8")
+for (const name of filesOfDist(".d.ts")) {
+  const text = readFileSync(name, "utf8")
     .replace(/^\/\/ build\/.*\n/gm, "")
     // A comment in front of another one says what a source file owns.
     .replace(/\/\*\*(?:(?!\*\/|@module)[\s\S])*\*\/\n(?=\/\*\*)/g, "");
@@ -44,7 +45,7 @@ for (const name of readdirSync("dist", { recursive: true })) {
   const reference = text.includes("[Symbol.dispose]")
     ? '/// <reference lib="esnext.disposable" preserve="true" />\n'
     : "";
-  writeFileSync(`dist/${name}`, reference + text);
+  writeFileSync(name, reference + text);
 }
 copyFileSync("build/release.wasm", "dist/arena.wasm");
 
@@ -73,6 +74,10 @@ async function write(input, output) {
   const bundle = await rolldown({ external: /^node:/, logLevel: "warn", ...input });
   await bundle.write({ dir: "dist", format: "es", ...output });
   await bundle.close();
+}
+
+function filesOfDist(ending) {
+  return readdirSync("dist", { recursive: true }).flatMap((name) => (name.endsWith(ending) ? [`dist/${name}`] : []));
 }
 
 function commit() {

@@ -113,19 +113,8 @@ const node = (file, ...args) => spawnSync(process.execPath, [file, ...args], { c
 
 /** The output of a step that failed; `undefined` if all is well. */
 function failure() {
-  for (const [entry, target] of [
-    ["index", "release"],
-    ["debug", "debug"],
-  ]) {
-    const { status, stderr } = node(
-      "node_modules/assemblyscript/bin/asc.js",
-      `assembly/${entry}.ts`,
-      "--target",
-      target,
-    );
-    if (status !== 0) throw new Error(`it does not compile: ${stderr}`);
-  }
-  node("scripts/embed-module.mjs");
+  const { status: built, stderr } = node("scripts/build-module.mjs");
+  if (built !== 0) throw new Error(`it does not compile: ${stderr}`);
   const { status, stdout } = node("node_modules/vitest/vitest.mjs", "run", "--bail=1", ...TESTS);
   return status === 0 ? undefined : (/(?:FAIL|×).*? > .*/.exec(stdout)?.[0] ?? "a test failed");
 }

@@ -108,7 +108,7 @@ describe("the questions", () => {
     const ofParsers = rivalsIn(await runShortened(parsers, { warmUpPasses: 1, passes: 2 }));
     expect(ofParsers).toEqual(all(["before-reuse", "never", "fresh buffers", "redis-parser", "ws", "tar-stream"]));
     const ofGuard = rivalsIn(await runShortened(guard, { plan }));
-    expect(ofGuard).toEqual(all(["guardEvery: 1", "channels with a subscriber each"]));
+    expect(ofGuard).toEqual(all(["guardEvery: 1", "channels, each subscribed"]));
     const ofPieces = await runShortened(pieces, { plan: { ...plan, operations: 5 } });
     for (const piece of Object.values(explain(ofPieces, 4096))) expect(piece).toBeGreaterThan(0);
   });

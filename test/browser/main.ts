@@ -37,9 +37,9 @@ async function main(): Promise<boolean> {
   return inTemporaryFolder(async (folder) => {
     const home = join(folder, "consumer");
     mkdirSync(home);
-    installInto(home, packInto(folder));
+    await installInto(home, await packInto(folder));
     await bundleInto(home);
-    if (!isMeasured) for (const page of PAGES) buildPage(page, join(folder, page));
+    if (!isMeasured) for (const page of PAGES) await buildPage(page, join(folder, page));
     const server = await serve({
       "/package/": join(home, "node_modules/cleanslab"),
       "/tests/": home,
@@ -61,9 +61,9 @@ async function main(): Promise<boolean> {
   });
 }
 
-function buildPage(page: string, outDir: string): void {
+async function buildPage(page: string, outDir: string): Promise<void> {
   const options = ["--config", "site/vite.config.ts", "--logLevel", "warn", "--emptyOutDir", "--outDir", outDir];
-  run("npx", ["vite", "build", `site/${page}`, ...options], ".");
+  await run("npx", ["vite", "build", `site/${page}`, ...options], ".");
 }
 
 /** The suite as a module that leaves the library where the tarball has it. */

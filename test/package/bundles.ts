@@ -27,27 +27,26 @@ webpack(options, (error, stats) => {
 `;
 
 /** Bundles `entry` into `out` in `folder`. */
-const BUNDLERS: Record<string, (folder: string, entry: string, out: string) => void> = {
-  esbuild: (folder, entry, out) => {
+const BUNDLERS: Record<string, (folder: string, entry: string, out: string) => Promise<unknown>> = {
+  esbuild: (folder, entry, out) =>
     run(
       "npx",
       ["esbuild", entry, "--bundle", "--minify", "--format=esm", "--platform=node", `--outfile=${out}`],
       folder,
-    );
-  },
+    ),
   rollup: (folder, entry, out) => {
     const args = ["rollup", entry, "--plugin", "node-resolve", "--format", "es", "--file", out, "--silent"];
-    run("npx", args, folder);
+    return run("npx", args, folder);
   },
   vite: (folder, entry, out) => {
     const config = `export default { logLevel: "warn", build: { target: "es2022", emptyOutDir: false, outDir: ".",
       lib: { entry: ${JSON.stringify(entry)}, formats: ["es"], fileName: () => ${JSON.stringify(out)} } } };`;
     writeFileSync(join(folder, "vite.config.js"), config);
-    run("npx", ["vite", "build"], folder);
+    return run("npx", ["vite", "build"], folder);
   },
   webpack: (folder, entry, out) => {
     writeFileSync(join(folder, "webpack.mjs"), WEBPACK.replace("webpack.js", out));
-    run(process.execPath, ["webpack.mjs", `./${entry}`, folder], folder);
+    return run(process.execPath, ["webpack.mjs", `./${entry}`, folder], folder);
   },
 };
 
@@ -70,25 +69,25 @@ export function bundleChecks({ folder, specifiers }: Consumer): Check[] {
   ];
 }
 
-function runBundle(folder: string, bundler: string, bundle: (typeof BUNDLERS)[string]): string {
+async function runBundle(folder: string, bundler: string, bundle: (typeof BUNDLERS)[string]): Promise<string> {
   const out = `${bundler}-use.mjs`;
-  bundle(folder, "use.js", out);
-  const printed = run(process.execPath, [out], folder).trim();
+  await bundle(folder, "use.js", out);
+  const printed = (await run(process.execPath, [out], folder)).trim();
   if (printed !== WANTED) throw new Error(`the bundle printed ${printed}, not ${WANTED}`);
   return `${readFileSync(join(folder, out)).length} bytes`;
 }
 
-function unused(folder: string, specifier: string, bundler: string): string {
+async function unused(folder: string, specifier: string, bundler: string): Promise<string> {
   const name = `${bundler}-${specifier.replaceAll("/", "-")}`;
   const program = `import ${JSON.stringify(specifier)};\nimport * as unused from ${JSON.stringify(specifier)};\n`;
   writeFileSync(join(folder, `${name}.js`), program);
-  BUNDLERS[bundler]?.(folder, `${name}.js`, `${name}.mjs`);
+  await BUNDLERS[bundler]?.(folder, `${name}.js`, `${name}.mjs`);
   const { length } = readFileSync(join(folder, `${name}.mjs`));
   if (length > NOTHING) throw new Error(`${length} bytes are left of a package that says sideEffects: false`);
   return `${length} bytes`;
 }
 
-function withoutSideEffects(folder: string, specifier: string): string {
+async function withoutSideEffects(folder: string, specifier: string): Promise<string> {
   const program = `
     // Node defines some globals when they are first read, by whomever.
     for (const key of Reflect.ownKeys(globalThis)) void globalThis[key];
@@ -103,5 +102,5 @@ function withoutSideEffects(folder: string, specifier: string): string {
     console.log(exported.join());
   `;
   const args = ["--frozen-intrinsics", "--no-warnings", "--input-type=module", "--eval", program];
-  return run(process.execPath, args, folder).trim();
+  return (await run(process.execPath, args, folder)).trim();
 }

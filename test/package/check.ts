@@ -3,7 +3,7 @@
 /** Something about the package that holds, or throws. Answers with what is worth telling. */
 export interface Check {
   readonly name: string;
-  run(): string | Promise<string>;
+  run(): Promise<string>;
 }
 
 /** The consumer's folder, and what the package offers to it. */

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import Table from "cli-table3";
 import { bundleChecks } from "./bundles.ts";
 import type { Check, Consumer } from "./check.ts";
-import { inTemporaryFolder, packInto, run } from "./tarball.ts";
+import { inPairs, inTemporaryFolder, packInto, run } from "./tarball.ts";
 import { typeChecks } from "./types.ts";
 
 interface Manifest {
@@ -23,10 +23,10 @@ const ATTW = ["--profile", "esm-only", "--exclude-entrypoints", "./arena.wasm", 
 
 async function main(): Promise<boolean> {
   return inTemporaryFolder(async (folder) => {
-    const tarball = packInto(folder);
+    const tarball = await packInto(folder);
     cpSync(fileURLToPath(new URL("consumer/", import.meta.url)), folder, { recursive: true });
     const quietly = ["--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock"];
-    run("npm", ["install", ...quietly, tarball], folder);
+    await run("npm", ["install", ...quietly, tarball], folder);
     const manifest: Manifest = JSON.parse(readFileSync(join(folder, "node_modules/cleanslab/package.json"), "utf8"));
     const specifiers = Object.keys(manifest.exports)
       // What can be imported: not the module's own file.
@@ -45,10 +45,10 @@ async function main(): Promise<boolean> {
 
 function lintChecks(folder: string, tarball: string): Check[] {
   return [
-    { name: "publint --strict", run: () => lastLine(run("npx", ["publint", "--strict", tarball], folder)) },
+    { name: "publint --strict", run: async () => lastLine(await run("npx", ["publint", "--strict", tarball], folder)) },
     {
       name: "attw --profile esm-only",
-      run: () => lastLine(run("npx", ["attw", ...ATTW, tarball], folder), /no problems/i),
+      run: async () => lastLine(await run("npx", ["attw", ...ATTW, tarball], folder), /no problems/i),
     },
   ];
 }
@@ -59,7 +59,7 @@ const MOST = { packed: 104_000, unpacked: 316_000 };
 function lengthCheck(folder: string, tarball: string): Check {
   return {
     name: "length",
-    run() {
+    async run() {
       const installed = join(folder, "node_modules/cleanslab");
       const files = readdirSync(installed, { recursive: true, encoding: "utf8" }).map((name) => join(installed, name));
       const unpacked = files.map((path) => statSync(path)).reduce((sum, it) => sum + (it.isFile() ? it.size : 0), 0);
@@ -76,7 +76,7 @@ function lengthCheck(folder: string, tarball: string): Check {
 function binChecks(folder: string, bin: Record<string, string>): Check[] {
   return Object.keys(bin).map((name) => ({
     name: `${name} --help`,
-    run: () => lastLine(run(join(folder, "node_modules/.bin", name), ["--help"], folder)),
+    run: async () => lastLine(await run(join(folder, "node_modules/.bin", name), ["--help"], folder)),
   }));
 }
 
@@ -93,15 +93,16 @@ function lastLine(text: string, wanted = /\S/): string {
 async function runChecks(checks: readonly Check[]): Promise<boolean> {
   const table = new Table({ head: ["check", "outcome", ""], style: { head: [], border: [] } });
   const failures: string[] = [];
-  for (const { name, run } of checks) {
+  const rows = await inPairs(checks, async ({ name, run }) => {
     console.error(`${name} …`);
     try {
-      table.push([name, "passed", (await run()).slice(0, 60)]);
+      return [name, "passed", (await run()).slice(0, 60)];
     } catch (error) {
-      table.push([name, "FAILED", ""]);
       failures.push(`\n${name}\n${error instanceof Error ? error.message : String(error)}`);
+      return [name, "FAILED", ""];
     }
-  }
+  });
+  table.push(...rows);
   console.log(table.toString());
   for (const failure of failures) console.error(failure);
   return failures.length === 0;

@@ -35,7 +35,7 @@ export function typeChecks({ folder, specifiers }: Consumer): Check[] {
   );
 }
 
-function compile(folder: string, compiler: string, { lib, types, files }: Surroundings): string {
+async function compile(folder: string, compiler: string, { lib, types, files }: Surroundings): Promise<string> {
   const project = join(folder, `${compiler}-${types.length}-${lib.length}`);
   mkdirSync(project);
   const config = {
@@ -53,6 +53,6 @@ function compile(folder: string, compiler: string, { lib, types, files }: Surrou
   };
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify(config));
   const tsc = join(folder, "node_modules", compiler, "bin/tsc");
-  run(process.execPath, [tsc, "-p", project], folder);
-  return run(process.execPath, [tsc, "--version"], folder).trim();
+  await run(process.execPath, [tsc, "-p", project], folder);
+  return (await run(process.execPath, [tsc, "--version"], folder)).trim();
 }

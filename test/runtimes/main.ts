@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import type { CaseResult } from "../contract/contract.ts";
 import { type EngineResult, report } from "../contract/report.ts";
-import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
+import { inPairs, installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
 
 interface Runtime {
   /** As npm knows it. */
@@ -39,13 +39,12 @@ const RUNTIMES: readonly Runtime[] = [
 
 async function main(): Promise<boolean> {
   return inTemporaryFolder(async (folder) => {
-    const tarball = packInto(folder);
-    const results: EngineResult[] = [];
-    for (const [each, runtime] of RUNTIMES.entries()) {
-      const home = join(folder, `runtime-${each}`);
+    const tarball = await packInto(folder);
+    const results = await inPairs(RUNTIMES, (runtime, at) => {
+      const home = join(folder, `runtime-${at}`);
       mkdirSync(home);
-      results.push(await runOn(runtime, home, tarball));
-    }
+      return runOn(runtime, home, tarball);
+    });
     return report("runtime", results);
   });
 }
@@ -56,7 +55,7 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
   process.stderr.write(`${engine} …\n`);
   let version = "?";
   try {
-    installInto(home, tarball, runtime.package);
+    await installInto(home, tarball, runtime.package);
     await build({
       entryPoints: ["test/runtimes/runner.ts", "test/contract/shared-worker.ts"],
       outdir: home,
@@ -70,8 +69,8 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
       external: ["cleanslab", "cleanslab/shared"],
     });
     const bin = join(home, "node_modules", ".bin", runtime.bin);
-    version = run(bin, ["--version"], home).match(/\d+\.\d+\.\d+/)?.[0] ?? "?";
-    const output = runIn(runtime, home, bin);
+    version = (await run(bin, ["--version"], home)).match(/\d+\.\d+\.\d+/)?.[0] ?? "?";
+    const output = await runIn(runtime, home, bin);
     const cases = JSON.parse(output.trim().split("\n").at(-1) ?? "") as CaseResult[];
     return { engine, version, cases };
   } catch (error) {
@@ -79,7 +78,7 @@ async function runOn(runtime: Runtime, home: string, tarball: string): Promise<E
   }
 }
 
-function runIn({ args, addressSpaceKiB }: Runtime, home: string, bin: string): string {
+async function runIn({ args, addressSpaceKiB }: Runtime, home: string, bin: string): Promise<string> {
   if (addressSpaceKiB === undefined) return run(bin, [...args, "runner.mjs"], home);
   // What threads share is asked of the same Node without the limit.
   const limited = `ulimit -v ${addressSpaceKiB} && exec "$0" "$@" --alone`;
