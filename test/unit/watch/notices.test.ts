@@ -2,7 +2,7 @@
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { inspect } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ArenaEventTarget } from "../../../src/watch/events.ts";
 import { Notices } from "../../../src/watch/notices.ts";
 import type { Trace } from "../../../src/watch/trace.ts";
@@ -70,6 +70,15 @@ describe("a notice", () => {
     });
     await settle();
     expect(order).toEqual(["serve", "details", "dirty"]);
+  });
+
+  test("is scheduled with what the engine has, whatever was put in its place", async () => {
+    const { events, exhausted } = open();
+    const then = vi.spyOn(Promise.prototype, "then").mockImplementation(() => expect.unreachable());
+    exhausted();
+    then.mockRestore();
+    await settle();
+    expect(events).toHaveLength(1);
   });
 
   test("that its own listener causes comes later, as one of its own", async () => {
