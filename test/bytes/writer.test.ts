@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { ByteFiller } from "../../src/bytes/filler.ts";
 import { smallerSteps } from "../../src/bytes/growing.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
+import { leaseCopy } from "../../src/lease/filled.ts";
 import { expectBytes, expectThrow, growUnder, leb128, SEGMENT_MODES, smallArena, wrong } from "../helpers.ts";
 import { content, DIRT, detach, FakeSource, INTEGERS, KINDS, lying, MAX_INT64, MAX_UINT64 } from "./helpers.ts";
 
@@ -201,10 +202,14 @@ describe("inside an acquire, where Error.prepareStackTrace runs", () => {
       const source = new FakeSource();
       const writer = source.writer(64);
       writer.writeBytes(content(30));
-      const buffer = new Buffers(500, { maxByteLength: 500 });
-      const view = new Uint8Array(buffer);
-      source.insideNextAcquire = () => act(buffer);
-      expectThrow(() => writer.writeBytes(view), "ERR_INVALID_ARGUMENT", "still attached");
+      for (const write of [
+        (view: Uint8Array) => writer.writeBytes(view),
+        (view: Uint8Array) => leaseCopy(source, view),
+      ]) {
+        const buffer = new Buffers(500, { maxByteLength: 500 });
+        source.insideNextAcquire = () => act(buffer);
+        expectThrow(() => write(new Uint8Array(buffer)), "ERR_INVALID_ARGUMENT", "still attached");
+      }
       expectBytes(writer.bytes, content(30));
       expect(source.liveLeases).toBe(1);
     }
@@ -235,7 +240,7 @@ test("varints are coded right around every power of two, as numbers and as bigin
   }
 });
 
-test("a writer and a filler go by the bytes there are, of any view, not by what a subclass says", () => {
+test("a writer, a filler and a copy go by the bytes there are, of any view, not by what a subclass says", () => {
   const shared = new Uint8Array(new SharedArrayBuffer(10));
   shared.set(content(10));
   const numbers = new Uint16Array([0x1111, 0x2222, 0x3333]);
@@ -249,6 +254,7 @@ test("a writer and a filler go by the bytes there are, of any view, not by what 
   ];
   for (const [view, bytes] of views) {
     const source = new FakeSource();
+    expectBytes(leaseCopy(source, view).bytes, bytes);
     const writer = source.writer(8);
     writer.writeBytes(view);
     expectBytes(writer.bytes, bytes);

@@ -6,7 +6,6 @@ import { Budget, type IdleMemories } from "../../../src/memory/budget.ts";
 /** A stack of memories of 100 bytes that became idle at these times. */
 class FakeStack implements IdleMemories {
   readonly since: number[];
-  shrinks = 0;
   readonly #budget: Budget;
 
   constructor(budget: Budget, ...since: number[]) {
@@ -29,9 +28,7 @@ class FakeStack implements IdleMemories {
     return true;
   }
 
-  shrink(): void {
-    this.shrinks++;
-  }
+  shrink(): void {}
 }
 
 describe("a budget", () => {
@@ -54,17 +51,5 @@ describe("a budget", () => {
     expect(budget.makeRoom(150)).toBe(true);
     expect(stacks.map(({ since }) => since)).toEqual([[5], [], [9]]);
     expect([1, 2, 3].map(() => budget.dropColdest())).toEqual([true, true, false]);
-  });
-
-  test("lets idle memories shrink every sixteenth time that the whole cap changed hands", () => {
-    const budget = new Budget(1000);
-    const stack = new FakeStack(budget);
-    for (let round = 0; round < 15; round++) budget.turnOver(1000);
-    budget.turnOver(999);
-    expect(stack.shrinks).toBe(0);
-    budget.turnOver(1);
-    expect(stack.shrinks).toBe(1);
-    for (let round = 0; round < 16; round++) budget.turnOver(1000);
-    expect(stack.shrinks).toBe(2);
   });
 });

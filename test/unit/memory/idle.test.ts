@@ -33,19 +33,12 @@ describe("an idle stack", () => {
 
   const upTo = (count: number): number[] => Array.from({ length: count }, (_, name) => name);
 
-  test("pops what was pushed last, and then nothing", () => {
-    pushItems(3);
-    expect([stack.length, stack.byteLength]).toEqual([3, 30]);
-    expect([1, 2, 3, 4].map(() => stack.pop()?.name)).toEqual([2, 1, 0, undefined]);
-    expect([stack.length, stack.byteLength, dropped]).toEqual([0, 0, []]);
-  });
-
-  test("drops the coldest first, says whether there was one, and trims all", () => {
-    pushItems(3);
-    expect(stack.dropColdest()).toBe(true);
-    expect(dropped).toEqual([0]);
+  test("pops what was pushed last, drops the coldest first, and trims all", () => {
+    pushItems(5);
+    expect([stack.length, stack.byteLength, stack.pop()?.name]).toEqual([5, 50, 4]);
+    expect([stack.dropColdest(), dropped, stack.pop()?.name]).toEqual([true, [0], 3]);
     stack.trim();
-    expect([dropped, stack.dropColdest(), stack.length]).toEqual([[0, 1, 2], false, 0]);
+    expect([dropped, stack.dropColdest(), stack.pop(), stack.length]).toEqual([[0, 1, 2], false, undefined, 0]);
   });
 
   test("gives the shortest that is long enough and not too long, or the longest below; of several, what was pushed last", () => {
