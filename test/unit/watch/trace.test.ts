@@ -103,6 +103,19 @@ describe("a tracer", () => {
     }
   });
 
+  test("finds the leases of one memory, those that ended last included, and writes off those that are out", () => {
+    const { tracer, watch } = open("all");
+    const [owner, other] = [new FakeOwner(), new FakeOwner()];
+    const { place } = owner;
+    for (const ptr of [64, 64]) watch(owner, 16, ptr).release();
+    watch(owner, 100, 128);
+    watch(other, 1000, 64).release();
+    watch(other, 2);
+    expect(tracer.tracesIn(place).map(({ byteLength }) => byteLength)).toEqual([100, 16]);
+    expect([1, 2].map(() => tracer.writeOff(place).length)).toEqual([1, 0]);
+    expect(tracer.sites.map(({ byteLength }) => byteLength)).toEqual([2]);
+  });
+
   test("keeps no lease, owner or caller from being collected, though V8's stacks hold callers until they are read", async () => {
     const { tracer, watch } = open("all");
     let collected = 0;
