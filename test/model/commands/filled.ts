@@ -178,7 +178,9 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
         return later?.promise ?? "mine";
       });
     } catch (error) {
-      world.say(error instanceof Finding ? `${code};` : `assert.throws(() => ${code});`);
+      const isFound = error instanceof Finding;
+      if (isFound && how !== "throws") world.say(`${code};`);
+      else world.say(`assert.throws(() => ${code}${isFound ? ", /mine/" : ""});`);
       if (lent.length === 0) return expectNoRoom(model, settings, [byteLength], error);
       if (error !== planned) throw error;
     }

@@ -6,7 +6,7 @@
 import { describe, expect, test } from "vitest";
 import { transition } from "../../../src/memory/account.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
-import { collectGarbageUntil, memoryNow, releaseAll, SEGMENT_BYTES, seeded } from "../../helpers.ts";
+import { collectGarbageUntil, KiB, memoryNow, releaseAll, SEGMENT_BYTES, seeded } from "../../helpers.ts";
 import { aroundRevoke, bookOf, expectApart, ownerOf, present } from "../helpers.ts";
 import { fillSegment, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
 
@@ -15,6 +15,12 @@ test("fresh memory is not zeroed: what a stranger wrote there beforehand stays",
   const first = present(store.acquire(64));
   memoryNow(first).fill(7, first.byteOffset + 64, first.byteOffset + 128);
   expect(present(store.acquire(64)).bytes[0]).toBe(7);
+});
+
+test("an active segment without leases starts over once half a mebibyte of it was carved, while it is warm", () => {
+  const opened = openCarving({ segments: 4, segmentBytes: 4 * SEGMENT_BYTES });
+  for (let each = 0; each < 12; each++) present(opened.store.acquire(64 * KiB)).release();
+  expect([opened.heard.revoked.length, opened.table.accounts.size]).toEqual([1, 1]);
 });
 
 test("a segment that cannot be revoked is taken out of use, and stays charged until it is collected", async () => {
