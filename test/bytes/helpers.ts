@@ -2,10 +2,9 @@
  * Where the leases of these tests come from, and what they all ask. The fake source's
  * blocks lie on the heap, are full of 0xA5 when they are handed out unzeroed, and are
  * detached once something else is acquired after their release, as `"before-reuse"`
- * does. `SOURCES` has a line for each kind of source that the random tests run with.
+ * does.
  */
 
-import { Arena } from "../../src/arena.ts";
 import { ByteFiller } from "../../src/bytes/filler.ts";
 import { ByteWriter } from "../../src/bytes/writer.ts";
 import { arenaDisposed, arenaExhausted } from "../../src/errors.ts";
@@ -15,27 +14,6 @@ import type { LeaseSource } from "../../src/lease/source.ts";
 
 /** What unzeroed bytes are. No test writes it. */
 export const DIRT = 0xa5;
-
-/** The doors of an arena that these tests go through. */
-export interface Doors {
-  readonly liveLeases: number;
-  writer(byteLength?: number): ByteWriter;
-  filler(byteLength: number): ByteFiller;
-}
-
-export const SOURCES: Record<string, () => Doors> = {
-  "a fake source": () => new FakeSource(),
-  "an arena"() {
-    const arena = new Arena();
-    return {
-      get liveLeases() {
-        return arena.stats().liveLeases;
-      },
-      writer: (byteLength) => arena.writer(byteLength),
-      filler: (byteLength) => arena.filler(byteLength),
-    };
-  },
-};
 
 class FakeBlock implements BlockOwner {
   readonly origin: LeaseOrigin = "heap";
@@ -74,7 +52,7 @@ class FakeBlock implements BlockOwner {
   inspectTrap(): void {}
 }
 
-export class FakeSource implements LeaseSource, Doors {
+export class FakeSource implements LeaseSource {
   /** Bytes of all blocks that are not detached, at most. */
   maxBytes = Number.POSITIVE_INFINITY;
   /** The lengths acquired so far, in order. */
