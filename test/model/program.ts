@@ -5,16 +5,14 @@ import type { RevokeMode } from "cleanslab";
 import fc from "fast-check";
 import { arenaCommands, endProgram } from "./commands/arena.js";
 import { bytesCommands } from "./commands/bytes.js";
+import type { Command } from "./commands/call.js";
 import { filledCommands } from "./commands/filled.js";
 import { leaseCommands } from "./commands/leases.js";
 import { lendingCommands } from "./commands/lending.js";
 import { waitingCommands } from "./commands/waiting.js";
 import { writeCommands } from "./commands/writes.js";
-import type { Model } from "./model.js";
 import { type Settings, settings } from "./settings.js";
 import { type CreateArena, type Tally, World } from "./world.js";
-
-type Command = fc.AsyncCommand<Model, World>;
 
 /** In a program, at most. */
 const COMMANDS = 500;
@@ -45,7 +43,7 @@ export interface Failure {
 }
 
 const any: fc.Arbitrary<Command> = fc.oneof(
-  ...(leaseCommands as fc.WeightedArbitrary<Command>[]),
+  ...leaseCommands,
   ...filledCommands,
   ...lendingCommands,
   ...bytesCommands,

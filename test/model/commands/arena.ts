@@ -12,7 +12,7 @@ import { endScope } from "./lending.js";
 
 const NOTHING_RESERVED = "assert.equal(arena.stats().reservedBytes, 0);";
 
-const trim = calls([], {
+const trim = calls(2, [], {
   name: "trim",
   run(world) {
     trimmed(world);
@@ -30,7 +30,7 @@ function trimmed(world: World): void {
   throw new Finding(`${reservedBytes} bytes are reserved for nothing`, NOTHING_RESERVED);
 }
 
-const audit = calls([], {
+const audit = calls(1, [], {
   name: "audit",
   run(world) {
     world.say("arena.audit();");
@@ -38,7 +38,7 @@ const audit = calls([], {
   },
 });
 
-const setTrace = calls([fc.constantFrom<Settings["trace"][]>("off", "off", "sampled", "all")], {
+const setTrace = calls(1, [fc.constantFrom<Settings["trace"][]>("off", "off", "sampled", "all")], {
   name: "setTrace",
   run(world, level) {
     world.say(`arena.trace = "${level}";`);
@@ -48,7 +48,7 @@ const setTrace = calls([fc.constantFrom<Settings["trace"][]>("off", "off", "samp
 });
 
 /** Every view is dead, every call is refused, and another arena takes its place. */
-const dispose = calls([fc.nat(4)], {
+const dispose = calls(1, [fc.nat(4)], {
   name: "dispose",
   async run(world, not) {
     if (not > 0) return;
@@ -110,9 +110,4 @@ export async function endProgram(world: World): Promise<void> {
   world.arena[Symbol.dispose]();
 }
 
-export const arenaCommands = [
-  { weight: 2, arbitrary: trim },
-  { weight: 1, arbitrary: audit },
-  { weight: 1, arbitrary: setTrace },
-  { weight: 1, arbitrary: dispose },
-];
+export const arenaCommands = [trim, audit, setTrace, dispose];

@@ -12,7 +12,7 @@ const MOST = 4;
 const hasWriter = (model: Model): boolean => model.writers.length > 0;
 const hasFiller = (model: Model): boolean => model.fillers.length > 0;
 
-const openWriter = calls([byteLengths], {
+const openWriter = calls(2, [byteLengths], {
   name: "writer",
   can: (model) => model.writers.length < MOST,
   run(world, byteLength) {
@@ -117,7 +117,7 @@ const WRITES: Record<
   ],
 };
 
-const write = calls([pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
+const write = calls(6, [pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
   name: "write",
   can: hasWriter,
   run(world, index, what, byteLength) {
@@ -128,7 +128,7 @@ const write = calls([pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths]
 });
 
 /** Of itself, of a live lease, or of a released one. */
-const writeView = calls([pick, pick, fc.constantFrom("live", "stale", "own")], {
+const writeView = calls(2, [pick, pick, fc.constantFrom("live", "stale", "own")], {
   name: "writeView",
   can: hasWriter,
   run(world, index, viewIndex, which) {
@@ -150,7 +150,7 @@ const writeView = calls([pick, pick, fc.constantFrom("live", "stale", "own")], {
   },
 });
 
-const endWriter = calls([pick, fc.constantFrom("take", "take", "release", "reset")], {
+const endWriter = calls(2, [pick, fc.constantFrom("take", "take", "release", "reset")], {
   name: "endWriter",
   can: hasWriter,
   run(world, index, how) {
@@ -188,7 +188,7 @@ export function releaseWriter(world: World, writing: Writing): void {
   world.keepView({ name, bytes, expected: expected.slice(0, byteLength) }, undefined);
 }
 
-const openFiller = calls([byteLengths], {
+const openFiller = calls(2, [byteLengths], {
   name: "filler",
   can: (model) => model.fillers.length < MOST,
   run(world, byteLength) {
@@ -206,7 +206,7 @@ const openFiller = calls([byteLengths], {
   },
 });
 
-const put = calls([pick, byteLengths, fc.boolean()], {
+const put = calls(3, [pick, byteLengths, fc.boolean()], {
   name: "put",
   can: hasFiller,
   run(world, index, byteLength, isNumber) {
@@ -232,7 +232,7 @@ const put = calls([pick, byteLengths, fc.boolean()], {
   },
 });
 
-const endFiller = calls([pick, fc.boolean(), fc.boolean()], {
+const endFiller = calls(2, [pick, fc.boolean(), fc.boolean()], {
   name: "endFiller",
   can: hasFiller,
   run(world, index, fills, drops) {
@@ -269,12 +269,4 @@ export function dropFiller(world: World, filling: Filling): void {
   world.model.noticeDrained();
 }
 
-export const bytesCommands = [
-  { weight: 2, arbitrary: openWriter },
-  { weight: 6, arbitrary: write },
-  { weight: 2, arbitrary: writeView },
-  { weight: 2, arbitrary: endWriter },
-  { weight: 2, arbitrary: openFiller },
-  { weight: 3, arbitrary: put },
-  { weight: 2, arbitrary: endFiller },
-];
+export const bytesCommands = [openWriter, write, writeView, endWriter, openFiller, put, endFiller];

@@ -55,7 +55,7 @@ const fills = [
   fc.nat(5000),
 ] as const;
 
-const acquireFilled = calls(fills, {
+const acquireFilled = calls(6, fills, {
   name: "acquireFilled",
   can: hasRoom,
   run(world, byteLength, kind, part, extra) {
@@ -102,7 +102,7 @@ function lentBlock(name: string, bytes: Uint8Array<ArrayBuffer>): Block {
   return { name, bytes, byteLength, byteOffset, expected, memory: undefined, isDetached: false };
 }
 
-const acquireFilledLater = calls(fills, {
+const acquireFilledLater = calls(3, fills, {
   name: "acquireFilledLater",
   can: hasRoom,
   run(world, byteLength, kind, part, extra) {
@@ -152,7 +152,7 @@ const acquireFilledLater = calls(fills, {
   },
 });
 
-const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], {
+const use = calls(4, [byteLengths, fc.constantFrom("returns", "throws", "waits")], {
   name: "use",
   can: hasRoom,
   run(world, byteLength, how) {
@@ -207,7 +207,7 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
 });
 
 /** Settles a promise that bytes are used until. */
-const settleOne = calls([pick, fc.boolean()], {
+const settleOne = calls(6, [pick, fc.boolean()], {
   name: "settle",
   can: (model) => model.pending.length > 0,
   async run({ model }, index, isFulfilled) {
@@ -218,9 +218,4 @@ const settleOne = calls([pick, fc.boolean()], {
   },
 });
 
-export const filledCommands = [
-  { weight: 6, arbitrary: acquireFilled },
-  { weight: 3, arbitrary: acquireFilledLater },
-  { weight: 4, arbitrary: use },
-  { weight: 6, arbitrary: settleOne },
-];
+export const filledCommands = [acquireFilled, acquireFilledLater, use, settleOne];

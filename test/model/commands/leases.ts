@@ -14,7 +14,7 @@ const times = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 40 }) },
 );
 
-const acquire = calls([byteLengths, times], {
+const acquire = calls(20, [byteLengths, times], {
   name: "acquire",
   can: hasRoom,
   run(world, byteLength, count) {
@@ -24,7 +24,7 @@ const acquire = calls([byteLengths, times], {
   },
 });
 
-const pool = calls([byteLengths], {
+const pool = calls(3, [byteLengths], {
   name: "pool",
   can: hasRoom,
   run(world, byteLength) {
@@ -34,7 +34,7 @@ const pool = calls([byteLengths], {
 });
 
 /** Many short lives: the way to the end of a segment, and to its second life. */
-const churn = calls([byteLengths, fc.integer({ min: 1, max: 60 })], {
+const churn = calls(4, [byteLengths, fc.integer({ min: 1, max: 60 })], {
   name: "churn",
   run(world, byteLength, count) {
     const { arena, model, settings } = world;
@@ -69,7 +69,7 @@ const churn = calls([byteLengths, fc.integer({ min: 1, max: 60 })], {
 /** Where the bytes of a copy come from. */
 const source = fc.constantFrom("foreign", "live", "stale", "DataView");
 
-const copyOf = calls([byteLengths, source, pick], {
+const copyOf = calls(8, [byteLengths, source, pick], {
   name: "copyOf",
   can: hasRoom,
   run(world, byteLength, from, index) {
@@ -118,7 +118,7 @@ function copyStale(world: World, index: number): void {
   }
 }
 
-const resize = calls([byteLengths, pick], {
+const resize = calls(10, [byteLengths, pick], {
   name: "resize",
   can: hasLease,
   run(world, byteLength, index) {
@@ -142,14 +142,14 @@ const resize = calls([byteLengths, pick], {
   },
 });
 
-const releaseOne = calls([pick], {
+const releaseOne = calls(16, [pick], {
   name: "release",
   can: hasLease,
   run: (world, index) => world.release(picked(world.model.held, index) as Held),
 });
 
 /** The oldest ones, so that segments drain. */
-const releaseMany = calls([fc.integer({ min: 1, max: MOST_BLOCKS })], {
+const releaseMany = calls(4, [fc.integer({ min: 1, max: MOST_BLOCKS })], {
   name: "releaseMany",
   can: hasLease,
   run(world, count) {
@@ -157,7 +157,7 @@ const releaseMany = calls([fc.integer({ min: 1, max: MOST_BLOCKS })], {
   },
 });
 
-const touchEnded = calls([pick], {
+const touchEnded = calls(1, [pick], {
   name: "touchEnded",
   can: (model) => model.ended.length > 0,
   run(world, index) {
@@ -175,13 +175,4 @@ const touchEnded = calls([pick], {
   },
 });
 
-export const leaseCommands = [
-  { weight: 20, arbitrary: acquire },
-  { weight: 3, arbitrary: pool },
-  { weight: 4, arbitrary: churn },
-  { weight: 8, arbitrary: copyOf },
-  { weight: 10, arbitrary: resize },
-  { weight: 16, arbitrary: releaseOne },
-  { weight: 4, arbitrary: releaseMany },
-  { weight: 1, arbitrary: touchEnded },
-];
+export const leaseCommands = [acquire, pool, churn, copyOf, resize, releaseOne, releaseMany, touchEnded];

@@ -12,7 +12,7 @@ const MOST_PINS = 20;
 const MOST_PENDING = 6;
 const MOST_SCOPES = 4;
 
-const pin = calls([pick], {
+const pin = calls(3, [pick], {
   name: "pin",
   can: (model) => hasLease(model) && model.pins.length < MOST_PINS,
   run(world, index) {
@@ -24,7 +24,7 @@ const pin = calls([pick], {
   },
 });
 
-const unpin = calls([pick], {
+const unpin = calls(4, [pick], {
   name: "unpin",
   can: (model) => model.pins.length > 0,
   run(world, index) {
@@ -35,7 +35,7 @@ const unpin = calls([pick], {
   },
 });
 
-const releaseAfter = calls([pick], {
+const releaseAfter = calls(2, [pick], {
   name: "releaseAfter",
   can: (model) => hasLease(model) && model.pending.length < MOST_PENDING,
   run(world, index) {
@@ -58,7 +58,7 @@ const releaseAfter = calls([pick], {
   },
 });
 
-const openScope = calls([], {
+const openScope = calls(1, [], {
   name: "scope",
   can: (model) => model.scopes.length < MOST_SCOPES,
   run(world) {
@@ -68,7 +68,7 @@ const openScope = calls([], {
   },
 });
 
-const acquireInScope = calls([byteLengths, pick], {
+const acquireInScope = calls(3, [byteLengths, pick], {
   name: "acquireInScope",
   can: (model) => model.scopes.length > 0 && model.blocks.length < MOST_BLOCKS,
   run(world, byteLength, index) {
@@ -88,7 +88,7 @@ export function endScope(world: World, open: OpenScope): void {
   for (const held of leases) if (!held.hasEnded) world.ended(held);
 }
 
-const releaseScope = calls([pick], {
+const releaseScope = calls(1, [pick], {
   name: "releaseScope",
   can: (model) => model.scopes.length > 0,
   run(world, index) {
@@ -100,11 +100,4 @@ const releaseScope = calls([pick], {
   },
 });
 
-export const lendingCommands = [
-  { weight: 3, arbitrary: pin },
-  { weight: 4, arbitrary: unpin },
-  { weight: 2, arbitrary: releaseAfter },
-  { weight: 1, arbitrary: openScope },
-  { weight: 3, arbitrary: acquireInScope },
-  { weight: 1, arbitrary: releaseScope },
-];
+export const lendingCommands = [pin, unpin, releaseAfter, openScope, acquireInScope, releaseScope];

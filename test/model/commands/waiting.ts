@@ -12,7 +12,7 @@ const canWait = (model: Model): boolean => model.waiting.length < MOST_WAITING &
 
 const several = fc.array(byteLengths, { maxLength: 4 });
 
-const acquireAsync = calls([byteLengths, fc.boolean()], {
+const acquireAsync = calls(4, [byteLengths, fc.boolean()], {
   name: "acquireAsync",
   can: canWait,
   run(world, byteLength, hasSignal) {
@@ -24,7 +24,7 @@ const acquireAsync = calls([byteLengths, fc.boolean()], {
   },
 });
 
-const acquireSeveral = calls([several, fc.boolean(), fc.boolean(), pick], {
+const acquireSeveral = calls(4, [several, fc.boolean(), fc.boolean(), pick], {
   name: "acquireSeveral",
   can: canWait,
   run(world, lengths, hasSignal, inScope, index) {
@@ -45,7 +45,7 @@ function sayWaiting(world: World, call: string, hasSignal: boolean): string {
   return name;
 }
 
-const abort = calls([pick], {
+const abort = calls(2, [pick], {
   name: "abort",
   can: (model) => model.waiting.some(({ controller }) => controller !== undefined),
   async run(world, index) {
@@ -62,7 +62,7 @@ const abort = calls([pick], {
   },
 });
 
-const drained = calls([], {
+const drained = calls(1, [], {
   name: "drained",
   can: (model) => model.drains.length < 2,
   run(world) {
@@ -73,9 +73,4 @@ const drained = calls([], {
   },
 });
 
-export const waitingCommands = [
-  { weight: 4, arbitrary: acquireAsync },
-  { weight: 4, arbitrary: acquireSeveral },
-  { weight: 2, arbitrary: abort },
-  { weight: 1, arbitrary: drained },
-];
+export const waitingCommands = [acquireAsync, acquireSeveral, abort, drained];

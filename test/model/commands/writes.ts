@@ -5,12 +5,11 @@
 
 import fc from "fast-check";
 import { expectCode, Finding } from "../checks.js";
-import { bufferOf, type Held, type Model, picked, type View } from "../model.js";
+import { bufferOf, type Held, picked, type View } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
-import type { World } from "../world.js";
 import { calls } from "./call.js";
 
-const write = calls([pick, byteLengths, byteLengths], {
+const write = calls(5, [pick, byteLengths, byteLengths], {
   name: "writeLive",
   can: (model) => model.held.length > 0,
   run(world, index, from, length) {
@@ -22,7 +21,7 @@ const write = calls([pick, byteLengths, byteLengths], {
 });
 
 /** Through a view from before a resize, perhaps behind the lease's end. */
-const writeOlder = calls([pick], {
+const writeOlder = calls(2, [pick], {
   name: "writeOlder",
   can: (model) => model.held.some(({ older }) => older.length > 0),
   run(world, index) {
@@ -35,7 +34,7 @@ const writeOlder = calls([pick], {
   },
 });
 
-const writeStale = calls([pick], {
+const writeStale = calls(5, [pick], {
   name: "writeStale",
   can: (model) => model.stale.length > 0,
   run(world, index) {
@@ -51,7 +50,7 @@ const writeStale = calls([pick], {
 /** From where to where: the trap, some bytes somewhere, or the whole memory. */
 const target = fc.constantFrom("start", "somewhere", "somewhere", "all");
 
-const writeHostile = calls([pick, target, fc.nat(262_144), byteLengths], {
+const writeHostile = calls(2, [pick, target, fc.nat(262_144), byteLengths], {
   name: "writeHostile",
   can: (model) => model.held.some(({ byteLength }) => byteLength > 0),
   run(world, index, where, at, length) {
@@ -100,7 +99,7 @@ function isRefused(read: () => unknown): boolean {
 }
 
 /** Other code that was given `lease.memory` detaches every view of it. The bytes are where they were. */
-const growByStranger = calls([pick], {
+const growByStranger = calls(1, [pick], {
   name: "growByStranger",
   can: (model) => model.held.some(({ memory }) => memory !== undefined),
   run(world, index) {
@@ -136,10 +135,4 @@ const growByStranger = calls([pick], {
   },
 });
 
-export const writeCommands: fc.WeightedArbitrary<fc.AsyncCommand<Model, World>>[] = [
-  { weight: 5, arbitrary: write },
-  { weight: 2, arbitrary: writeOlder },
-  { weight: 5, arbitrary: writeStale },
-  { weight: 2, arbitrary: writeHostile },
-  { weight: 1, arbitrary: growByStranger },
-];
+export const writeCommands = [write, writeOlder, writeStale, writeHostile, growByStranger];
