@@ -10,8 +10,7 @@ import type { OneLeaseMemory } from "../../../src/memory/one-lease.ts";
 import { HeapStore } from "../../../src/stores/heap.ts";
 import { type OneLeaseOptions, OneLeaseStore } from "../../../src/stores/one-lease.ts";
 import { expectThrow, isZero, memoryNow, placeOf, releaseAll } from "../../helpers.ts";
-import { aroundRevoke, ownerOf, present } from "../helpers.ts";
-import { openStore } from "./helpers.ts";
+import { aroundRevoke, openStore, ownerOf, present } from "../helpers.ts";
 
 const ISOLATING: OneLeaseOptions = {
   origin: "arena",

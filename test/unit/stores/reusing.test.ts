@@ -14,12 +14,14 @@ import {
   constantsOf,
   expectApart,
   expectStopped,
+  fill,
+  openStore,
   ownerOf,
   present,
+  problemsOf,
   stop,
   tear,
 } from "../helpers.ts";
-import { fill, openStore, problemsOf } from "./helpers.ts";
 
 function open(options: { segments?: number; wipes?: boolean } = {}) {
   return openStore((table, host) => new ReusingStore(table, host, arenaModule, SEGMENT_BYTES), options);
