@@ -90,44 +90,22 @@ function expectApart(model: Model, block: Block): void {
   }
 }
 
-/** The first byte, the last, and one between. Cheap enough for every block after every command. */
-export function expectSampled(block: Block, tick: number): void {
-  const { bytes, byteLength, expected } = block;
-  if (block.isDetached || byteLength === 0) return;
-  if (bytes.length !== byteLength) throw dead(block);
-  const last = byteLength - 1;
-  const between = (tick * 7919) % byteLength;
-  if (bytes[0] !== expected[0]) throw byteIs(block, 0, expected[0]);
-  if (bytes[last] !== expected[last]) throw byteIs(block, last, expected[last]);
-  if (bytes[between] !== expected[between]) throw byteIs(block, between, expected[between]);
-}
-
 /** Every byte; of a memory that a stranger revoked, too. */
 export function expectWhole(block: Block): void {
-  const { byteLength, byteOffset, memory, isDetached, expected } = block;
+  const { name, byteLength, byteOffset, memory, isDetached, expected } = block;
   if (isDetached && memory === undefined) return;
   const bytes = isDetached ? new Uint8Array(bufferOf(block), byteOffset, byteLength) : block.bytes;
-  if (bytes.length !== byteLength) throw dead(block);
+  if (bytes.length !== byteLength) {
+    throw new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
+  }
   const other = firstOther(bytes, expected.subarray(0, byteLength));
   if (other >= 0) throw byteIs(block, other, expected[other]);
 }
 
-function dead({ name, bytes, byteLength }: Block): Finding {
-  return new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
-}
-
 /** A view of a released lease shows what its own lease left, or nothing. */
-export function expectStale(view: View, isWhole: boolean): void {
+export function expectStale(view: View): void {
   const { bytes, expected } = view;
-  if (bytes.length === 0) return;
-  const last = bytes.length - 1;
-  const other = isWhole
-    ? firstOther(bytes, expected)
-    : bytes[0] !== expected[0]
-      ? 0
-      : bytes[last] !== expected[last]
-        ? last
-        : -1;
+  const other = bytes.length === 0 ? -1 : firstOther(bytes, expected);
   if (other >= 0) throw byteIs(view, other, expected[other]);
 }
 
