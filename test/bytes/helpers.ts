@@ -8,48 +8,38 @@
 import { ByteFiller } from "../../src/bytes/filler.ts";
 import { ByteWriter } from "../../src/bytes/writer.ts";
 import { arenaDisposed, arenaExhausted } from "../../src/errors.ts";
-import { Lease } from "../../src/lease/lease.ts";
-import type { BlockOwner, LeaseOrigin } from "../../src/lease/owner.ts";
+import type { Lease } from "../../src/lease/lease.ts";
 import type { LeaseSource } from "../../src/lease/source.ts";
+import { FakeOwner } from "../unit/helpers.ts";
 
 /** What unzeroed bytes are. No test writes it. */
 export const DIRT = 0xa5;
 
-class FakeBlock implements BlockOwner {
-  readonly origin: LeaseOrigin = "heap";
-  readonly memory = undefined;
-  readonly place = this;
-  readonly buffer: ArrayBuffer;
-  readonly source: FakeSource;
+class FakeBlock extends FakeOwner {
+  readonly #source: FakeSource;
 
   constructor(buffer: ArrayBuffer, source: FakeSource) {
-    this.buffer = buffer;
-    this.source = source;
+    super(buffer);
+    this.#source = source;
   }
 
-  get closed(): boolean {
-    return this.source.isDisposed;
+  override get closed(): boolean {
+    return this.#source.isDisposed;
   }
 
-  ended(): void {
+  override get source(): LeaseSource {
+    return this.#source;
+  }
+
+  override ended(): void {
     if (this.closed) throw arenaDisposed("release");
-    if (!this.source.live.has(this)) throw new Error("a block was returned twice");
-    this.source.ended(this);
+    if (!this.#source.live.has(this)) throw new Error("a block was returned twice");
+    this.#source.ended(this);
   }
 
-  blockBytes(): number {
+  override blockBytes(): number {
     return this.buffer.byteLength;
   }
-
-  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.buffer, ptr, byteLength);
-  }
-
-  resized(): void {}
-
-  heldByPins(): void {}
-
-  inspectTrap(): void {}
 }
 
 export class FakeSource implements LeaseSource {
@@ -115,7 +105,7 @@ export class FakeSource implements LeaseSource {
     new Uint8Array(block.buffer).fill(content);
     this.live.add(block);
     this.acquired.push(byteLength);
-    const lease = new Lease(block.view(0, byteLength), block, 0, byteLength);
+    const lease = block.lease(byteLength);
     const act = this.insideNextAcquire;
     this.insideNextAcquire = undefined;
     act?.();

@@ -21,8 +21,6 @@ export class FakeOwner implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   readonly memory: LinearMemory | undefined = undefined;
   readonly place = {};
-  readonly buffer = new ArrayBuffer(16384);
-  closed = false;
   /** Leases that ended, as `[ptr, byteLength]`. */
   readonly ends: [number, number][] = [];
   trapLooks = 0;
@@ -32,8 +30,15 @@ export class FakeOwner implements BlockOwner {
   /** Where a lease that moves goes. */
   target: FakeOwner | undefined;
 
-  get source() {
+  constructor(readonly buffer = new ArrayBuffer(16384)) {}
+
+  get closed(): boolean {
+    return false;
+  }
+
+  get source(): LeaseSource {
     return {
+      acquire: () => expect.unreachable(),
       acquireUnzeroed: (byteLength: number): Lease => {
         if (this.target === undefined) throw new Error("no room");
         return this.target.lease(byteLength, 2048);
