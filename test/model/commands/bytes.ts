@@ -6,11 +6,11 @@ import { expectCode, expectNoRoom, expectWhole, Finding } from "../checks.js";
 import { type Filling, type Model, picked, removeFrom, type View, type Writing } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const MOST = 4;
-const hasWriter = (model: Model): boolean => model.writers.length > 0;
-const hasFiller = (model: Model): boolean => model.fillers.length > 0;
+const writersOf = ({ writers }: Model): Writing[] => writers;
+const fillersOf = ({ fillers }: Model): Filling[] => fillers;
 
 const openWriter = calls(2, [byteLengths], {
   name: "writer",
@@ -117,23 +117,19 @@ const WRITES: Record<
   ],
 };
 
-const write = calls(6, [pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
+const write = callsOn(6, writersOf, [fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
   name: "write",
-  can: hasWriter,
-  run(world, index, what, byteLength) {
-    const writing = picked(world.model.writers, index) as Writing;
+  run(world, writing, what, byteLength) {
     const [code, call, content] = WRITES[what]?.(writing.writer, byteLength, world.mark()) ?? [];
     if (code !== undefined && call !== undefined && content !== undefined) append(world, writing, code, call, content);
   },
 });
 
 /** Of itself, of a live lease, or of a released one. */
-const writeView = calls(2, [pick, pick, fc.constantFrom("live", "stale", "own")], {
+const writeView = callsOn(2, writersOf, [pick, fc.constantFrom("live", "stale", "own")], {
   name: "writeView",
-  can: hasWriter,
-  run(world, index, viewIndex, which) {
+  run(world, writing, viewIndex, which) {
     const { model } = world;
-    const writing = picked(model.writers, index) as Writing;
     const list = { live: model.held, stale: model.revokes ? model.stale : [], own: [writing] }[which] ?? [];
     const { name, bytes, expected } = picked<View>(list, viewIndex) ?? writing;
     const { length } = bytes;
@@ -150,12 +146,10 @@ const writeView = calls(2, [pick, pick, fc.constantFrom("live", "stale", "own")]
   },
 });
 
-const endWriter = calls(2, [pick, fc.constantFrom("take", "take", "release", "reset")], {
+const endWriter = callsOn(2, writersOf, [fc.constantFrom("take", "take", "release", "reset")], {
   name: "endWriter",
-  can: hasWriter,
-  run(world, index, how) {
+  run(world, writing, how) {
     const { model } = world;
-    const writing = picked(model.writers, index) as Writing;
     const { name, writerName, writer, bytes, byteLength } = writing;
     if (writing.isDetached && how !== "release") {
       world.refused(`${writerName}.${how}()`, () => writer[how](), "ERR_LEASE_DETACHED");
@@ -206,11 +200,9 @@ const openFiller = calls(2, [byteLengths], {
   },
 });
 
-const put = calls(3, [pick, byteLengths, fc.boolean()], {
+const put = callsOn(3, fillersOf, [byteLengths, fc.boolean()], {
   name: "put",
-  can: hasFiller,
-  run(world, index, byteLength, isNumber) {
-    const { name, filler, expected, mayBeDetached } = picked(world.model.fillers, index) as Filling;
+  run(world, { name, filler, expected, mayBeDetached }, byteLength, isNumber) {
     const mark = world.mark();
     const { written, rest } = filler;
     const content = isNumber ? Uint8Array.of(0, 0, 0, mark) : new Uint8Array(byteLength).fill(mark);
@@ -232,12 +224,10 @@ const put = calls(3, [pick, byteLengths, fc.boolean()], {
   },
 });
 
-const endFiller = calls(2, [pick, fc.boolean(), fc.boolean()], {
+const endFiller = callsOn(2, fillersOf, [fc.boolean(), fc.boolean()], {
   name: "endFiller",
-  can: hasFiller,
-  run(world, index, fills, drops) {
+  run(world, filling, fills, drops) {
     const { model } = world;
-    const filling = picked(model.fillers, index) as Filling;
     const { name, filler, byteLength, expected, isTouched, mayBeDetached } = filling;
     if (drops) return dropFiller(world, filling);
     if (fills && !mayBeDetached && filler.rest > 0) {

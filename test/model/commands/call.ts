@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { afterCommand } from "../after.js";
-import type { Model } from "../model.js";
+import { type Model, picked } from "../model.js";
+import { pick } from "../settings.js";
 import type { World } from "../world.js";
 
 export type Command = fc.AsyncCommand<Model, World>;
@@ -48,12 +49,31 @@ class Call<A extends readonly unknown[]> implements Command {
   }
 }
 
+type Arbitraries<A> = { readonly [K in keyof A]: fc.Arbitrary<A[K]> };
+
+function allOf<A extends readonly unknown[]>(args: Arbitraries<A>): fc.Arbitrary<A> {
+  return fc.tuple(...(args as unknown as fc.Arbitrary<unknown>[])) as unknown as fc.Arbitrary<A>;
+}
+
 /** Any command of this kind, and how often there is one. */
 export function calls<A extends readonly unknown[]>(
   weight: number,
-  args: { readonly [K in keyof A]: fc.Arbitrary<A[K]> },
+  args: Arbitraries<A>,
   step: Step<A>,
 ): fc.WeightedArbitrary<Command> {
-  const each = fc.tuple(...(args as unknown as fc.Arbitrary<unknown>[]));
-  return { weight, arbitrary: each.map((values) => new Call(step, values as unknown as A)) };
+  return { weight, arbitrary: allOf(args).map((each) => new Call(step, each)) };
+}
+
+/** As `calls`, with one of a list as the first argument of `run`: only where there is one. */
+export function callsOn<T, A extends readonly unknown[]>(
+  weight: number,
+  listOf: (model: Model) => readonly T[],
+  args: Arbitraries<A>,
+  { name, can = () => true, run }: Step<readonly [T, ...A]>,
+): fc.WeightedArbitrary<Command> {
+  return calls<readonly [number, A]>(weight, [pick, allOf(args)], {
+    name,
+    can: (model) => listOf(model).length > 0 && can(model),
+    run: (world, index, rest) => run(world, picked(listOf(world.model), index) as T, ...rest),
+  });
 }

@@ -4,10 +4,10 @@ import type { Lease } from "cleanslab";
 import fc from "fast-check";
 import { follow } from "../after.js";
 import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "../checks.js";
-import { type Block, MOST_BLOCKS, type Model, picked, removeFrom } from "../model.js";
-import { byteLengths, pick } from "../settings.js";
+import { type Block, MOST_BLOCKS, type Model, removeFrom } from "../model.js";
+import { byteLengths } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 import { expectOutcome, Later, planned } from "./later.js";
 
 const MOST_PENDING = 6;
@@ -207,12 +207,9 @@ const use = calls(4, [byteLengths, fc.constantFrom("returns", "throws", "waits")
 });
 
 /** Settles a promise that bytes are used until. */
-const settleOne = calls(6, [pick, fc.boolean()], {
+const settleOne = callsOn(6, ({ pending }) => pending, [fc.boolean()], {
   name: "settle",
-  can: (model) => model.pending.length > 0,
-  async run({ model }, index, isFulfilled) {
-    const pending = picked(model.pending, index);
-    if (pending === undefined) return;
+  async run({ model }, pending, isFulfilled) {
     removeFrom(model.pending, pending);
     await pending.settle(isFulfilled, false);
   },

@@ -5,10 +5,10 @@ import { expectCode, expectNoRoom, Finding, firstOther, zeroBytes } from "../che
 import { type Held, MOST_BLOCKS, type Model, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const hasRoom = (model: Model): boolean => model.blocks.length < MOST_BLOCKS;
-const hasLease = (model: Model): boolean => model.held.length > 0;
+const heldIn = ({ held }: Model): Held[] => held;
 const times = fc.oneof(
   { weight: 5, arbitrary: fc.constant(1) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 40 }) },
@@ -74,7 +74,7 @@ const copyOf = calls(8, [byteLengths, source, pick], {
   can: hasRoom,
   run(world, byteLength, from, index) {
     const { model } = world;
-    if (from === "live" && hasLease(model)) copyLive(world, picked(model.held, index) as Held);
+    if (from === "live" && model.held.length > 0) copyLive(world, picked(model.held, index) as Held);
     else if (from === "stale" && model.stale.length > 0) copyStale(world, index);
     else copyForeign(world, Math.min(byteLength, world.settings.maxBytes), from === "DataView");
   },
@@ -118,11 +118,9 @@ function copyStale(world: World, index: number): void {
   }
 }
 
-const resize = calls(10, [byteLengths, pick], {
+const resize = callsOn(10, heldIn, [byteLengths], {
   name: "resize",
-  can: hasLease,
-  run(world, byteLength, index) {
-    const held = picked(world.model.held, index) as Held;
+  run(world, held, byteLength) {
     const { lease, leaseName } = held;
     const code = `${leaseName}.resize(${byteLength})`;
     const call = (): void => lease.resize(byteLength);
@@ -142,26 +140,20 @@ const resize = calls(10, [byteLengths, pick], {
   },
 });
 
-const releaseOne = calls(16, [pick], {
-  name: "release",
-  can: hasLease,
-  run: (world, index) => world.release(picked(world.model.held, index) as Held),
-});
+const releaseOne = callsOn(16, heldIn, [], { name: "release", run: (world, held) => world.release(held) });
 
 /** The oldest ones, so that segments drain. */
 const releaseMany = calls(4, [fc.integer({ min: 1, max: MOST_BLOCKS })], {
   name: "releaseMany",
-  can: hasLease,
+  can: (model) => model.held.length > 0,
   run(world, count) {
     for (const held of world.model.held.slice(0, count)) world.release(held);
   },
 });
 
-const touchEnded = calls(1, [pick], {
+const touchEnded = callsOn(1, ({ ended }) => ended, [], {
   name: "touchEnded",
-  can: (model) => model.ended.length > 0,
-  run(world, index) {
-    const { name, lease } = picked(world.model.ended, index) as Model["ended"][number];
+  run(world, { name, lease }) {
     const code = "ERR_LEASE_RELEASED";
     world.refused(`${name}.release()`, () => lease.release(), code);
     world.refused(`${name}.bytes`, () => lease.bytes, code);

@@ -5,7 +5,7 @@ import { afterCommand, follow } from "../after.js";
 import { MOST_BLOCKS, type Model, type OpenScope, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const MOST_WAITING = 6;
 const canWait = (model: Model): boolean => model.waiting.length < MOST_WAITING && model.blocks.length < MOST_BLOCKS;
@@ -45,15 +45,12 @@ function sayWaiting(world: World, call: string, hasSignal: boolean): string {
   return name;
 }
 
-const abort = calls(2, [pick], {
+const abort = callsOn(2, ({ waiting }) => waiting.filter(({ controller }) => controller !== undefined), [], {
   name: "abort",
-  can: (model) => model.waiting.some(({ controller }) => controller !== undefined),
-  async run(world, index) {
+  async run(world, { name, controller }) {
     const { model, arena } = world;
-    const withSignal = model.waiting.filter(({ controller }) => controller !== undefined);
-    const waiting = picked(withSignal, index);
-    world.say(`abort_${waiting?.name}.abort();`);
-    waiting?.controller?.abort();
+    world.say(`abort_${name}.abort();`);
+    controller?.abort();
     // Whoever is first now was served if there was room: then this finds none.
     await afterCommand(world);
     const [byteLength, ...more] = model.waiting[0]?.byteLengths ?? [];
