@@ -53,7 +53,7 @@ function renew(world: World, writing: Writing): void {
   const hasMoved = bytes.buffer !== before.bytes.buffer || bytes.byteOffset !== writing.byteOffset;
   Object.assign(writing, { name: `bytes${world.next()}`, bytes, byteOffset: bytes.byteOffset });
   world.say(`const ${writing.name} = ${writerName}.bytes;`);
-  if (hasMoved) world.keepView(before, undefined);
+  if (hasMoved) world.keepStale(before);
   writing.capacity += arena.stats().liveBytes - model.liveBytes;
   if (writing.capacity < byteLength) {
     throw new Finding(`${writerName} has ${byteLength} bytes in a lease of ${writing.capacity}`);
@@ -166,7 +166,7 @@ const endWriter = callsOn(2, writersOf, [fc.constantFrom("take", "take", "releas
         removeFrom(model.writers, writing);
         const lease = writer.take();
         world.served([lease], [byteLength], `${writerName}.take()`, false, undefined, content);
-        world.keepView({ name, bytes, expected: content }, model.held.at(-1));
+        world.keepUnlessHeld({ name, bytes, expected: content }, model.held.at(-1));
       }
       world.refused(`${writerName}.writeUint8(1)`, () => writer.writeUint8(1), "ERR_LEASE_RELEASED");
     }
@@ -179,7 +179,7 @@ export function releaseWriter(world: World, writing: Writing): void {
   writer.release();
   removeFrom(world.model.writers, writing);
   world.model.noticeDrained();
-  world.keepView({ name, bytes, expected: expected.slice(0, byteLength) }, undefined);
+  world.keepStale({ name, bytes, expected: expected.slice(0, byteLength) });
 }
 
 const openFiller = calls(2, [byteLengths], {

@@ -78,7 +78,7 @@ const acquireFilled = calls(6, fills, {
     world.say(`let ${name};`);
     if (isGood(plan)) {
       const held = world.obtain(code, byteLength, call, new Uint8Array(plan.answer as number).fill(plan.mark));
-      if (bytes !== undefined) world.keepView({ name, bytes, expected: bytes }, held);
+      if (bytes !== undefined) world.keepUnlessHeld({ name, bytes, expected: bytes }, held);
       return;
     }
     world.say(`assert.throws(() => ${code});`);
@@ -88,7 +88,7 @@ const acquireFilled = calls(6, fills, {
       if (bytes === undefined) return expectNoRoom(model, settings, [byteLength], error);
       if (kind !== "throws") expectCode(error, "ERR_INVALID_ARGUMENT");
       else if (error !== planned) throw new Finding(`acquireFilled threw ${String(error)}, not what write threw`);
-      world.keepView({ name, bytes, expected: bytes }, undefined);
+      world.keepStale({ name, bytes, expected: bytes });
       return model.noticeDrained();
     }
     throw new Finding(`acquireFilled gave a lease though write answered ${plan.answer}`);
@@ -135,13 +135,13 @@ const acquireFilledLater = calls(3, fills, {
             if (value === undefined) throw new Finding(`${filling} is ${state}: ${String(reason)}`);
             const content = block.expected.slice(0, plan.answer as number);
             world.served([value], [content.length], `await ${filling}`, false, undefined, content);
-            world.keepView(block, model.held.at(-1));
+            world.keepUnlessHeld(block, model.held.at(-1));
             return;
           }
           world.say(`await assert.rejects(${filling});`);
           if (!isFulfilled) expectOutcome(filling, outcome, false, undefined);
           else expectCode(reason, "ERR_INVALID_ARGUMENT", "ERR_LEASE_DETACHED", "ERR_ARENA_DISPOSED");
-          world.keepView(block, undefined);
+          world.keepStale(block);
         };
         model.pending.push({ name: filling, settle });
       }
@@ -188,7 +188,7 @@ const use = calls(4, [byteLengths, fc.constantFrom("returns", "throws", "waits")
       if (later === undefined) {
         if (how === "returns") world.say(`${code};`);
         model.noticeDrained();
-        world.keepView(block, undefined);
+        world.keepStale(block);
         continue;
       }
       world.say(`const using${serial} = ${code};\nusing${serial}.catch(() => {});`);
@@ -198,7 +198,7 @@ const use = calls(4, [byteLengths, fc.constantFrom("returns", "throws", "waits")
         await later.settle(world, isFulfilled, "mine");
         world.say(`await using${serial}.catch(() => {});`);
         model.remove(block);
-        world.keepView(block, undefined);
+        world.keepStale(block);
         expectOutcome(`using${serial}`, outcome, isFulfilled, "mine");
       };
       model.pending.push({ name: `using${serial}`, settle });

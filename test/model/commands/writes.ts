@@ -21,15 +21,6 @@ const write = callsOn(5, reachable, [byteLengths, byteLengths], {
   },
 });
 
-/** Through a view from before a resize, perhaps behind the lease's end. */
-const writeOlder = callsOn(2, ({ held }) => held.flatMap(({ older, isDetached }) => (isDetached ? [] : older)), [], {
-  name: "writeOlder",
-  run(world, { bytes, name }) {
-    world.model.wroteWrongly = true;
-    world.write(bytes, name, 0, bytes.length, world.mark());
-  },
-});
-
 const writeStale = callsOn(5, ({ stale }) => stale, [], {
   name: "writeStale",
   run(world, { bytes, name }) {
@@ -118,4 +109,4 @@ const growByStranger = callsOn(1, ({ held }) => held.filter(({ memory }) => memo
   },
 });
 
-export const writeCommands = [write, writeOlder, writeStale, writeHostile, growByStranger];
+export const writeCommands = [write, writeStale, writeHostile, growByStranger];
