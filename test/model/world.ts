@@ -5,7 +5,7 @@
  */
 
 import { Arena, type ArenaErrorCode, type Lease } from "cleanslab";
-import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "./checks.js";
+import { expectCode, expectNew, expectNoRoom, expectValue, Finding, firstOther, zeroBytes } from "./checks.js";
 import { bufferOf, type Held, type HeldPin, Model, type OpenScope, removeFrom, type View } from "./model.js";
 import { LONGEST_SHORT_BYTES, type Settings } from "./settings.js";
 
@@ -162,9 +162,7 @@ export class World {
     this.model.remove(held);
     if (this.wipes) this.#expectWiped(held);
     const diesAtOnce = this.settings.revoke === "on-release" || held.origin === "guard";
-    if (diesAtOnce && bytes.length > 0) {
-      throw new Finding(`${name} is alive after release`, `assert.equal(${name}.length, 0);`);
-    }
+    if (diesAtOnce) expectValue(`${name}.length`, bytes.length, 0);
     this.keepStale(held);
   }
 
@@ -222,12 +220,7 @@ export class World {
 
   #heldOf(serial: number, lease: Lease, byteLength: number, content: Uint8Array | null): Held {
     if (lease.released) throw new Finding("a lease is handed out and has ended");
-    if (lease.byteLength !== byteLength) {
-      throw new Finding(
-        `lease${serial} has ${lease.byteLength} bytes`,
-        `assert.equal(lease${serial}.byteLength, ${byteLength});`,
-      );
-    }
+    expectValue(`lease${serial}.byteLength`, lease.byteLength, byteLength);
     return {
       name: `bytes${serial}`,
       leaseName: `lease${serial}`,

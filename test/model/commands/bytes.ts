@@ -2,7 +2,7 @@
 
 import type { ByteWriter } from "cleanslab";
 import fc from "fast-check";
-import { expectCode, expectNoRoom, expectWhole, Finding } from "../checks.js";
+import { expectCode, expectNoRoom, expectValue, expectWhole, Finding } from "../checks.js";
 import { type Filling, type Model, picked, removeFrom, type View, type Writing } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
@@ -58,12 +58,7 @@ function renew(world: World, writing: Writing): void {
   if (writing.capacity < byteLength) {
     throw new Finding(`${writerName} has ${byteLength} bytes in a lease of ${writing.capacity}`);
   }
-  if (writer.byteLength !== byteLength) {
-    throw new Finding(
-      `${writerName} has ${writer.byteLength} bytes`,
-      `assert.equal(${writerName}.byteLength, ${byteLength});`,
-    );
-  }
+  expectValue(`${writerName}.byteLength`, writer.byteLength, byteLength);
   expectWhole(writing);
 }
 
