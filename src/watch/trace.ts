@@ -51,6 +51,43 @@ export interface CallSite {
 /** Told of a lease that was collected without a release, where its memory is not. */
 export type LostListener = (trace: Trace) => void;
 
+/** The traces of leases that are out, found by their memory: of a thousand that leak, each has its own. */
+class LiveTraces {
+  readonly #byPlace = new Map<object, Set<Trace>>();
+
+  add(trace: Trace): void {
+    const here = this.#byPlace.get(trace.place);
+    if (here === undefined) this.#byPlace.set(trace.place, new Set([trace]));
+    else here.add(trace);
+  }
+
+  delete(trace: Trace): boolean {
+    const here = this.#byPlace.get(trace.place);
+    if (!here?.delete(trace)) return false;
+    if (here.size === 0) this.#byPlace.delete(trace.place);
+    return true;
+  }
+
+  in(place: object): readonly Trace[] {
+    return [...(this.#byPlace.get(place) ?? [])];
+  }
+
+  /** All of them, out of `place`. */
+  takeFrom(place: object): readonly Trace[] {
+    const taken = this.in(place);
+    this.#byPlace.delete(place);
+    return taken;
+  }
+
+  clear(): void {
+    this.#byPlace.clear();
+  }
+
+  *[Symbol.iterator](): Iterator<Trace> {
+    for (const here of this.#byPlace.values()) yield* here;
+  }
+}
+
 class LeaseTrace implements LeaseWatch {
   readonly #trace: Trace;
   readonly #tracer: Tracer;
@@ -66,7 +103,7 @@ class LeaseTrace implements LeaseWatch {
   }
 
   resized({ account: place }: BlockOwner, ptr: number, byteLength: number): void {
-    Object.assign(this.#trace, { place, ptr, byteLength });
+    this.#tracer.moved(this.#trace, place, ptr, byteLength);
   }
 
   pinned(): void {
@@ -102,7 +139,7 @@ export class Tracer {
   readonly #onLost: LostListener;
   readonly #link = new Link<Tracer>(this);
   /** Traced leases that are out. */
-  readonly #live = new Set<Trace>();
+  readonly #live = new LiveTraces();
   /** Those that ended last, in a circle. */
   readonly #ended: Trace[] = [];
   #endedAt = 0;
@@ -213,14 +250,19 @@ export class Tracer {
       const trace = this.#ended[(this.#endedAt + each) % this.#ended.length] as Trace;
       if (trace.place === place) last.set(trace.ptr, trace);
     }
-    return [...this.#liveIn(place), ...last.values()];
+    return [...this.#live.in(place), ...last.values()];
   }
 
   /** The traced leases of a memory that was collected; they are no longer out. */
   writeOff(place: object): readonly Trace[] {
-    const lost = this.#liveIn(place);
-    for (const trace of lost) this.#live.delete(trace);
-    return lost;
+    return this.#live.takeFrom(place);
+  }
+
+  /** The lease has another length, and perhaps another block. */
+  moved(trace: Trace, place: object, ptr: number, byteLength: number): void {
+    const isOut = this.#live.delete(trace);
+    Object.assign(trace, { place, ptr, byteLength });
+    if (isOut) this.#live.add(trace);
   }
 
   /** The lease was released. */
@@ -295,10 +337,6 @@ export class Tracer {
       for (const each of [sites, ...also]) each.add(share);
     }
     return sites.list();
-  }
-
-  #liveIn(place: object): readonly Trace[] {
-    return [...this.#live].filter((trace) => trace.place === place);
   }
 
   #heldMarks(): ProfileMark[] {

@@ -2,73 +2,47 @@
  * Where the leases of these tests come from, and what they all ask. The fake source's
  * blocks lie on the heap, are full of 0xA5 when they are handed out unzeroed, and are
  * detached once something else is acquired after their release, as `"before-reuse"`
- * does. `SOURCES` has a line for each kind of source that the random tests run with.
+ * does.
  */
 
-import { Arena } from "../../src/arena.ts";
 import { ByteFiller } from "../../src/bytes/filler.ts";
 import { ByteWriter } from "../../src/bytes/writer.ts";
 import { arenaDisposed, arenaExhausted } from "../../src/errors.ts";
-import { Lease } from "../../src/lease/lease.ts";
-import type { BlockOwner, LeaseOrigin } from "../../src/lease/owner.ts";
+import type { Lease } from "../../src/lease/lease.ts";
 import type { LeaseSource } from "../../src/lease/source.ts";
+import { FakeOwner } from "../unit/helpers.ts";
 
 /** What unzeroed bytes are. No test writes it. */
 export const DIRT = 0xa5;
 
-/** The doors of an arena that these tests go through. */
-export interface Doors {
-  readonly liveLeases: number;
-  writer(byteLength?: number): ByteWriter;
-  filler(byteLength: number): ByteFiller;
-}
-
-export const SOURCES: Record<string, () => Doors> = {
-  "a fake source": () => new FakeSource(),
-  "an arena"() {
-    const arena = new Arena();
-    return {
-      get liveLeases() {
-        return arena.stats().liveLeases;
-      },
-      writer: (byteLength) => arena.writer(byteLength),
-      filler: (byteLength) => arena.filler(byteLength),
-    };
-  },
-};
-
-class FakeBlock implements BlockOwner {
-  readonly origin: LeaseOrigin = "heap";
-  readonly memory = undefined;
-  readonly account = { liveBytes: 0, pinned: 0 };
-  readonly buffer: ArrayBuffer;
-  readonly source: FakeSource;
+class FakeBlock extends FakeOwner {
+  readonly #source: FakeSource;
 
   constructor(buffer: ArrayBuffer, source: FakeSource) {
-    this.buffer = buffer;
-    this.source = source;
+    super(buffer);
+    this.#source = source;
   }
 
-  get closed(): boolean {
-    return this.source.isDisposed;
+  override get closed(): boolean {
+    return this.#source.isDisposed;
   }
 
-  ended(): void {
+  override get source(): LeaseSource {
+    return this.#source;
+  }
+
+  override ended(): void {
     if (this.closed) throw arenaDisposed("release");
-    if (!this.source.live.has(this)) throw new Error("a block was returned twice");
-    this.source.ended(this);
+    if (!this.#source.live.has(this)) throw new Error("a block was returned twice");
+    this.#source.ended(this);
   }
 
-  blockBytes(): number {
+  override blockBytes(): number {
     return this.buffer.byteLength;
-  }
-
-  view(ptr: number, byteLength: number): Uint8Array<ArrayBuffer> {
-    return new Uint8Array(this.buffer, ptr, byteLength);
   }
 }
 
-export class FakeSource implements LeaseSource, Doors {
+export class FakeSource implements LeaseSource {
   /** Bytes of all blocks that are not detached, at most. */
   maxBytes = Number.POSITIVE_INFINITY;
   /** The lengths acquired so far, in order. */
@@ -131,7 +105,7 @@ export class FakeSource implements LeaseSource, Doors {
     new Uint8Array(block.buffer).fill(content);
     this.live.add(block);
     this.acquired.push(byteLength);
-    const lease = new Lease(block.view(0, byteLength), block, 0, byteLength);
+    const lease = block.lease(byteLength);
     const act = this.insideNextAcquire;
     this.insideNextAcquire = undefined;
     act?.();

@@ -7,17 +7,16 @@
 
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { ByteFiller } from "../../src/bytes/filler.ts";
 import { ByteReader } from "../../src/bytes/reader.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
-import { expectBytes, expectThrow, leb128 } from "../helpers.ts";
-import { operations, runPrograms, seed } from "../seeded.ts";
-import { type FLOATS, INTEGERS, MAX_INT64, MAX_UINT64, SOURCES, WIDE } from "./helpers.ts";
+import { expectBytes, leb128 } from "../helpers.ts";
+import { runPrograms } from "../seeded.ts";
+import { FakeSource, type FLOATS, INTEGERS, MAX_INT64, MAX_UINT64, WIDE } from "./helpers.ts";
 
 interface Item {
-  write(to: ByteWriter): unknown;
-  fill(to: ByteFiller): unknown;
+  write(to: ByteWriter | ByteFiller): unknown;
   read(from: ByteReader): unknown;
   /** What is read. */
   readonly value: unknown;
@@ -48,7 +47,6 @@ function narrow(
 ): fc.Arbitrary<Item> {
   return fc.tuple(values, littleEndian).map(([value, isLittle]) => ({
     write: (to) => to[`write${kind}`](value, isLittle),
-    fill: (to) => to[`write${kind}`](value, isLittle),
     read: (from) => from[`read${kind}`](isLittle),
     value,
     code: viewed(width, (view) => view[`set${kind}`](0, value, isLittle)),
@@ -58,7 +56,6 @@ function narrow(
 function wide(kind: keyof typeof WIDE, [, min, max]: readonly [number, bigint, bigint]): fc.Arbitrary<Item> {
   return fc.tuple(fc.bigInt({ min, max }), littleEndian).map(([value, isLittle]) => ({
     write: (to) => to[`write${kind}`](eitherForm(value), isLittle),
-    fill: (to) => to[`write${kind}`](eitherForm(value), isLittle),
     read: (from) => from[`read${kind}`](isLittle),
     value,
     code: viewed(8, (view) => view[`setBig${kind}`](0, value, isLittle)),
@@ -72,8 +69,7 @@ function varint(kind: "Varint" | "Zigzag", min: bigint, max: bigint): fc.Arbitra
     const code = leb128(kind === "Varint" ? value : value < 0n ? -2n * value - 1n : 2n * value);
     const isSafe = Number.isSafeInteger(Number(value));
     return {
-      write: (to) => expect(to[`write${kind}`](eitherForm(value))).toBe(code.length),
-      fill: (to) => to.put(code),
+      write: (to) => expect("put" in to ? to.put(code) : to[`write${kind}`](eitherForm(value))).toBe(code.length),
       read: (from) => (isSafe ? from[`read${kind}`]() : from[`read${kind}64`]()),
       value: isSafe ? Number(value) : value,
       code,
@@ -88,93 +84,75 @@ const texts = fc.oneof(
   { weight: 3, arbitrary: fc.string({ unit: fc.constantFrom("\ud83d", "\ude00", "é", "€", "x"), maxLength: 200 }) },
   { weight: 1, arbitrary: fc.nat({ max: 30_000 }).map((length) => "€".repeat(length)) },
 );
+const text: fc.Arbitrary<Item> = texts.map((value) => {
+  const code = Buffer.from(value);
+  return {
+    write: (to) => expect(to.writeString(value)).toBe(code.length),
+    read: (from) => from.readString(code.length, { fatal: true }),
+    value: code.toString(),
+    code,
+  };
+});
+
 const chunks = fc.oneof(
   { weight: 6, arbitrary: fc.uint8Array({ maxLength: 200 }) },
   { weight: 1, arbitrary: fc.nat({ max: 40_000 }).map((length) => new Uint8Array(length).fill(0xa5)) },
 );
+const chunk: fc.Arbitrary<Item> = chunks.map((value) => ({
+  write: (to) => ("put" in to ? expect(to.put(value)).toBe(value.length) : to.writeBytes(value)),
+  read: (from) => Uint8Array.from(from.readBytes(value.length)),
+  value,
+  code: Buffer.from(value),
+}));
 
 const items: fc.Arbitrary<Item> = fc.oneof(
-  ...Object.entries(INTEGERS).map(([kind, [width, min, max]]) => ({
-    weight: 1,
-    arbitrary: narrow(kind as keyof typeof INTEGERS, width, fc.integer({ min, max })),
-  })),
-  { weight: 1, arbitrary: narrow("Float32", 4, fc.float()) },
-  { weight: 1, arbitrary: narrow("Float64", 8, fc.double()) },
-  { weight: 1, arbitrary: wide("Uint64", WIDE.Uint64) },
-  { weight: 1, arbitrary: wide("Int64", WIDE.Int64) },
-  { weight: 1, arbitrary: varint("Varint", 0n, MAX_UINT64) },
-  { weight: 1, arbitrary: varint("Zigzag", -MAX_INT64 - 1n, MAX_INT64) },
-  {
-    weight: 5,
-    arbitrary: texts.map((text) => {
-      const code = Buffer.from(text);
-      return {
-        write: (to: ByteWriter) => expect(to.writeString(text)).toBe(code.length),
-        fill: (to: ByteFiller) => expect(to.writeString(text)).toBe(code.length),
-        read: (from: ByteReader) => from.readString(code.length, { fatal: true }),
-        value: code.toString(),
-        code,
-      };
-    }),
-  },
-  {
-    weight: 4,
-    arbitrary: chunks.map((bytes) => ({
-      write: (to: ByteWriter) => to.writeBytes(bytes),
-      fill: (to: ByteFiller) => expect(to.put(bytes)).toBe(bytes.length),
-      read: (from: ByteReader) => Uint8Array.from(from.readBytes(bytes.length)),
-      value: bytes,
-      code: Buffer.from(bytes),
-    })),
-  },
+  ...Object.entries(INTEGERS).map(([kind, [width, min, max]]) =>
+    narrow(kind as keyof typeof INTEGERS, width, fc.integer({ min, max })),
+  ),
+  narrow("Float32", 4, fc.float()),
+  narrow("Float64", 8, fc.double()),
+  wide("Uint64", WIDE.Uint64),
+  wide("Int64", WIDE.Int64),
+  varint("Varint", 0n, MAX_UINT64),
+  varint("Zigzag", -MAX_INT64 - 1n, MAX_INT64),
+  { weight: 5, arbitrary: text },
+  { weight: 4, arbitrary: chunk },
 );
 
+const widths = fc.constantFrom(1, 2, 4, 8);
+const numberSet = fc.tuple(fc.nat(), fc.bigInt({ min: 0n, max: MAX_UINT64 }), widths, littleEndian).map(patch);
+const bytesSet = fc.tuple(fc.nat(), chunks).map(([pick, bytes]): Edit => {
+  return (writer, model) => {
+    if (bytes.length > model.length) return model;
+    const offset = pick % (model.length - bytes.length + 1);
+    writer.set(bytes, offset);
+    model.set(bytes, offset);
+    return model;
+  };
+});
+const reserved = fc.nat({ max: 500 }).map((byteLength): Edit => {
+  return (writer, model) => {
+    expect(writer.reserve(byteLength)).toBe(model.length);
+    return Buffer.concat([model, Buffer.alloc(byteLength)]);
+  };
+});
+const repeated = fc.constant<Edit>((writer, model) => {
+  if (model.length > 20_000) return model;
+  writer.writeBytes(writer.bytes);
+  writer.writeBytes(writer.bytes.subarray(model.length));
+  return Buffer.concat([model, model, model]);
+});
+const reset = fc.constant<Edit>((writer) => {
+  writer.reset();
+  return Buffer.alloc(0);
+});
+
 const edits: fc.Arbitrary<Edit> = fc.oneof(
-  {
-    weight: 4,
-    arbitrary: fc
-      .tuple(fc.nat(), fc.bigInt({ min: 0n, max: MAX_UINT64 }), fc.constantFrom(1, 2, 4, 8), littleEndian)
-      .map(patch),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.tuple(fc.nat(), chunks).map(
-      ([pick, bytes]): Edit =>
-        (writer, model) => {
-          if (bytes.length > model.length) return model;
-          const offset = pick % (model.length - bytes.length + 1);
-          writer.set(bytes, offset);
-          model.set(bytes, offset);
-          return model;
-        },
-    ),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.nat({ max: 500 }).map(
-      (byteLength): Edit =>
-        (writer, model) => {
-          expect(writer.reserve(byteLength)).toBe(model.length);
-          return Buffer.concat([model, Buffer.alloc(byteLength)]);
-        },
-    ),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.constant<Edit>((writer, model) => {
-      if (model.length > 20_000) return model;
-      writer.writeBytes(writer.bytes);
-      writer.writeBytes(writer.bytes.subarray(model.length));
-      return Buffer.concat([model, model, model]);
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.constant<Edit>((writer) => {
-      writer.reset();
-      return Buffer.alloc(0);
-    }),
-  },
+  { weight: 4, arbitrary: numberSet },
+  { weight: 2, arbitrary: reserved },
+  bytesSet,
+  repeated,
+  reset,
 );
 
 function patch([pick, value, width, isLittle]: [number, bigint, number, boolean]): Edit {
@@ -195,88 +173,60 @@ function patch([pick, value, width, isLittle]: [number, bigint, number, boolean]
   };
 }
 
-describe.each(Object.keys(SOURCES))("with %s", (name) => {
-  const doors = (SOURCES[name] as (typeof SOURCES)[string])();
-
-  test("a writer writes what DataView and Buffer write, and that is read back and filled in", async () => {
-    let round = 0;
-    const operation = fc.oneof({ weight: 10, arbitrary: items }, { weight: 4, arbitrary: edits });
-    await runPrograms<Item | Edit>(`writer, ${name}`, operation, (program) => {
-      const isPlain = round++ % 2 === 0;
-      const done: Item[] = [];
-      using writer = doors.writer(round % 3 === 0 ? undefined : round % 200);
-      let model: Buffer = Buffer.alloc(0);
-      for (const each of program) {
-        if (typeof each !== "function") {
-          each.write(writer);
-          done.push(each);
-          model = Buffer.concat([model, each.code]);
-        } else if (!isPlain) {
-          model = each(writer, model);
-        }
-        expect(writer.byteLength).toBe(model.length);
+test("a writer writes what DataView and Buffer write, and that is read back and filled in", async () => {
+  const source = new FakeSource();
+  let round = 0;
+  const operation = fc.oneof({ weight: 10, arbitrary: items }, { weight: 4, arbitrary: edits });
+  await runPrograms<Item | Edit>("writer", operation, (program) => {
+    const isPlain = round++ % 2 === 0;
+    const done: Item[] = [];
+    using writer = source.writer(round % 3 === 0 ? undefined : round % 200);
+    let model: Buffer = Buffer.alloc(0);
+    for (const each of program) {
+      if (typeof each !== "function") {
+        each.write(writer);
+        done.push(each);
+        model = Buffer.concat([model, each.code]);
+      } else if (!isPlain) {
+        model = each(writer, model);
       }
-      expectBytes(writer.bytes, model);
-      if (isPlain) {
-        for (const source of [writer, new DataView(Uint8Array.from(model).buffer)]) expectRead(source, done);
-        expectFilled(doors.filler(model.length), done, model);
-      } else {
-        expectTaken(writer, model);
-      }
-      writer[Symbol.dispose]();
-      expect(doors.liveLeases).toBe(0);
-    });
-  });
-
-  function expectRead(source: ConstructorParameters<typeof ByteReader>[0], done: readonly Item[]): void {
-    const reader = new ByteReader(source);
-    for (const { read, value } of done) {
-      const got = read(reader);
-      // `toEqual` looks at each byte, and is asked only for the words when they differ.
-      if (!isDeepStrictEqual(got, value)) expect(got).toEqual(value);
+      expect(writer.byteLength).toBe(model.length);
     }
-    expect([reader.rest, reader.offset]).toEqual([0, reader.byteLength]);
-  }
-
-  function expectFilled(filler: ByteFiller, done: readonly Item[], model: Buffer): void {
-    for (const each of done) each.fill(filler);
-    expect([filler.written, filler.rest, filler.full]).toEqual([model.length, 0, true]);
-    const lease = filler.take();
-    expectBytes(lease.bytes, model);
-    lease.release();
-  }
-
-  function expectTaken(writer: ByteWriter, model: Buffer): void {
-    const lease = writer.take();
-    expectBytes(lease.bytes, model);
-    // What `resize` adds is zero, whatever the writer's block had there.
-    lease.resize(model.length + 100);
-    expectBytes(lease.bytes, Buffer.concat([model, Buffer.alloc(100)]));
-    lease.release();
-  }
-
-  test("a filler gives what was put, in pieces of any length, and only that", () => {
-    const pieces = fc.array(fc.tuple(fc.uint8Array({ maxLength: 300 }), fc.nat({ max: 20 })), { maxLength: 20 });
-    const property = fc.property(fc.nat({ max: 3000 }), pieces, (byteLength, all) => {
-      using filler = doors.filler(byteLength);
-      let put = Buffer.alloc(0);
-      for (const [piece, start] of all) {
-        const from = Math.min(start, piece.length);
-        const count = filler.put(piece, from);
-        expect(count).toBe(Math.min(piece.length - from, byteLength - put.length));
-        put = Buffer.concat([put, piece.subarray(from, from + count)]);
-        expect([filler.written, filler.rest]).toEqual([put.length, byteLength - put.length]);
-      }
-      if (filler.full) {
-        const lease = filler.take();
-        expectBytes(lease.bytes, put);
-        lease.release();
-      } else {
-        expectThrow(() => filler.take(), "ERR_OUT_OF_BOUNDS", `${filler.rest} of ${byteLength} bytes are missing`);
-      }
-      filler[Symbol.dispose]();
-      expect(doors.liveLeases).toBe(0);
-    });
-    fc.assert(property, { seed, numRuns: Math.ceil(operations / 40) });
+    expectBytes(writer.bytes, model);
+    if (isPlain) {
+      for (const each of [writer, new DataView(Uint8Array.from(model).buffer)]) expectRead(each, done);
+      expectFilled(source.filler(model.length), done, model);
+    } else {
+      expectTaken(writer, model);
+    }
+    writer[Symbol.dispose]();
+    expect(source.liveLeases).toBe(0);
   });
 });
+
+function expectRead(source: ConstructorParameters<typeof ByteReader>[0], done: readonly Item[]): void {
+  const reader = new ByteReader(source);
+  for (const { read, value } of done) {
+    const got = read(reader);
+    // `toEqual` looks at each byte, and is asked only for the words when they differ.
+    if (!isDeepStrictEqual(got, value)) expect(got).toEqual(value);
+  }
+  expect([reader.rest, reader.offset]).toEqual([0, reader.byteLength]);
+}
+
+function expectFilled(filler: ByteFiller, done: readonly Item[], model: Buffer): void {
+  for (const each of done) each.write(filler);
+  expect([filler.written, filler.rest, filler.full]).toEqual([model.length, 0, true]);
+  const lease = filler.take();
+  expectBytes(lease.bytes, model);
+  lease.release();
+}
+
+function expectTaken(writer: ByteWriter, model: Buffer): void {
+  const lease = writer.take();
+  expectBytes(lease.bytes, model);
+  // What `resize` adds is zero, whatever the writer's block had there.
+  lease.resize(model.length + 100);
+  expectBytes(lease.bytes, Buffer.concat([model, Buffer.alloc(100)]));
+  lease.release();
+}

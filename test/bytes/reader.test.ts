@@ -1,8 +1,11 @@
-/** The reader: what is not there, or not what was asked for, is a typed error that moves nothing. */
+/**
+ * The reader: what is not there, or not what was asked for, is a typed error that moves nothing.
+ * Arguments that are none are test/misuse/nonsense.test.ts's, numbers that are read random.test.ts's.
+ */
 
 import { expect, test } from "vitest";
 import { ByteReader } from "../../src/bytes/reader.ts";
-import { expectBytes, expectThrow, leb128, wrong } from "../helpers.ts";
+import { expectBytes, expectThrow, leb128 } from "../helpers.ts";
 import { content, detach, FakeSource, KINDS, lying, MAX_INT64, MAX_UINT64 } from "./helpers.ts";
 
 /** Reads of one value each, and how many bytes they take. */
@@ -177,18 +180,5 @@ test("a reader of a view that was detached says so", () => {
     for (const use of uses(reader)) expectThrow(use, "ERR_LEASE_DETACHED", "10 bytes", "released or transferred");
     expect(reader.offset).toBe(3);
     expectThrow(() => new ByteReader(make(bytes)), "ERR_INVALID_ARGUMENT", "still attached");
-  }
-});
-
-test("a reader refuses what has no bytes, and lengths that are none", () => {
-  const views = [[1], "text", new ArrayBuffer(8), new DataView(new ArrayBuffer(8))];
-  for (const source of [undefined, 5, "text", () => {}, new ArrayBuffer(8), {}, ...views.map((bytes) => ({ bytes }))]) {
-    expectThrow(() => new ByteReader(wrong(source)), "ERR_INVALID_ARGUMENT", "source is");
-  }
-  const reader = new ByteReader(content(10));
-  for (const value of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, "1", undefined, 1n]) {
-    for (const method of ["readBytes", "readString", "skip", "seek"] as const) {
-      expectThrow(() => reader[method](wrong(value)), "ERR_INVALID_ARGUMENT", "is");
-    }
   }
 });

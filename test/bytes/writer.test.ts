@@ -1,10 +1,12 @@
 /** The writer and the filler: growing, taking, the cap, misuse, and their ends. What they write is random.test.ts. */
 
+import type { ArenaErrorCode } from "cleanslab";
 import { describe, expect, test } from "vitest";
 import type { ByteFiller } from "../../src/bytes/filler.ts";
 import { smallerSteps } from "../../src/bytes/growing.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
-import { expectBytes, expectThrow, growUnder, leb128, SEGMENT_MODES, smallArena, wrong } from "../helpers.ts";
+import { leaseCopy } from "../../src/lease/filled.ts";
+import { expectBytes, expectThrow, leb128, wrong } from "../helpers.ts";
 import { content, DIRT, detach, FakeSource, INTEGERS, KINDS, lying, MAX_INT64, MAX_UINT64 } from "./helpers.ts";
 
 /** How often `write` succeeded. */
@@ -33,18 +35,6 @@ describe("a writer that grows", () => {
   test("tries less and less spare room, and nothing longer than there can be", () => {
     expect(smallerSteps(1001, 1000)).toEqual([1500, 1250, 1125, 1063, 1008]);
     for (const step of smallerSteps(2 ** 32 - 1, 2 ** 32 - 64)) expect(step).toBeLessThan(2 ** 32);
-  });
-
-  test("moves seldom near the cap, until only what is needed fits", () => {
-    const source = new FakeSource();
-    const writer = source.writer(1 << 20);
-    writer.writeBytes(new Uint8Array(1 << 20).fill(7));
-    source.maxBytes = 2.5 * (1 << 20);
-    const written = (1 << 20) + 64 * writeUntilExhausted(() => writer.writeBytes(new Uint8Array(64).fill(8)));
-    // Block and next block fit under the cap together: 1 MiB, and at most 1.5.
-    expect(source.acquired).toContain(1.5 * (1 << 20));
-    expect(source.acquired.length).toBeLessThan(20);
-    expect([writer.byteLength, writer.bytes[0], writer.bytes.at(-1), source.liveLeases]).toEqual([written, 7, 8, 1]);
   });
 
   test("moves seldom through the last bytes, byte by byte", () => {
@@ -117,19 +107,6 @@ describe("a writer that grows", () => {
     const [block] = source.live;
     expect(new Uint8Array(block?.buffer ?? []).subarray(104)).toEqual(new Uint8Array(24).fill(DIRT));
   });
-
-  test("refuses a view of a released lease that making room detaches, and loses nothing", () => {
-    const source = new FakeSource();
-    const writer = source.writer(64);
-    writer.writeBytes(content(60));
-    const lease = source.acquire(200);
-    const stale = lease.bytes;
-    lease.release();
-    expectThrow(() => writer.writeBytes(stale), "ERR_INVALID_ARGUMENT", "still attached");
-    expect(stale.length).toBe(0);
-    expectBytes(writer.bytes, content(60));
-    expect(source.liveLeases).toBe(1);
-  });
 });
 
 describe("inside an acquire, where Error.prepareStackTrace runs", () => {
@@ -201,10 +178,14 @@ describe("inside an acquire, where Error.prepareStackTrace runs", () => {
       const source = new FakeSource();
       const writer = source.writer(64);
       writer.writeBytes(content(30));
-      const buffer = new Buffers(500, { maxByteLength: 500 });
-      const view = new Uint8Array(buffer);
-      source.insideNextAcquire = () => act(buffer);
-      expectThrow(() => writer.writeBytes(view), "ERR_INVALID_ARGUMENT", "still attached");
+      for (const write of [
+        (view: Uint8Array) => writer.writeBytes(view),
+        (view: Uint8Array) => leaseCopy(source, view),
+      ]) {
+        const buffer = new Buffers(500, { maxByteLength: 500 });
+        source.insideNextAcquire = () => act(buffer);
+        expectThrow(() => write(new Uint8Array(buffer)), "ERR_INVALID_ARGUMENT", "still attached");
+      }
       expectBytes(writer.bytes, content(30));
       expect(source.liveLeases).toBe(1);
     }
@@ -235,7 +216,7 @@ test("varints are coded right around every power of two, as numbers and as bigin
   }
 });
 
-test("a writer and a filler go by the bytes there are, of any view, not by what a subclass says", () => {
+test("a writer, a filler and a copy go by the bytes there are, of any view, not by what a subclass says", () => {
   const shared = new Uint8Array(new SharedArrayBuffer(10));
   shared.set(content(10));
   const numbers = new Uint16Array([0x1111, 0x2222, 0x3333]);
@@ -249,6 +230,7 @@ test("a writer and a filler go by the bytes there are, of any view, not by what 
   ];
   for (const [view, bytes] of views) {
     const source = new FakeSource();
+    expectBytes(leaseCopy(source, view).bytes, bytes);
     const writer = source.writer(8);
     writer.writeBytes(view);
     expectBytes(writer.bytes, bytes);
@@ -267,41 +249,32 @@ test("a writer and a filler go by the bytes there are, of any view, not by what 
 });
 
 test("values out of range are refused by a writer and a filler, and change nothing", () => {
-  const odd = [undefined, null, "1", Number.NaN, Number.POSITIVE_INFINITY, 0.5, {}];
   const source = new FakeSource();
   const writer = source.writer(16);
   writer.writeUint32(0xdecafbad);
   const filler = source.filler(8);
-  type Write = (value: never) => unknown;
-  const cases: [write: Write, values: unknown[]][] = [];
-  for (const [name, [, least, most]] of Object.entries(INTEGERS)) {
-    const kind = name as "Uint8";
-    const values = [least - 1, most + 1, 1n, ...odd];
-    for (const each of [writer, filler]) cases.push([(value) => each[`write${kind}`](value), values]);
-    if (least === 0) cases.push([(value) => writer[`set${kind}`](0, value), values]);
-  }
+  // Of other types: test/misuse/nonsense.test.ts.
+  const odd = [Number.NaN, Number.POSITIVE_INFINITY, 1.5];
   const unsigned = [-1, -1n, MAX_UINT64 + 1n, 2 ** 53, ...odd];
   const signed = [MAX_INT64 + 1n, -MAX_INT64 - 2n, -(2 ** 53), ...odd];
-  const numbers = [undefined, null, "1", 1n];
-  const detached = new Uint8Array(8);
-  detach(detached.buffer);
-  const views = [undefined, null, "text", [1], new ArrayBuffer(1), detached];
-  for (const each of [writer, filler]) {
-    cases.push([(value) => each.writeUint64(value), unsigned], [(value) => each.writeInt64(value), signed]);
-    cases.push([(value) => each.writeFloat32(value), numbers], [(value) => each.writeFloat64(value), numbers]);
-    cases.push([(value) => each.writeString(value), [undefined, null, 1, new Uint8Array(1)]]);
-  }
-  cases.push([(value) => writer.writeVarint(value), unsigned], [(value) => writer.writeZigzag(value), signed]);
-  cases.push(
+  type Write = (value: never) => unknown;
+  const cases: [write: Write, values: unknown[]][] = [
+    [(value) => writer.writeVarint(value), unsigned],
+    [(value) => writer.writeZigzag(value), signed],
     [(value) => writer.setUint64(0, value), unsigned],
-    [(value) => writer.reserve(value), [-1, 2 ** 32, 1n, ...odd]],
-  );
-  cases.push([(value) => writer.writeBytes(value), views], [(value) => writer.set(value, 0), views]);
-  cases.push(
-    [(value) => filler.put(value), views],
-    [(value) => filler.put(content(4), value), [-1, 5, 0.5, "0", null]],
-  );
-  cases.push([(offset) => writer.setUint32(offset, 1), [-1, 1, 4, ...odd]]);
+    [(value) => writer.reserve(value), [-1, 2 ** 32, ...odd]],
+    [(value) => filler.put(content(4), value), [-1, 5, ...odd]],
+    [(offset) => writer.setUint32(offset, 1), [-1, 1, 4, ...odd]],
+  ];
+  for (const each of [writer, filler]) {
+    for (const [name, [, least, most]] of Object.entries(INTEGERS)) {
+      const kind = name as "Uint8";
+      const values = [least - 1, most + 1, 1n, ...odd];
+      cases.push([(value) => each[`write${kind}`](value), values]);
+      if (least === 0) cases.push([(value) => writer[`set${kind}`](0, value), values]);
+    }
+    cases.push([(value) => each.writeUint64(value), unsigned], [(value) => each.writeInt64(value), signed]);
+  }
   for (const [write, values] of cases) {
     for (const value of values) expectThrow(() => write(wrong(value)), "ERR_INVALID_ARGUMENT", "; pass ");
   }
@@ -331,109 +304,53 @@ test("a filler is changed by nothing that does not fit; one of no bytes is full 
   expect([empty.full, empty.put(content(3)), empty.writeString(""), empty.take().byteLength]).toEqual([true, 0, 0, 0]);
 });
 
-/** Every way to use a writer. */
-function writerUses(writer: ByteWriter): (() => unknown)[] {
-  const patched = ["Uint8", "Uint16", "Uint32", "Uint64"] as const;
-  return [
+type Either = ByteWriter | ByteFiller;
+
+/** Every way to use a writer or a filler. */
+function usesOf(it: Either): (() => unknown)[] {
+  const either = [
     ...KINDS.map(
       ([kind]) =>
         () =>
-          writer[`write${kind}`](1),
+          it[`write${kind}`](1),
     ),
-    ...patched.map((kind) => () => writer[`set${kind}`](0, 1)),
-    ...["", "short", "long ".repeat(20)].map((text) => () => writer.writeString(text)),
-    ...[0, 1].map((byteLength) => () => writer.writeBytes(new Uint8Array(byteLength))),
-    ...[0, 1].map((byteLength) => () => writer.reserve(byteLength)),
-    () => writer.bytes,
-    () => writer.writeVarint(1),
-    () => writer.writeZigzag(1n),
-    () => writer.set(new Uint8Array(1), 0),
-    () => writer.take(),
-    () => writer.reset(),
+    ...["", "short", "long ".repeat(20)].map((text) => () => it.writeString(text)),
+    () => it.take(),
   ];
-}
-
-/** Every way to use a filler. */
-function fillerUses(filler: ByteFiller): (() => unknown)[] {
+  if ("put" in it) return [...either, ...[0, 1].map((byteLength) => () => it.put(content(byteLength)))];
   return [
-    ...FILLS.map(
-      ([write]) =>
-        () =>
-          write(filler),
-    ),
-    ...[0, 1].map((byteLength) => () => filler.put(content(byteLength))),
-    () => filler.writeString(""),
-    () => filler.take(),
+    ...either,
+    ...(["Uint8", "Uint16", "Uint32", "Uint64"] as const).map((kind) => () => it[`set${kind}`](0, 1)),
+    ...[0, 1].map((byteLength) => () => it.writeBytes(new Uint8Array(byteLength))),
+    ...[0, 1].map((byteLength) => () => it.reserve(byteLength)),
+    ...[() => it.bytes, () => it.writeVarint(1), () => it.writeZigzag(1n), () => it.reset()],
+    () => it.set(new Uint8Array(1), 0),
   ];
 }
 
-interface Opened {
-  readonly it: ByteWriter | ByteFiller;
-  readonly uses: (() => unknown)[];
-  end(): void;
-}
-const OPEN: Record<string, (source: FakeSource) => Opened> = {
-  "a writer"(source) {
-    const it = source.writer();
-    it.writeString("gone");
-    return { it, uses: writerUses(it), end: () => it.release() };
-  },
-  "a filler"(source) {
-    const it = source.filler(64);
+const end = (it: Either): void => ("drop" in it ? it.drop() : it.release());
+
+test.each<[string, ArenaErrorCode, says: string, (it: Either, source: FakeSource) => void]>([
+  ["that was ended", "ERR_LEASE_RELEASED", "has ended", end],
+  ["that was disposed of", "ERR_LEASE_RELEASED", "has ended", (it) => it[Symbol.dispose]()],
+  ["that was taken", "ERR_LEASE_RELEASED", "has ended", (it) => it.take().release()],
+  ["of a disposed arena", "ERR_ARENA_DISPOSED", "the arena was disposed", (_, source) => source.dispose()],
+  ["whose memory other code revoked", "ERR_LEASE_DETACHED", "revoked", (_, source) => source.detachLive()],
+])("a writer or filler %s does nothing more but throw %s, and is quietly disposed of", (_name, code, says, act) => {
+  for (const open of [(source: FakeSource) => source.writer(), (source: FakeSource) => source.filler(1)]) {
+    const source = new FakeSource();
+    const it = open(source);
     it.writeUint8(1);
-    return { it, uses: fillerUses(it), end: () => it.drop() };
-  },
-};
-
-describe.each(Object.entries(OPEN))("%s", (_, open) => {
-  test("does nothing after its end but throw, and dispose quietly", () => {
-    const source = new FakeSource();
-    const [ended, disposed] = [open(source), open(source)];
-    ended.end();
-    disposed.it[Symbol.dispose]();
-    for (const { it, uses, end } of [ended, disposed]) {
-      for (const use of [...uses, end]) expectThrow(use, "ERR_LEASE_RELEASED", "has ended");
-      it[Symbol.dispose]();
-      expect(it.released).toBe(true);
-    }
-    const [writer, filler] = [source.writer(), source.filler(0)];
-    const uses = [...writerUses(writer), ...fillerUses(filler)];
-    for (const taken of [writer.take(), filler.take()]) taken.release();
-    for (const use of uses) expectThrow(use, "ERR_LEASE_RELEASED", "has ended");
-    expect(source.liveLeases).toBe(0);
-  });
-
-  test("says that the arena was disposed", () => {
-    const source = new FakeSource();
-    const { it, uses, end } = open(source);
-    source.dispose();
-    for (const use of [...uses, end]) expectThrow(use, "ERR_ARENA_DISPOSED", "the arena was disposed");
+    act(it, source);
+    for (const use of usesOf(it)) expectThrow(use, code, says);
+    // There is still something to release where it is only detached.
+    if (code === "ERR_LEASE_DETACHED") end(it);
+    else expectThrow(() => end(it), code, says);
     it[Symbol.dispose]();
     expect(it.released).toBe(true);
-    expectThrow(() => open(source), "ERR_ARENA_DISPOSED");
-  });
-
-  test("says that its memory was revoked by other code, and still ends", () => {
-    const source = new FakeSource();
-    const { it, uses, end } = open(source);
-    source.detachLive();
-    for (const use of uses) expectThrow(use, "ERR_LEASE_DETACHED", "revoked or transferred");
-    expect(it.released).toBe(false);
-    end();
-    expect([it.released, source.liveLeases]).toEqual([true, 0]);
-  });
-});
-
-test.each(SEGMENT_MODES)("%s: a writer of no bytes works on after other code revoked its memory", (revoke) => {
-  using arena = smallArena({ revoke });
-  const neighbour = arena.acquire(16);
-  const writer = arena.writer(0);
-  growUnder(neighbour, 0);
-  expect(writer.reserve(0)).toBe(0);
-  writer.set(new Uint8Array(0), 0);
-  writer.writeUint8(7);
-  expect([...writer.bytes]).toEqual([7]);
-  writer.release();
+    if (source.isDisposed) expectThrow(() => open(source), code);
+    else expect(source.liveLeases).toBe(0);
+  }
 });
 
 test("the blocks that a writer gave up as it grew do not count as others that its caller released", () => {

@@ -14,20 +14,19 @@
  * other files, and so are leaks, `vm` timeouts and stack overflows.
  */
 
-import type { RevokeMode } from "cleanslab";
 import { expect, test } from "vitest";
+import { MODES } from "../helpers.js";
 import { operations, seed } from "../seeded.js";
 import { runRound } from "./program.js";
 
 /** Of the budget of one random test: a command does more than most operations. */
 const SHARE = 0.5;
-const MODES: readonly RevokeMode[] = ["before-reuse", "on-release", "never"];
 
 test.each(MODES)("%s: the arena does what the plain model does", { timeout: 3_600_000 }, async (mode) => {
   const tally: Record<string, number> = {};
   const done = (): number => Object.values(tally).reduce((sum, count) => sum + count, 0);
   for (let round = 0; done() < operations * SHARE; round++) {
-    const failure = await runRound({ mode, seed: seed + round, programs: 10, maxCommands: 400, tally });
+    const failure = await runRound({ mode, seed: seed + round, tally });
     if (failure === undefined) continue;
     expect.fail(
       `${failure.message}\n\n${failure.source}\n\nnpm run fuzz -- --mode ${mode} --replay '${failure.replay}'`,

@@ -33,23 +33,29 @@ export function firstOther(bytes: Uint8Array, expected: Uint8Array): number {
   return bytes.findIndex((byte, at) => byte !== expected[at]);
 }
 
-function byteIs({ name, bytes }: { name: string; bytes: Uint8Array }, at: number, wanted: number | undefined): Finding {
-  return new Finding(`${name}[${at}] is ${bytes[at]}, not ${wanted}`, `assert.equal(${name}[${at}], ${wanted});`);
+/** `expression` of the printed program has the value that it should have. */
+export function expectValue<T extends string | number | undefined>(expression: string, actual: T, wanted: T): void {
+  if (actual === wanted) return;
+  const assertion = `assert.equal(${expression}, ${JSON.stringify(wanted)});`;
+  throw new Finding(`${expression} is ${actual}, not ${wanted}`, assertion);
+}
+
+/** Every byte is as expected. */
+function expectBytes(name: string, bytes: Uint8Array, expected: Uint8Array): void {
+  const other = firstOther(bytes, expected);
+  if (other >= 0) expectValue(`${name}[${other}]`, bytes[other], expected[other]);
 }
 
 /** `bytes` were handed out just now. @param expected what they must be; zeros if it is `null`. */
 export function expectNew(model: Model, block: Block, expected: Uint8Array | null): void {
   const { name, bytes, byteLength, byteOffset } = block;
-  if (bytes.length !== byteLength) {
-    throw new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
-  }
+  expectValue(`${name}.length`, bytes.length, byteLength);
   if (byteLength > 0 && (byteOffset % 16 !== 0 || bytes.byteOffset !== byteOffset)) {
     throw new Finding(`${name} is at ${bytes.byteOffset}`, `assert.equal(${name}.byteOffset % 16, 0);`);
   }
-  const other = firstOther(bytes, expected ?? zeroBytes(byteLength));
-  if (other >= 0 && !(expected === null && isExplained(model, block))) {
-    throw byteIs(block, other, expected?.[other] ?? 0);
-  }
+  const wanted = expected ?? zeroBytes(byteLength);
+  const isRight = firstOther(bytes, wanted) < 0 || (expected === null && isExplained(model, block));
+  if (!isRight) expectBytes(name, bytes, wanted);
   if (byteLength > 0) expectApart(model, block);
 }
 
@@ -90,58 +96,31 @@ function expectApart(model: Model, block: Block): void {
   }
 }
 
-/** The first byte, the last, and one between. Cheap enough for every block after every command. */
-export function expectSampled(block: Block, tick: number): void {
-  const { bytes, byteLength, expected } = block;
-  if (block.isDetached || byteLength === 0) return;
-  if (bytes.length !== byteLength) throw dead(block);
-  const last = byteLength - 1;
-  const between = (tick * 7919) % byteLength;
-  if (bytes[0] !== expected[0]) throw byteIs(block, 0, expected[0]);
-  if (bytes[last] !== expected[last]) throw byteIs(block, last, expected[last]);
-  if (bytes[between] !== expected[between]) throw byteIs(block, between, expected[between]);
-}
-
 /** Every byte; of a memory that a stranger revoked, too. */
 export function expectWhole(block: Block): void {
-  const { byteLength, byteOffset, memory, isDetached, expected } = block;
+  const { name, byteLength, byteOffset, memory, isDetached, expected } = block;
   if (isDetached && memory === undefined) return;
   const bytes = isDetached ? new Uint8Array(bufferOf(block), byteOffset, byteLength) : block.bytes;
-  if (bytes.length !== byteLength) throw dead(block);
-  const other = firstOther(bytes, expected.subarray(0, byteLength));
-  if (other >= 0) throw byteIs(block, other, expected[other]);
-}
-
-function dead({ name, bytes, byteLength }: Block): Finding {
-  return new Finding(`${name} has ${bytes.length} bytes`, `assert.equal(${name}.length, ${byteLength});`);
+  expectValue(`${name}.length`, bytes.length, byteLength);
+  expectBytes(name, bytes, expected.subarray(0, byteLength));
 }
 
 /** A view of a released lease shows what its own lease left, or nothing. */
-export function expectStale(view: View, isWhole: boolean): void {
-  const { bytes, expected } = view;
-  if (bytes.length === 0) return;
-  const last = bytes.length - 1;
-  const other = isWhole
-    ? firstOther(bytes, expected)
-    : bytes[0] !== expected[0]
-      ? 0
-      : bytes[last] !== expected[last]
-        ? last
-        : -1;
-  if (other >= 0) throw byteIs(view, other, expected[other]);
+export function expectStale({ name, bytes, expected }: View): void {
+  if (bytes.length > 0) expectBytes(name, bytes, expected);
 }
 
 export function expectCounts(model: Model, arena: Arena, { maxBytes }: Settings): void {
   const stats = arena.stats();
-  const { liveLeases, liveBytes } = model;
-  const wrong = (what: string, actual: number, wanted: number): Finding =>
-    new Finding(`stats().${what} is ${actual}, not ${wanted}`, `assert.equal(arena.stats().${what}, ${wanted});`);
-  if (stats.liveLeases !== liveLeases) throw wrong("liveLeases", stats.liveLeases, liveLeases);
-  if (stats.liveBytes !== liveBytes) throw wrong("liveBytes", stats.liveBytes, liveBytes);
-  if (stats.waiting !== model.waiting.length) throw wrong("waiting", stats.waiting, model.waiting.length);
-  if (stats.leakedLeases !== 0) throw wrong("leakedLeases", stats.leakedLeases, 0);
-  if (stats.dirtyBlocks > 0 && !model.wroteWrongly) throw wrong("dirtyBlocks", stats.dirtyBlocks, 0);
-  if (stats.strayWrites > 0 && !model.hasStrayed) throw wrong("strayWrites", stats.strayWrites, 0);
+  const { liveLeases, liveBytes, waiting, wroteWrongly, hasStrayed } = model;
+  const expectCount = (name: keyof typeof stats, wanted: number): void =>
+    expectValue(`arena.stats().${name}`, stats[name] as number, wanted);
+  expectCount("liveLeases", liveLeases);
+  expectCount("liveBytes", liveBytes);
+  expectCount("waiting", waiting.length);
+  expectCount("leakedLeases", 0);
+  if (!wroteWrongly) expectCount("dirtyBlocks", 0);
+  if (!hasStrayed) expectCount("strayWrites", 0);
   // The peak: at no moment was it more.
   if (stats.peakReservedBytes > maxBytes || stats.reservedBytes > maxBytes || stats.reservedBytes < 0) {
     throw new Finding(

@@ -12,7 +12,7 @@ export interface Block {
   bytes: Uint8Array<ArrayBuffer>;
   byteLength: number;
   byteOffset: number;
-  /** What the bytes must be; more than `byteLength` while an older, longer view shows more. */
+  /** What the bytes must be. Of a writer's block perhaps more. */
   expected: Uint8Array;
   /** Unknown for bytes that came without a lease. */
   memory: LinearMemory | undefined;
@@ -25,8 +25,6 @@ export interface Held extends Block {
   readonly lease: Lease;
   readonly leaseName: string;
   origin: LeaseOrigin;
-  /** Views from before a resize that left the block where it was. */
-  readonly older: View[];
   pins: number;
   /** Released, and still pinned. */
   hasEnded: boolean;
@@ -37,7 +35,7 @@ export interface Held extends Block {
 export interface View {
   readonly name: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** What it shows, unless it is dead. Views of one block share this memory. */
+  /** What it shows, unless it is dead. */
   readonly expected: Uint8Array;
 }
 

@@ -5,35 +5,36 @@ import type { RevokeMode } from "cleanslab";
 import fc from "fast-check";
 import { arenaCommands, endProgram } from "./commands/arena.js";
 import { bytesCommands } from "./commands/bytes.js";
+import type { Command } from "./commands/call.js";
 import { filledCommands } from "./commands/filled.js";
 import { leaseCommands } from "./commands/leases.js";
 import { lendingCommands } from "./commands/lending.js";
 import { waitingCommands } from "./commands/waiting.js";
 import { writeCommands } from "./commands/writes.js";
-import type { Model } from "./model.js";
 import { type Settings, settings } from "./settings.js";
 import { type CreateArena, type Tally, World } from "./world.js";
 
-type Commands = Iterable<fc.AsyncCommand<Model, World>>;
+/** In a program, at most. */
+const COMMANDS = 500;
+/** In a round. */
+const PROGRAMS = 10;
+/** Different places for the first block of a memory. */
+export const STAGGERS = 64;
 
 export interface Round {
   readonly mode: RevokeMode;
   readonly seed: number;
-  readonly programs: number;
-  /** Commands in a program, at most. */
-  readonly maxCommands: number;
+  /** Of an earlier finding: which program of the round. */
+  readonly path?: string | undefined;
   /** Counts the commands done. */
   readonly tally: Tally;
-  /** Of an earlier finding: which program, and which of its commands. */
-  readonly path?: string;
-  readonly replayPath?: string;
   /** For tests of these tests: makes arenas that are broken on purpose. */
   readonly create?: CreateArena;
 }
 
 export interface Failure {
   readonly message: string;
-  /** The shrunk program: a module of plain JavaScript that fails by itself. */
+  /** The shortened program: a module of plain JavaScript that fails by itself. */
   readonly source: string;
   /** Commands in it. */
   readonly commands: number;
@@ -41,8 +42,8 @@ export interface Failure {
   readonly replay: string;
 }
 
-const any = fc.oneof(
-  ...(leaseCommands as fc.WeightedArbitrary<fc.AsyncCommand<Model, World>>[]),
+const any: fc.Arbitrary<Command> = fc.oneof(
+  ...leaseCommands,
   ...filledCommands,
   ...lendingCommands,
   ...bytesCommands,
@@ -51,43 +52,36 @@ const any = fc.oneof(
   ...arenaCommands,
 );
 
-export function anyCommands(constraints: fc.CommandsContraints): fc.Arbitrary<Commands> {
-  return fc.commands([any], { size: "max", ...constraints });
+export function anyCommands(maxCommands = COMMANDS): fc.Arbitrary<Iterable<Command>> {
+  return fc.commands([any], { size: "max", maxCommands });
 }
 
-/** Shrinking goes on for so long: a long program takes a second. */
-const SHRINK_MS = 60_000;
-/** Different places for the first block of a memory. */
-const STAGGERS = 64;
-
 /** Runs a round of programs. `undefined` if none failed. */
-export async function runRound(round: Round): Promise<Failure | undefined> {
-  const { mode, seed, programs: numRuns, path, replayPath, maxCommands, tally, create } = round;
-  const commands = anyCommands({ maxCommands, ...(replayPath === undefined ? {} : { replayPath }) });
-  let failedAt = 0;
-  const property = fc.asyncProperty(settings(mode), commands, async (options, list) => {
-    // What is smallest by then is good enough.
-    if (failedAt > 0 && performance.now() > failedAt + SHRINK_MS) return;
-    try {
-      await run(options, list, failedAt > 0 ? {} : tally, create);
-    } catch (error) {
-      failedAt ||= performance.now();
-      throw error;
-    }
+export async function runRound({ mode, seed, path, tally, create }: Round): Promise<Failure | undefined> {
+  const property = fc.asyncProperty(settings(mode), anyCommands(), async (options, list) => {
+    await run(options, list, tally, create);
   });
-  const details = await fc.check(property, { seed, numRuns, ...(path === undefined ? {} : { path }) });
-  if (details.counterexample === null) return undefined;
-  const [options, list] = details.counterexample;
-  const commandsRun = String(list);
-  const [, replayed] = /replayPath="([^"]*)"/.exec(commandsRun) ?? [];
-  const replay = `${seed};${details.counterexamplePath};${replayed}`;
-  const shrunk = await describe(options, [...list], create, replay);
-  const message = `${String(details.errorInstance)}, in one run only`;
-  return shrunk ?? { message, source: commandsRun, commands: [...list].length, replay };
+  // What fails is shortened here: fast-check goes through a list once, from the front, and keeps to no kind of fault.
+  const parameters = { seed, numRuns: PROGRAMS, endOnFailure: true, ...(path === undefined ? {} : { path }) };
+  const { counterexample, counterexamplePath, errorInstance } = await fc.check(property, parameters);
+  if (counterexample === null) return undefined;
+  const [options, list] = counterexample;
+  const failure = await describe(options, [...list], create);
+  const once = {
+    message: `${String(errorInstance)}, in one run only`,
+    source: String(list),
+    commands: [...list].length,
+  };
+  return { ...(failure ?? once), replay: `${seed};${counterexamplePath}` };
 }
 
 /** Runs one program to its end, where everything is released. What was said there. */
-async function run(options: Settings, commands: Commands, tally: Tally, create?: CreateArena): Promise<string[]> {
+async function run(
+  options: Settings,
+  commands: Iterable<Command>,
+  tally: Tally,
+  create?: CreateArena,
+): Promise<string[]> {
   const { stackTraceLimit } = Error;
   // Every refusal is an error with a stack that nobody reads.
   Error.stackTraceLimit = 0;
@@ -105,22 +99,11 @@ async function run(options: Settings, commands: Commands, tally: Tally, create?:
   }
 }
 
-type Listed = readonly fc.AsyncCommand<Model, World>[];
-
 /** What a program fails with, if it does. */
 type Fault = Error & { readonly assertion?: string; readonly last?: readonly string[] };
 
-async function faultOf(options: Settings, commands: Listed, create?: CreateArena): Promise<Fault | undefined> {
-  try {
-    await run(options, commands, {}, create);
-    return undefined;
-  } catch (error) {
-    return error as Fault;
-  }
-}
-
 /** The calls of a program that has run just now, as code; at its end `lines`. */
-function sourceOf(options: Settings, commands: Listed, lines: readonly string[]): string {
+function sourceOf(options: Settings, commands: readonly Command[], lines: readonly string[]): string {
   const calls = [...commands.map(String).filter((code) => !code.startsWith("//")), ...lines].join("\n");
   const waits = calls.includes("await settled();") ? "const settled = () => new Promise(setImmediate);\n" : "";
   return (
@@ -130,20 +113,21 @@ function sourceOf(options: Settings, commands: Listed, lines: readonly string[])
 }
 
 /** A program as code. Rejects with what it fails with. */
-export async function transcriptOf(options: Settings, commands: Commands, create?: CreateArena): Promise<string> {
+export async function transcriptOf(
+  options: Settings,
+  commands: Iterable<Command>,
+  create?: CreateArena,
+): Promise<string> {
   const listed = [...commands];
   return sourceOf(options, listed, await run(options, listed, {}, create));
 }
 
-/** A message without its numbers: shrinking keeps to what it started with. */
+/** A message without its numbers: shortening keeps to what it started with. */
 export function kindOf(fault: Error | undefined): string | undefined {
   return fault?.message.replace(/\d+/g, "#");
 }
 
-/**
- * Leaves out of a list that fast-check has shrunk what still can go, in halves, quarters and
- * one by one. fast-check goes through a list once, from the front.
- */
+/** Leaves out of a list what can go: halves of it, quarters, and in the end single ones. */
 export async function shorten<T>(
   commands: readonly T[],
   fails: (candidate: readonly T[]) => Promise<boolean>,
@@ -162,25 +146,27 @@ export async function shorten<T>(
   return shortest;
 }
 
-/**
- * Runs `attempt` until it finds something. The library counts on from one memory to the next to
- * place the blocks of neighbours differently: what depends on the place may show in one run of these.
- */
-export async function repeatedly<T>(attempt: () => Promise<T | undefined>): Promise<T | undefined> {
-  let found: T | undefined;
-  for (let run = 0; run < STAGGERS && found === undefined; run++) found = await attempt();
-  return found;
-}
-
+/** The shortest program with the plainest options that fails alike; `undefined` if it does not fail again. */
 async function describe(
   found: Settings,
-  commands: Listed,
+  commands: readonly Command[],
   create: CreateArena | undefined,
-  replay: string,
-): Promise<Failure | undefined> {
-  const kind = kindOf(await repeatedly(() => faultOf(found, commands, create)));
-  const failsAlike = async (options: Settings, candidate: Listed): Promise<boolean> =>
-    kind !== undefined && kindOf(await faultOf(options, candidate, create)) === kind;
+): Promise<Omit<Failure, "replay"> | undefined> {
+  const faultOf = (options: Settings, list: readonly Command[]): Promise<Fault | undefined> =>
+    run(options, list, {}, create).then(
+      () => undefined,
+      (error: Fault) => error,
+    );
+  // The library counts on from one memory to the next to place the blocks of neighbours differently:
+  // what depends on the place may show in one run of these.
+  const anyFaultOf = async (options: Settings, list: readonly Command[]): Promise<Fault | undefined> => {
+    let fault: Fault | undefined;
+    for (let each = 0; each < STAGGERS && fault === undefined; each++) fault = await faultOf(options, list);
+    return fault;
+  };
+  const kind = kindOf(await anyFaultOf(found, commands));
+  const failsAlike = async (options: Settings, list: readonly Command[]): Promise<boolean> =>
+    kind !== undefined && kindOf(await faultOf(options, list)) === kind;
   let options = found;
   const plain = { trace: "off", guardEvery: 0, wipeOnRelease: false, onExhausted: "allocate" } as const;
   for (const [name, value] of Object.entries(plain)) {
@@ -188,16 +174,11 @@ async function describe(
     if (await failsAlike(plainer, commands)) options = plainer;
   }
   const shortest = await shorten(commands, (candidate) => failsAlike(options, candidate));
-  const fault = await repeatedly(() => faultOf(options, shortest, create));
+  const fault = await anyFaultOf(options, shortest);
   if (fault === undefined) return undefined;
   const last = fault.last ?? [];
   // Of a command that failed, the list says it already.
   const end = shortest.at(-1)?.toString() === last.join("\n") ? [] : last;
   const lines = [...end, `// ${fault.message}`, ...(fault.assertion === undefined ? [] : [fault.assertion])];
-  return {
-    message: fault.message,
-    source: sourceOf(options, shortest, lines),
-    commands: shortest.length,
-    replay,
-  };
+  return { message: fault.message, source: sourceOf(options, shortest, lines), commands: shortest.length };
 }

@@ -5,7 +5,7 @@
  */
 
 import { Arena, type ArenaErrorCode, type Lease } from "cleanslab";
-import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "./checks.js";
+import { expectCode, expectNew, expectNoRoom, expectValue, Finding, firstOther, zeroBytes } from "./checks.js";
 import { bufferOf, type Held, type HeldPin, Model, type OpenScope, removeFrom, type View } from "./model.js";
 import { LONGEST_SHORT_BYTES, type Settings } from "./settings.js";
 
@@ -158,35 +158,22 @@ export class World {
 
   /** The block went back. */
   returned(held: Held): void {
-    const { model } = this;
-    const { name, bytes, older, expected } = held;
-    model.remove(held);
-    if (this.wipes) {
-      expected.fill(0);
-      this.#expectWiped(held);
-    }
+    const { name, bytes } = held;
+    this.model.remove(held);
+    if (this.wipes) this.#expectWiped(held);
     const diesAtOnce = this.settings.revoke === "on-release" || held.origin === "guard";
-    for (const view of [...older, { name, bytes, expected: expected.subarray(0, held.byteLength) }]) {
-      if (diesAtOnce && view.bytes.length > 0) {
-        throw new Finding(`${view.name} is alive after release`, `assert.equal(${view.name}.length, 0);`);
-      }
-      model.addStale(view);
-    }
+    if (diesAtOnce) expectValue(`${name}.length`, bytes.length, 0);
+    this.keepStale(held);
   }
 
   /** `held` has another length now, and perhaps another block. */
   resized(held: Held, byteLength: number): void {
-    const { bytes: old, byteLength: oldLength, byteOffset, lease, expected: before } = held;
+    const { bytes: old, byteLength: oldLength, byteOffset, lease } = held;
     const { bytes } = lease;
     const stays = bytes.byteOffset === byteOffset && bytes.buffer === old.buffer;
-    const expected = new Uint8Array(stays ? Math.max(byteLength, before.length) : byteLength);
-    if (stays) expected.set(before);
-    else expected.set(before.subarray(0, Math.min(byteLength, oldLength)));
-    if (byteLength > oldLength) expected.fill(0, oldLength, byteLength);
-    const left = [...held.older, { name: held.name, bytes: old, expected: before.subarray(0, oldLength) }];
-    held.older.length = 0;
-    if (!stays) this.#leaveStale(left);
-    else for (const view of left) held.older.push({ ...view, expected: expected.subarray(0, view.bytes.length) });
+    const expected = new Uint8Array(byteLength);
+    expected.set(held.expected.subarray(0, Math.min(byteLength, oldLength)));
+    if (!stays) this.keepStale(held);
     Object.assign(held, {
       name: `bytes${this.next()}`,
       bytes,
@@ -200,30 +187,22 @@ export class World {
     });
     this.say(`const ${held.name} = ${held.leaseName}.bytes;`);
     this.#forgetStrays(held);
-    expectNew(this.model, held, expected.subarray(0, byteLength));
+    expectNew(this.model, held, expected);
     // So that a later lease shows if these were forgotten.
     if (byteLength > oldLength) this.write(bytes, held.name, oldLength, byteLength, this.mark());
   }
 
-  /** A view of a block without a lease's name went back. */
-  #leaveStale(views: readonly View[]): void {
-    for (const view of views) {
-      if (this.wipes) view.expected.fill(0);
-      this.model.addStale(view);
-    }
+  /** The block under `view` went back. */
+  keepStale({ name, bytes, expected }: View): void {
+    if (bytes.length === 0) return;
+    const content = this.wipes ? new Uint8Array(bytes.length) : expected.slice(0, bytes.length);
+    this.model.addStale({ name, bytes, expected: content });
   }
 
-  /** `view`, of all of a block that was written before its lease was shown, is older than the lease's own. */
-  keepView(view: View, held: Held | undefined): void {
-    if (view.bytes.length === 0 || view.bytes === held?.bytes) return;
-    if (held === undefined || bufferOf(held) !== view.bytes.buffer || held.byteOffset !== view.bytes.byteOffset) {
-      this.#leaveStale([{ ...view, expected: new Uint8Array(view.expected) }]);
-      return;
-    }
-    const expected = new Uint8Array(view.expected);
-    expected.set(held.expected.subarray(0, held.byteLength));
-    held.expected = expected;
-    held.older.push({ ...view, expected });
+  /** `view` is of a block that was written before its lease was shown: its lease may have another. */
+  keepUnlessHeld(view: View, held: Held | undefined): void {
+    const { buffer, byteOffset } = view.bytes;
+    if (held === undefined || bufferOf(held) !== buffer || held.byteOffset !== byteOffset) this.keepStale(view);
   }
 
   /** Fills [from, to) of a view, in the arena and in the model. A dead view takes nothing. */
@@ -241,12 +220,7 @@ export class World {
 
   #heldOf(serial: number, lease: Lease, byteLength: number, content: Uint8Array | null): Held {
     if (lease.released) throw new Finding("a lease is handed out and has ended");
-    if (lease.byteLength !== byteLength) {
-      throw new Finding(
-        `lease${serial} has ${lease.byteLength} bytes`,
-        `assert.equal(lease${serial}.byteLength, ${byteLength});`,
-      );
-    }
+    expectValue(`lease${serial}.byteLength`, lease.byteLength, byteLength);
     return {
       name: `bytes${serial}`,
       leaseName: `lease${serial}`,
@@ -258,7 +232,6 @@ export class World {
       memory: lease.memory,
       isDetached: false,
       origin: lease.origin,
-      older: [],
       pins: 0,
       hasEnded: false,
       // One that was cut may still have the memory of its own that it needed before.
@@ -277,8 +250,8 @@ export class World {
     if (strayed?.isNoticed && strayed.buffer !== memory.buffer) this.model.strayed.delete(memory);
   }
 
-  #expectWiped({ name, bytes, byteOffset, expected, memory }: Held): void {
-    const now = memory === undefined ? bytes : new Uint8Array(memory.buffer, byteOffset, expected.length);
+  #expectWiped({ name, bytes, byteOffset, byteLength, memory }: Held): void {
+    const now = memory === undefined ? bytes : new Uint8Array(memory.buffer, byteOffset, byteLength);
     const other = now.length === 0 ? -1 : firstOther(now, zeroBytes(now.length));
     if (other >= 0) throw new Finding(`${name}[${other}] is ${now[other]} after release`);
   }

@@ -2,7 +2,8 @@
  * The book through its exports. The debug build is loaded by AssemblyScript's loader,
  * which makes a failed assert readable, and lays the layout open for the tests that
  * damage it. What users get is the release build, so both run the same tests where
- * that is possible. Random programs are in test/model/book.test.ts.
+ * that is possible. Here are refusals, lengths and limits, calls that are cut off, and the
+ * audit: runs and blocks that come and go are random programs in test/model/book.test.ts.
  */
 
 import { runInNewContext } from "node:vm";
@@ -24,6 +25,7 @@ import {
   SLAB_COUNT,
   Status,
 } from "../book.js";
+import { isAll } from "../helpers.js";
 
 const shifts = [12, 13, 14, 15, 16, 17, 18];
 const slabShift = 12;
@@ -35,53 +37,48 @@ function openDebug(mode: 0 | 1, shift = slabShift) {
   return { ...book, exports: book.exports as DebugBook };
 }
 
-test("the release module is under 4 KiB, and has no data, which would be written into the memory, nor a start function", () => {
+test("the release module is under 4 KiB, and writes nothing into its memory before it is called", () => {
   expect(releaseModule.length).toBeLessThan(4096);
-  const sections = sectionsOf(releaseModule);
-  expect(sections).toContain(10);
-  for (const each of [8, 11, 12]) expect(sections).not.toContain(each);
   const module = new WebAssembly.Module(releaseModule);
   expect(WebAssembly.Module.imports(module)).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
   expect(WebAssembly.Module.exports(module).every(({ kind }) => kind === "function")).toBe(true);
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const bytes = new Uint8Array(memory.buffer).fill(0xee);
+  new WebAssembly.Instance(module, { env: { memory } });
+  expect(isAll(bytes, 0xee)).toBe(true);
 });
 
 describe.each(BOOK_BUILDS)("size classes of the %s build", (build) => {
-  test.each(shifts)("waste less than 25 %% above 64 bytes, slabs of 1 << %i", (shift) => {
+  test.each(shifts)("waste less than 25 %% above 64 bytes, and an eighth of a span, slabs of 1 << %i", (shift) => {
     const { exports } = openBook(build, RUNS, shift);
     const longest = (SLAB_COUNT - 1) << shift;
     const count = exports.classCount();
-    expect(exports.blockBytes(0)).toBe(64);
+    expect([exports.blockBytes(0), exports.blockBytes(count - 1)]).toEqual([64, longest]);
     for (let sizeClass = 0; sizeClass < count; sizeClass++) {
       const block = exports.blockBytes(sizeClass);
       const shortest = sizeClass === 0 ? 0 : exports.blockBytes(sizeClass - 1) + 1;
-      expect(exports.sizeClassOf(block)).toBe(sizeClass);
-      expect(exports.sizeClassOf(shortest)).toBe(sizeClass);
+      expect([exports.sizeClassOf(block), exports.sizeClassOf(shortest)]).toEqual([sizeClass, sizeClass]);
       expect(block % 16).toBe(0);
       if (sizeClass > 0) expect(block).toBeLessThan(shortest * 1.25);
+      const span = exports.spanSlabs(sizeClass) << shift;
+      expect(span).toBeGreaterThanOrEqual(block);
+      expect(span % block).toBeLessThanOrEqual(span / 8);
+      expect(span / block).toBeLessThanOrEqual(4096);
     }
-    expect(exports.blockBytes(count - 1)).toBe(longest);
     for (const tooLong of [longest + 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) {
       expect(exports.sizeClassOf(tooLong)).toBe(count);
     }
   });
 
-  test.each(shifts)("leave at most an eighth of a span unused, slabs of 1 << %i", (shift) => {
-    const { exports } = openBook(build, RUNS, shift);
-    for (let sizeClass = 0; sizeClass < exports.classCount(); sizeClass++) {
-      const span = exports.spanSlabs(sizeClass) << shift;
-      const block = exports.blockBytes(sizeClass);
-      expect(span).toBeGreaterThanOrEqual(block);
-      expect(span % block).toBeLessThanOrEqual(span / 8);
-      expect(span / block).toBeLessThanOrEqual(4096);
-    }
-  });
-
   test("out of range are BAD_CLASS", () => {
     const { exports } = openBook(build, RUNS);
+    exports.addSegment(0);
+    const blocks = openBook(build, SINGLE_BLOCKS).exports;
     for (const sizeClass of [-1, exports.classCount(), 2 ** 31 - 1, -(2 ** 31)]) {
-      expect(exports.blockBytes(sizeClass)).toBe(Status.BAD_CLASS);
-      expect(exports.spanSlabs(sizeClass)).toBe(Status.BAD_CLASS);
+      expectEach([exports.blockBytes(sizeClass), exports.spanSlabs(sizeClass)], Status.BAD_CLASS);
+      expectEach([exports.openRun(0, sizeClass), blocks.takeBlocks(sizeClass, 1)], Status.BAD_CLASS);
     }
+    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
   });
 });
 
@@ -90,9 +87,9 @@ describe.each(BOOK_BUILDS)("segments of the %s build", (build) => {
     for (const shift of [-1, 0, 11, 19, 31, 32, 44, 2 ** 31 - 1]) {
       const { exports } = openBook(build, RUNS, null);
       expect([exports.classCount(), exports.sizeClassOf(1), exports.audit()]).toEqual([0, 0, 0]);
-      expect([exports.blockBytes(0), exports.spanSlabs(0)]).toEqual([Status.BAD_CLASS, Status.BAD_CLASS]);
+      expectEach([exports.blockBytes(0), exports.spanSlabs(0)], Status.BAD_CLASS);
       expect([exports.addSegment(0), exports.takeBlocks(0, 1)]).toEqual([Status.BAD_LAYOUT, Status.WRONG_MODE]);
-      expect([exports.openRun(0, 0), exports.recycle(0)]).toEqual([Status.BAD_SEGMENT, Status.BAD_SEGMENT]);
+      expectEach([exports.openRun(0, 0), exports.recycle(0)], Status.BAD_SEGMENT);
       for (const layout of [
         [shift, 0],
         [12, 2],
@@ -116,37 +113,21 @@ describe.each(BOOK_BUILDS)("segments of the %s build", (build) => {
     expect(exports.audit()).toBe(0);
   });
 
-  test.each([
-    ["runs", RUNS],
-    ["single blocks", SINGLE_BLOCKS],
-  ] as const)("the lowest dropped number is used first, in a book of %s", (_mode, mode) => {
-    const { exports } = openBook(build, mode);
-    expect([0, 1, 2, 3].map(() => exports.addSegment(-64))).toEqual([0, 1, 2, 3]);
-    for (const segment of [2, 0]) expect(exports.dropSegment(segment)).toBe(Status.OK);
-    expect(exports.audit()).toBe(0);
-    expect(exports.dropSegment(2)).toBe(Status.BAD_SEGMENT);
-    expect([0, 1, 2].map(() => exports.addSegment(-128))).toEqual([0, 2, 4]);
-    expect(exports.audit()).toBe(0);
-  });
-
-  test("a number that is not in use is BAD_SEGMENT everywhere", () => {
+  test("a number that is not in use is BAD_SEGMENT everywhere, and calls of the other kind of book are WRONG_MODE", () => {
     for (const mode of [RUNS, SINGLE_BLOCKS] as const) {
-      const { exports, exchange } = openBook(build, mode);
+      const { exports, write } = openBook(build, mode);
       exports.addSegment(0);
       exports.addSegment(0);
       exports.dropSegment(0);
       for (const segment of [0, 2, -1, 65536, 2 ** 31 - 1, -(2 ** 31)]) {
-        expect(exports.dropSegment(segment)).toBe(Status.BAD_SEGMENT);
-        expect(exports.recycle(segment)).toBe(Status.BAD_SEGMENT);
-        expect(exports.freeSlabs(segment)).toBe(Status.BAD_SEGMENT);
+        write([[segment, slabBytes]]);
+        const run = exports.openRun(segment, 0);
+        const blocks = [exports.liveBlocks(segment), exports.giveBlocks(1)];
+        expectEach(mode === RUNS ? [run] : blocks, Status.BAD_SEGMENT);
+        expectEach(mode === RUNS ? [...blocks, exports.takeBlocks(0, 1)] : [run], Status.WRONG_MODE);
+        expectEach([exports.dropSegment(segment), exports.recycle(segment)], Status.BAD_SEGMENT);
+        expectEach([exports.freeSlabs(segment), exports.spanAt(segment, 1)], Status.BAD_SEGMENT);
         expect(exports.classAt(segment, slabBytes)).toBe(Status.BAD_SEGMENT);
-        expect(exports.spanAt(segment, 1)).toBe(Status.BAD_SEGMENT);
-        if (mode === RUNS) expect(exports.openRun(segment, 0)).toBe(Status.BAD_SEGMENT);
-        else {
-          expect(exports.liveBlocks(segment)).toBe(Status.BAD_SEGMENT);
-          exchange().set([segment, slabBytes]);
-          expect(exports.giveBlocks(1)).toBe(Status.BAD_SEGMENT);
-        }
       }
     }
   });
@@ -174,178 +155,63 @@ describe.each(BOOK_BUILDS)("segments of the %s build", (build) => {
   });
 });
 
-describe.each(BOOK_BUILDS)("runs of the %s build", (build) => {
-  test("fill a segment from slab 1 up, and never overlap the trap", () => {
-    for (const slabs of [1, 2, 3, 5, 16, 31, 32, 63]) {
-      const { exports } = openBook(build, RUNS);
-      const segment = exports.addSegment(-64);
-      const sizeClass = exports.sizeClassOf(slabs * slabBytes);
-      for (let slab = 1; slab + slabs <= SLAB_COUNT; slab += slabs) {
-        expect(exports.openRun(segment, sizeClass)).toBe(slab * slabBytes - 64);
-        expect(exports.audit()).toBe(0);
-      }
-      expect(exports.openRun(segment, sizeClass)).toBe(Status.NO_ROOM);
-      expect(exports.freeSlabs(segment)).toBe((SLAB_COUNT - 1) % slabs);
-    }
-  });
-
-  test("start again from slab 1 after recycle, whatever was handed out", () => {
-    const { exports } = openBook(build, RUNS);
-    const [segment, other] = [exports.addSegment(-64), exports.addSegment(-128)];
-    for (const sizeClass of [0, 9, 30, 2]) exports.openRun(segment, sizeClass);
-    exports.openRun(other, 0);
-    expect(exports.recycle(segment)).toBe(Status.OK);
-    expect(exports.freeSlabs(segment)).toBe(SLAB_COUNT - 1);
-    expect(exports.freeSlabs(other)).toBe(SLAB_COUNT - 2);
-    for (let slab = 0; slab < SLAB_COUNT; slab++) expect(exports.spanAt(segment, slab)).toBe(-1);
-    expect(exports.openRun(segment, 3)).toBe(slabBytes - 64);
-    expect(exports.audit()).toBe(0);
-  });
-
-  test("have a class at the start of each block and nowhere else", () => {
-    const { exports } = openBook(build, RUNS);
-    const segment = exports.addSegment(-192);
-    const classes = new Map<number, number>();
-    for (const sizeClass of [0, 5, 23, 24, exports.sizeClassOf(5 * slabBytes)]) {
-      const ptr = exports.openRun(segment, sizeClass);
-      const blocks = blocksThatFit(exports, sizeClass, slabShift);
-      expect(exports.spanAt(segment, (ptr + 192) / slabBytes)).toBe((sizeClass << 16) | blocks);
-      for (let each = 0; each < blocks; each++) classes.set(ptr + each * exports.blockBytes(sizeClass), sizeClass);
-    }
-    const end = (SLAB_COUNT + 1) * slabBytes;
-    for (let ptr = -slabBytes; ptr < end; ptr++) {
-      const expected = classes.get(ptr);
-      const found = exports.classAt(segment, ptr);
-      if (expected === undefined ? found >= 0 : found !== expected) expect.fail(`class ${found} at ${ptr}`);
-    }
-    expect(exports.classAt(segment, 16)).toBe(Status.BAD_ADDRESS);
-    expect(exports.classAt(segment, slabBytes - 192 + 8)).toBe(Status.BAD_ADDRESS);
-    expect(exports.classAt(segment, slabBytes - 192 + 16)).toBe(Status.NOT_LIVE);
-    expect(exports.classAt(segment, 63 * slabBytes)).toBe(Status.NOT_LIVE);
-    expect(exports.classAt(segment, 64 * slabBytes)).toBe(Status.BAD_ADDRESS);
-  });
-
-  test("are refused for a class out of range, and in a book of single blocks, as single blocks in a book of runs", () => {
-    const runs = openBook(build, RUNS).exports;
-    runs.addSegment(0);
-    for (const sizeClass of [-1, runs.classCount(), 2 ** 31 - 1]) {
-      expect(runs.openRun(0, sizeClass)).toBe(Status.BAD_CLASS);
-    }
-    expect(runs.freeSlabs(0)).toBe(SLAB_COUNT - 1);
-    const blocks = openBook(build, SINGLE_BLOCKS).exports;
-    blocks.addSegment(0);
-    for (const answer of [blocks.openRun(0, 0), runs.takeBlocks(0, 1), runs.giveBlocks(1), runs.liveBlocks(0)]) {
-      expect(answer).toBe(Status.WRONG_MODE);
-    }
-  });
-});
-
-describe.each(BOOK_BUILDS)("single blocks of the %s build", (build) => {
+describe.each(BOOK_BUILDS)("blocks of the %s build", (build) => {
   function open(bases: number[] = [-64]) {
     const book = openBook(build, SINGLE_BLOCKS);
     for (const base of bases) book.exports.addSegment(base);
     return book;
   }
 
-  test("cover all segments once, then there is no room, and all come again once given back", () => {
-    const book = open([-64, -4032, 0]);
+  test.each([
+    ["all blocks of a run", RUNS],
+    ["single blocks that are live", SINGLE_BLOCKS],
+  ] as const)("have a class at their start, and nothing else has: %s", (_name, mode) => {
+    const book = openBook(build, mode);
     const { exports } = book;
-    for (const byteLength of [64, 80, 1024, slabBytes, 5 * slabBytes, 63 * slabBytes]) {
-      const sizeClass = exports.sizeClassOf(byteLength);
-      const blocks = takeAll(book, sizeClass);
-      const spans = Math.floor((SLAB_COUNT - 1) / exports.spanSlabs(sizeClass));
-      expect(blocks.length).toBe(3 * spans * blocksThatFit(exports, sizeClass, slabShift));
-      expect(new Set(blocks.map(String)).size).toBe(blocks.length);
-      expect(exports.audit()).toBe(0);
-      expect(exports.takeBlocks(sizeClass, 1)).toBe(Status.NO_ROOM);
-      giveAll(book, blocks);
-      expect([0, 1, 2].map((segment) => exports.freeSlabs(segment))).toEqual([63, 63, 63]);
-      expect([0, 1, 2].map((segment) => exports.liveBlocks(segment))).toEqual([0, 0, 0]);
-      expect(exports.audit()).toBe(0);
+    const segment = exports.addSegment(-192);
+    const classes = new Map<number, number>();
+    for (const sizeClass of [0, 1, 5, 9, 23, 24, exports.sizeClassOf(5 * slabBytes)]) {
+      if (mode === RUNS) {
+        const ptr = exports.openRun(segment, sizeClass);
+        const blocks = blocksThatFit(exports, sizeClass, slabShift);
+        for (let each = 0; each < blocks; each++) classes.set(ptr + each * exports.blockBytes(sizeClass), sizeClass);
+      } else {
+        const [first, ...others] = book.take(sizeClass, 3) as [Pair, ...Pair[]];
+        book.give([first]);
+        for (const [, ptr] of others) classes.set(ptr, sizeClass);
+      }
     }
+    for (let ptr = -slabBytes; ptr < (SLAB_COUNT + 1) * slabBytes; ptr++) {
+      const expected = classes.get(ptr);
+      const found = exports.classAt(segment, ptr);
+      if (expected === undefined ? found >= 0 : found !== expected) expect.fail(`class ${found} at ${ptr}`);
+    }
+    // In the trap, between two grains, behind the slabs; inside a block, in a free slab.
+    const classesAt = (...ptrs: number[]) => ptrs.map((ptr) => exports.classAt(segment, ptr));
+    const first = slabBytes - 192;
+    expectEach(classesAt(16, first + 8, SLAB_COUNT * slabBytes), Status.BAD_ADDRESS);
+    expectEach(classesAt(first + 16, 63 * slabBytes), Status.NOT_LIVE);
   });
 
-  test("that were given back last are taken first", () => {
-    const book = open();
+  test("that were given back last are taken first, and before a new span is opened", () => {
+    const book = open([0, 0]);
     const blocks = book.take(0, 4);
     book.give([blocks[1], blocks[3]] as Pair[]);
     book.give([blocks[2] as Pair]);
     expect(book.take(0, 3)).toEqual([blocks[2], blocks[1], blocks[3]]);
-  });
-
-  test("come from segments that already have a span of the class before a new span is opened", () => {
-    const book = open([0, 0]);
-    const full = takeAll(book, 24);
-    const inLast = full.filter(([segment]) => segment === 1);
+    const inLast = takeAll(book, 24).filter(([segment]) => segment === 1);
     book.give(inLast.slice(5, 6));
     expect(book.take(24, 8)).toEqual(inLast.slice(5, 6));
-    expect(book.exports.audit()).toBe(0);
   });
 
-  test("return their slabs with the last block of a span, and another class takes these", () => {
-    const book = open();
-    const { exports } = book;
-    const blocks = takeAll(book, 0);
-    const other = exports.sizeClassOf(slabBytes);
-    expect(exports.takeBlocks(other, 1)).toBe(Status.NO_ROOM);
-    const inFirstSlab = blocks.filter(([, ptr]) => ptr + 64 < 2 * slabBytes);
-    book.give(inFirstSlab.slice(1));
-    expect(exports.freeSlabs(0)).toBe(0);
-    expect(exports.spanAt(0, 1)).toBe(1);
-    book.give(inFirstSlab.slice(0, 1));
-    expect(exports.freeSlabs(0)).toBe(1);
-    expect(exports.spanAt(0, 1)).toBe(-1);
-    expect(book.take(other, 1)).toEqual([[0, slabBytes - 64]]);
-    expect(exports.audit()).toBe(0);
-  });
-
-  test("are taken where a long run of slabs is, past segments with short ones", () => {
-    const book = open([0, 0, 0]);
-    const { exports } = book;
-    const slab = exports.sizeClassOf(slabBytes);
-    const blocks = takeAll(book, slab);
-    const alternate = blocks.filter(([segment, ptr]) => segment < 2 && (ptr / slabBytes) % 2 === 0);
-    giveAll(book, alternate);
-    expect(exports.takeBlocks(exports.sizeClassOf(2 * slabBytes), 1)).toBe(Status.NO_ROOM);
-    giveAll(
-      book,
-      blocks.filter(([segment]) => segment === 2),
-    );
-    const long = book.take(exports.sizeClassOf(5 * slabBytes), 128);
-    expect(long.map(([segment]) => segment)).toEqual(new Array(12).fill(2));
-    expect(exports.audit()).toBe(0);
-  });
-
-  test("have a class at their start while they are live, and nothing else has", () => {
-    const book = open([-192]);
-    const { exports } = book;
-    const live = new Map<number, number>();
-    for (const sizeClass of [0, 1, 2, 5, 9, 24, 26, 30]) {
-      const [first, ...others] = book.take(sizeClass, 3) as [Pair, Pair, Pair];
-      book.give([first]);
-      for (const [, ptr] of others) live.set(ptr, sizeClass);
-    }
-    for (let ptr = -slabBytes; ptr < (SLAB_COUNT + 1) * slabBytes; ptr++) {
-      const found = exports.classAt(0, ptr);
-      const expected = live.get(ptr);
-      if (expected === undefined ? found >= 0 : found !== expected) expect.fail(`class ${found} at ${ptr}`);
-    }
-  });
-
-  test("are refused for a count or a class out of range", () => {
+  test("are refused for a count out of range", () => {
     const { exports } = open();
     for (const count of [-1, EXCHANGE_CAPACITY + 1, 2 ** 31 - 1, -(2 ** 31)]) {
-      expect(exports.takeBlocks(0, count)).toBe(Status.BAD_COUNT);
-      expect(exports.giveBlocks(count)).toBe(Status.BAD_COUNT);
+      expectEach([exports.takeBlocks(0, count), exports.giveBlocks(count)], Status.BAD_COUNT);
     }
-    for (const sizeClass of [-1, exports.classCount(), 2 ** 31 - 1]) {
-      expect(exports.takeBlocks(sizeClass, 1)).toBe(Status.BAD_CLASS);
-    }
-    expect(exports.takeBlocks(0, 0)).toBe(0);
-    expect(exports.giveBlocks(0)).toBe(Status.OK);
+    expect([exports.takeBlocks(0, 0), exports.giveBlocks(0)]).toEqual([0, Status.OK]);
     expect(exports.takeBlocks(0, EXCHANGE_CAPACITY)).toBe(EXCHANGE_CAPACITY);
-    expect(exports.giveBlocks(EXCHANGE_CAPACITY)).toBe(Status.OK);
-    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
+    expect([exports.giveBlocks(EXCHANGE_CAPACITY), exports.freeSlabs(0)]).toEqual([Status.OK, SLAB_COUNT - 1]);
   });
 
   const [A, B] = [slabBytes - 64, slabBytes] as const;
@@ -374,29 +240,6 @@ describe.each(BOOK_BUILDS)("single blocks of the %s build", (build) => {
     expect(book.exports.giveBlocks(pairs.length)).toBe(status);
     expect(Buffer.compare(book.bytesOutsideExchange(), before)).toBe(0);
     expect([book.exports.liveBlocks(0), book.exports.audit()]).toEqual([3, 0]);
-  });
-
-  test.each(["recycled", "dropped and entered again"] as const)("are all gone once their segment was %s", (how) => {
-    const book = open([-64, -128]);
-    const { exports } = book;
-    const sizeClasses = [0, 3, 9, 24, 26];
-    const blocks = sizeClasses.flatMap((sizeClass) => book.take(sizeClass, 40));
-    const kept = blocks.filter(([segment]) => segment === 1);
-    const gone = blocks.filter(([segment]) => segment === 0);
-    expect(gone.length).toBeGreaterThan(0);
-    if (how === "recycled") expect(exports.recycle(0)).toBe(Status.OK);
-    else {
-      expect(exports.dropSegment(0)).toBe(Status.OK);
-      expect(exports.audit()).toBe(0);
-      expect(exports.addSegment(-64)).toBe(0);
-    }
-    expect(exports.audit()).toBe(0);
-    expect(exports.liveBlocks(0)).toBe(0);
-    expect(exports.freeSlabs(0)).toBe(SLAB_COUNT - 1);
-    for (const [, ptr] of gone) expect(exports.classAt(0, ptr)).toBe(Status.NOT_LIVE);
-    giveAll(book, kept);
-    expect(takeAll(book, 0).length).toBe((2 * (SLAB_COUNT - 1) * slabBytes) / 64);
-    expect(exports.audit()).toBe(0);
   });
 
   test("are found in thousands of segments", () => {
@@ -510,7 +353,6 @@ describe("audit names", () => {
   const headMap = exports.segmentPtr(0) + field("HEAD_MAP");
   const view = new DataView(book.memory.buffer);
   const map = view.getBigUint64(freeMap, true);
-  const heads = view.getBigUint64(headMap, true);
 
   // A span with live and free blocks, its record, and its first free block's link.
   const span = Array.from({ length: SLAB_COUNT }, (_, slab) => slab).find((slab) => {
@@ -518,9 +360,7 @@ describe("audit names", () => {
     return found >= 0 && (found & 0xffff) > 1 && (found & 0xffff) + 2 < blocksThatFit(exports, found >> 16, slabShift);
   }) as number;
   const record = exports.spanPtr(0, span);
-  const [freeHead, live, capacity] = (["FREE_HEAD", "LIVE", "CAPACITY"] as const).map(
-    (name) => record + field(name),
-  ) as [number, number, number];
+  const [freeHead, capacity] = [record + field("FREE_HEAD"), record + field("CAPACITY")];
   const blockBytes = exports.blockBytes(exports.spanAt(0, span) >> 16);
   const linkOf = (index: number) => exports.linkPtr(0, span * slabBytes + index * blockBytes);
   const u16 = (at: number) => view.getUint16(at, true);
@@ -532,27 +372,19 @@ describe("audit names", () => {
   const classHead = exports.classHeadPtr(0);
   const liveBlocks = exports.segmentPtr(2) + field("LIVE_BLOCKS");
 
+  // What the next test finds as well has one row for each invariant here, for the code and the place.
   test.each<[string, string, 1 | 2 | 4 | 8, at: number, value: number | bigint, segment: number, slab: number]>([
     ["B1", "the trap, free", 8, freeMap, map | 1n, 0, 0],
-    ["B1", "a span with a free slab", 8, freeMap, map | 2n, 0, 1],
     ["B1", "a slab of no span that is not free", 8, freeMap, map & (map - 1n), 0, lowestBit(map)],
-    ["B1", "a span without its head", 8, headMap, heads & ~2n, 0, 1],
-    ["B1", "a free slab that is a head", 8, headMap, heads | (1n << 63n), 0, 63],
     ["B1", "a class that there is not", 1, exports.segmentPtr(0) + field("CLASSES") + 1, 200, 0, 1],
     ["B2", "a free list that starts nowhere", 2, freeHead, 0x1fff, 0, span],
     ["B2", "a free list that is a cycle", 2, linkOf(u16(freeHead)), 0x1fff, 0, span],
     ["B2", "a free block that says it is live", 2, linkOf(u16(freeHead)), 0x8000, 0, span],
-    ["B2", "a live count too high", 2, live, u16(live) + 1, 0, span],
-    ["B2", "a capacity that is not the class's", 2, capacity, u16(capacity) + 1, 0, span],
     ["B3", "a live block that does not say so", 2, liveLink(), 0, 0, span],
     ["B3", "a live block of another class", 2, liveLink(), u16(liveLink()) ^ 1, 0, span],
     ["B3", "a live block that starts elsewhere", 2, liveLink(), u16(liveLink()) ^ 0x80, 0, span],
     ["B3", "a live link in a free slab", 2, exports.linkPtr(0, 63 * slabBytes), 0x8000, 0, 63],
     ["B4", "a class head that leads nowhere", 4, classHead, 0, 0, 0],
-    ["B4", "a class head beyond all segments", 4, classHead, 0xffff_ffff, 0, 0],
-    ["B4", "a class head of a dropped segment", 4, classHead, 64 + 1, 0, 0],
-    ["B4", "a class head of another class", 4, classHead, u32(exports.classHeadPtr(1)), 0, 0],
-    ["B4", "a span that names a wrong one before it", 4, record + field("PREV"), 63, 0, 0],
     ["B4", "a list that is a cycle", 4, record + field("NEXT"), span, 0, span],
     ["B5", "a segment whose live blocks are counted wrong", 4, liveBlocks, u32(liveBlocks) + 1, 2, 0],
     ["B6", "a free slab that the room map hides", 1, exports.roomBytePtr(2), 0, 0, 0],
@@ -611,6 +443,10 @@ test("the statuses and numbers that the tests know are the module's", () => {
   expect(Object.keys(numbers).map((name) => module[name]?.value)).toEqual(Object.values(numbers));
 });
 
+function expectEach(answers: readonly number[], status: number): void {
+  expect(answers).toEqual(answers.map(() => status));
+}
+
 function takeAll(book: ReturnType<typeof openBook>, sizeClass: number): Pair[] {
   const blocks: Pair[] = [];
   for (;;) {
@@ -620,32 +456,8 @@ function takeAll(book: ReturnType<typeof openBook>, sizeClass: number): Pair[] {
   }
 }
 
-function giveAll(book: ReturnType<typeof openBook>, blocks: readonly Pair[]): void {
-  for (let from = 0; from < blocks.length; from += 100) book.give(blocks.slice(from, from + 100));
-}
-
 function lowestBit(map: bigint): number {
   let bit = 0;
   while (((map >> BigInt(bit)) & 1n) === 0n) bit++;
   return bit;
-}
-
-/** Ids of the sections of a WebAssembly module. */
-function sectionsOf(bytes: Uint8Array): number[] {
-  const ids: number[] = [];
-  let at = 8;
-  const number = () => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = bytes[at++] as number;
-      value |= (byte & 127) << shift;
-      if (byte < 128) return value;
-    }
-  };
-  while (at < bytes.length) {
-    ids.push(bytes[at++] as number);
-    const length = number();
-    at += length;
-  }
-  return ids;
 }

@@ -21,8 +21,6 @@ export class FakeOwner implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   readonly memory: LinearMemory | undefined = undefined;
   readonly account = { liveBytes: 0, pinned: 0 };
-  readonly buffer = new ArrayBuffer(16384);
-  closed = false;
   /** Leases that ended, as `[ptr, byteLength]`. */
   readonly ends: [number, number][] = [];
   trapLooks = 0;
@@ -31,8 +29,15 @@ export class FakeOwner implements BlockOwner {
   /** Where a lease that moves goes. */
   target: FakeOwner | undefined;
 
-  get source() {
+  constructor(readonly buffer = new ArrayBuffer(16384)) {}
+
+  get closed(): boolean {
+    return false;
+  }
+
+  get source(): LeaseSource {
     return {
+      acquire: () => expect.unreachable(),
       acquireUnzeroed: (byteLength: number): Lease => {
         if (this.target === undefined) throw new Error("no room");
         return this.target.lease(byteLength, 2048);
@@ -76,11 +81,9 @@ export function openTable(segments = 4) {
 }
 
 /** The host of a store, which the store to serve from is told afterwards. */
-export class FakeHost implements StoreHost {
+class FakeHost implements StoreHost {
   readonly policy: WipePolicy;
-  readonly dirtyAt: number[] = [];
   readonly strayAt: number[] = [];
-  roomsMade = 0;
   store: Store | undefined;
 
   constructor(wipes = false) {
@@ -94,17 +97,38 @@ export class FakeHost implements StoreHost {
     };
   }
 
-  roomMade(): void {
-    this.roomsMade++;
-  }
+  roomMade(): void {}
 
-  dirty(_account: Account, byteOffset: number): void {
-    this.dirtyAt.push(byteOffset);
-  }
+  dirty(): void {}
 
   strayWrite(_account: Account, byteOffset: number): void {
     this.strayAt.push(byteOffset);
   }
+}
+
+/** A store under a cap of `segments` of the shortest segments, with its table and its host. */
+export function openStore<S extends Store>(
+  make: (table: AccountTable, host: StoreHost) => S,
+  { segments = 4, wipes = false } = {},
+) {
+  const opened = openTable(segments);
+  const host = new FakeHost(wipes);
+  const store = make(opened.table, host);
+  host.store = store;
+  return { ...opened, host, store };
+}
+
+/** Leases of `byteLength` until the store has no room. */
+export function fill({ store }: { store: Store }, byteLength = 4096): Lease[] {
+  const leases: Lease[] = [];
+  for (let lease = store.acquire(byteLength); lease !== null; lease = store.acquire(byteLength)) leases.push(lease);
+  return leases;
+}
+
+export function problemsOf({ store }: { store: Store }): string[] {
+  const problems: string[] = [];
+  store.audit(problems);
+  return problems;
 }
 
 export const arenaModule = resolveModule(undefined);

@@ -82,7 +82,7 @@ describe("options", () => {
     expect(resolveOptions({ maxBytes: 4096 * MiB }, true).segmentBytes).toBe(16 * MiB);
   });
 
-  const REFUSED: [string, string, unknown[]][] = [
+  test.each<[string, string, unknown[]]>([
     ["maxBytes", "whole number of bytes", [0, -1, 2 ** 20 + 0.5, Number.NaN, 2 ** 53, "1048576", 1048576n]],
     [
       "segmentBytes",
@@ -95,45 +95,30 @@ describe("options", () => {
     ["guardEvery", "0 for none, or N for one lease in N", [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, "3", true]],
     ["trace", '"off" or "sampled" or "all"', ["verbose", true]],
     ["wipeOnRelease", "true or false", [1, "true", {}]],
-    ["sampleBytes", "at least 1", [0, Number.NaN]],
-    ["timeline", "new Timeline()", [{}, null]],
-    [
-      "module",
-      "a WebAssembly.Module compiled from cleanslab/arena.wasm",
-      [null, 5, "arena.wasm", {}, new Uint8Array(8)],
-    ],
-  ];
-  test.each(REFUSED)("refuse %s that is not %s, with its value", (name, wanted, values) => {
+    ["module", "a WebAssembly.Module compiled from cleanslab/arena.wasm", [null, 5, {}, new Uint8Array(8)]],
+  ])("refuse %s that is not %s, with its value", (name, wanted, values) => {
     for (const value of values) {
       const options = { segmentBytes: 256 * KiB, [name]: value };
       expectThrow(() => new Arena(options), "ERR_INVALID_ARGUMENT", `${name} is `, `; pass `, wanted);
     }
-  });
-
-  test.each([null, 5, "never", () => ({}), 1n])("are an object: %s is refused", (none) => {
-    expectThrow(() => new Arena(wrong(none)), "ERR_INVALID_ARGUMENT", "options is ", "pass an object");
   });
 });
 
 describe("CLEANSLAB_TRACE", () => {
   test.each(["off", "sampled", "all"] as const)("is %s where trace is unset, and gives way to the option", (level) => {
     vi.stubEnv("CLEANSLAB_TRACE", level);
-    expect(resolveOptions().trace).toBe(level);
-    expect(resolveOptions({ trace: undefined }).trace).toBe(level);
+    expect([resolveOptions().trace, resolveOptions({ trace: undefined }).trace]).toEqual([level, level]);
     for (const trace of ["off", "sampled"] as const) expect(resolveOptions({ trace }).trace).toBe(trace);
   });
 
-  test("means off when it is empty, and where there is no process, as in a browser", () => {
+  test("is off when it is empty or where there is no process, as in a browser, and refused when it is no level", () => {
     vi.stubEnv("CLEANSLAB_TRACE", "");
     expect(resolveOptions().trace).toBe("off");
-    vi.stubGlobal("process", undefined);
-    expect(resolveOptions().trace).toBe("off");
-  });
-
-  test("is refused with its value when it is no level, unless the option is set", () => {
     vi.stubEnv("CLEANSLAB_TRACE", "1");
     const says = 'the environment variable CLEANSLAB_TRACE is "1"; pass "off" or "sampled" or "all"';
     expectThrow(() => resolveOptions(), "ERR_INVALID_ARGUMENT", says);
     expect(resolveOptions({ trace: "off" }).trace).toBe("off");
+    vi.stubGlobal("process", undefined);
+    expect(resolveOptions().trace).toBe("off");
   });
 });

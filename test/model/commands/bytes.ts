@@ -2,17 +2,17 @@
 
 import type { ByteWriter } from "cleanslab";
 import fc from "fast-check";
-import { expectCode, expectNoRoom, expectWhole, Finding } from "../checks.js";
+import { expectCode, expectNoRoom, expectValue, expectWhole, Finding } from "../checks.js";
 import { type Filling, type Model, picked, removeFrom, type View, type Writing } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const MOST = 4;
-const hasWriter = (model: Model): boolean => model.writers.length > 0;
-const hasFiller = (model: Model): boolean => model.fillers.length > 0;
+const writersOf = ({ writers }: Model): Writing[] => writers;
+const fillersOf = ({ fillers }: Model): Filling[] => fillers;
 
-const openWriter = calls([byteLengths], {
+const openWriter = calls(2, [byteLengths], {
   name: "writer",
   can: (model) => model.writers.length < MOST,
   run(world, byteLength) {
@@ -53,17 +53,12 @@ function renew(world: World, writing: Writing): void {
   const hasMoved = bytes.buffer !== before.bytes.buffer || bytes.byteOffset !== writing.byteOffset;
   Object.assign(writing, { name: `bytes${world.next()}`, bytes, byteOffset: bytes.byteOffset });
   world.say(`const ${writing.name} = ${writerName}.bytes;`);
-  if (hasMoved) world.keepView(before, undefined);
+  if (hasMoved) world.keepStale(before);
   writing.capacity += arena.stats().liveBytes - model.liveBytes;
   if (writing.capacity < byteLength) {
     throw new Finding(`${writerName} has ${byteLength} bytes in a lease of ${writing.capacity}`);
   }
-  if (writer.byteLength !== byteLength) {
-    throw new Finding(
-      `${writerName} has ${writer.byteLength} bytes`,
-      `assert.equal(${writerName}.byteLength, ${byteLength});`,
-    );
-  }
+  expectValue(`${writerName}.byteLength`, writer.byteLength, byteLength);
   expectWhole(writing);
 }
 
@@ -117,23 +112,19 @@ const WRITES: Record<
   ],
 };
 
-const write = calls([pick, fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
+const write = callsOn(6, writersOf, [fc.constantFrom(...Object.keys(WRITES)), byteLengths], {
   name: "write",
-  can: hasWriter,
-  run(world, index, what, byteLength) {
-    const writing = picked(world.model.writers, index) as Writing;
+  run(world, writing, what, byteLength) {
     const [code, call, content] = WRITES[what]?.(writing.writer, byteLength, world.mark()) ?? [];
     if (code !== undefined && call !== undefined && content !== undefined) append(world, writing, code, call, content);
   },
 });
 
 /** Of itself, of a live lease, or of a released one. */
-const writeView = calls([pick, pick, fc.constantFrom("live", "stale", "own")], {
+const writeView = callsOn(2, writersOf, [pick, fc.constantFrom("live", "stale", "own")], {
   name: "writeView",
-  can: hasWriter,
-  run(world, index, viewIndex, which) {
+  run(world, writing, viewIndex, which) {
     const { model } = world;
-    const writing = picked(model.writers, index) as Writing;
     const list = { live: model.held, stale: model.revokes ? model.stale : [], own: [writing] }[which] ?? [];
     const { name, bytes, expected } = picked<View>(list, viewIndex) ?? writing;
     const { length } = bytes;
@@ -150,12 +141,10 @@ const writeView = calls([pick, pick, fc.constantFrom("live", "stale", "own")], {
   },
 });
 
-const endWriter = calls([pick, fc.constantFrom("take", "take", "release", "reset")], {
+const endWriter = callsOn(2, writersOf, [fc.constantFrom("take", "take", "release", "reset")], {
   name: "endWriter",
-  can: hasWriter,
-  run(world, index, how) {
+  run(world, writing, how) {
     const { model } = world;
-    const writing = picked(model.writers, index) as Writing;
     const { name, writerName, writer, bytes, byteLength } = writing;
     if (writing.isDetached && how !== "release") {
       world.refused(`${writerName}.${how}()`, () => writer[how](), "ERR_LEASE_DETACHED");
@@ -172,7 +161,7 @@ const endWriter = calls([pick, fc.constantFrom("take", "take", "release", "reset
         removeFrom(model.writers, writing);
         const lease = writer.take();
         world.served([lease], [byteLength], `${writerName}.take()`, false, undefined, content);
-        world.keepView({ name, bytes, expected: content }, model.held.at(-1));
+        world.keepUnlessHeld({ name, bytes, expected: content }, model.held.at(-1));
       }
       world.refused(`${writerName}.writeUint8(1)`, () => writer.writeUint8(1), "ERR_LEASE_RELEASED");
     }
@@ -185,10 +174,10 @@ export function releaseWriter(world: World, writing: Writing): void {
   writer.release();
   removeFrom(world.model.writers, writing);
   world.model.noticeDrained();
-  world.keepView({ name, bytes, expected: expected.slice(0, byteLength) }, undefined);
+  world.keepStale({ name, bytes, expected: expected.slice(0, byteLength) });
 }
 
-const openFiller = calls([byteLengths], {
+const openFiller = calls(2, [byteLengths], {
   name: "filler",
   can: (model) => model.fillers.length < MOST,
   run(world, byteLength) {
@@ -206,11 +195,9 @@ const openFiller = calls([byteLengths], {
   },
 });
 
-const put = calls([pick, byteLengths, fc.boolean()], {
+const put = callsOn(3, fillersOf, [byteLengths, fc.boolean()], {
   name: "put",
-  can: hasFiller,
-  run(world, index, byteLength, isNumber) {
-    const { name, filler, expected, mayBeDetached } = picked(world.model.fillers, index) as Filling;
+  run(world, { name, filler, expected, mayBeDetached }, byteLength, isNumber) {
     const mark = world.mark();
     const { written, rest } = filler;
     const content = isNumber ? Uint8Array.of(0, 0, 0, mark) : new Uint8Array(byteLength).fill(mark);
@@ -232,12 +219,10 @@ const put = calls([pick, byteLengths, fc.boolean()], {
   },
 });
 
-const endFiller = calls([pick, fc.boolean(), fc.boolean()], {
+const endFiller = callsOn(2, fillersOf, [fc.boolean(), fc.boolean()], {
   name: "endFiller",
-  can: hasFiller,
-  run(world, index, fills, drops) {
+  run(world, filling, fills, drops) {
     const { model } = world;
-    const filling = picked(model.fillers, index) as Filling;
     const { name, filler, byteLength, expected, isTouched, mayBeDetached } = filling;
     if (drops) return dropFiller(world, filling);
     if (fills && !mayBeDetached && filler.rest > 0) {
@@ -269,12 +254,4 @@ export function dropFiller(world: World, filling: Filling): void {
   world.model.noticeDrained();
 }
 
-export const bytesCommands = [
-  { weight: 2, arbitrary: openWriter },
-  { weight: 6, arbitrary: write },
-  { weight: 2, arbitrary: writeView },
-  { weight: 2, arbitrary: endWriter },
-  { weight: 2, arbitrary: openFiller },
-  { weight: 3, arbitrary: put },
-  { weight: 2, arbitrary: endFiller },
-];
+export const bytesCommands = [openWriter, write, writeView, endWriter, openFiller, put, endFiller];

@@ -4,10 +4,10 @@ import type { Lease } from "cleanslab";
 import fc from "fast-check";
 import { follow } from "../after.js";
 import { expectCode, expectNew, expectNoRoom, Finding, firstOther, zeroBytes } from "../checks.js";
-import { type Block, MOST_BLOCKS, type Model, picked, removeFrom } from "../model.js";
-import { byteLengths, pick } from "../settings.js";
+import { type Block, MOST_BLOCKS, type Model, removeFrom } from "../model.js";
+import { byteLengths } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 import { expectOutcome, Later, planned } from "./later.js";
 
 const MOST_PENDING = 6;
@@ -55,7 +55,7 @@ const fills = [
   fc.nat(5000),
 ] as const;
 
-const acquireFilled = calls(fills, {
+const acquireFilled = calls(6, fills, {
   name: "acquireFilled",
   can: hasRoom,
   run(world, byteLength, kind, part, extra) {
@@ -78,7 +78,7 @@ const acquireFilled = calls(fills, {
     world.say(`let ${name};`);
     if (isGood(plan)) {
       const held = world.obtain(code, byteLength, call, new Uint8Array(plan.answer as number).fill(plan.mark));
-      if (bytes !== undefined) world.keepView({ name, bytes, expected: bytes }, held);
+      if (bytes !== undefined) world.keepUnlessHeld({ name, bytes, expected: bytes }, held);
       return;
     }
     world.say(`assert.throws(() => ${code});`);
@@ -88,7 +88,7 @@ const acquireFilled = calls(fills, {
       if (bytes === undefined) return expectNoRoom(model, settings, [byteLength], error);
       if (kind !== "throws") expectCode(error, "ERR_INVALID_ARGUMENT");
       else if (error !== planned) throw new Finding(`acquireFilled threw ${String(error)}, not what write threw`);
-      world.keepView({ name, bytes, expected: bytes }, undefined);
+      world.keepStale({ name, bytes, expected: bytes });
       return model.noticeDrained();
     }
     throw new Finding(`acquireFilled gave a lease though write answered ${plan.answer}`);
@@ -102,7 +102,7 @@ function lentBlock(name: string, bytes: Uint8Array<ArrayBuffer>): Block {
   return { name, bytes, byteLength, byteOffset, expected, memory: undefined, isDetached: false };
 }
 
-const acquireFilledLater = calls(fills, {
+const acquireFilledLater = calls(3, fills, {
   name: "acquireFilledLater",
   can: hasRoom,
   run(world, byteLength, kind, part, extra) {
@@ -135,13 +135,13 @@ const acquireFilledLater = calls(fills, {
             if (value === undefined) throw new Finding(`${filling} is ${state}: ${String(reason)}`);
             const content = block.expected.slice(0, plan.answer as number);
             world.served([value], [content.length], `await ${filling}`, false, undefined, content);
-            world.keepView(block, model.held.at(-1));
+            world.keepUnlessHeld(block, model.held.at(-1));
             return;
           }
           world.say(`await assert.rejects(${filling});`);
           if (!isFulfilled) expectOutcome(filling, outcome, false, undefined);
           else expectCode(reason, "ERR_INVALID_ARGUMENT", "ERR_LEASE_DETACHED", "ERR_ARENA_DISPOSED");
-          world.keepView(block, undefined);
+          world.keepStale(block);
         };
         model.pending.push({ name: filling, settle });
       }
@@ -152,7 +152,7 @@ const acquireFilledLater = calls(fills, {
   },
 });
 
-const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], {
+const use = calls(4, [byteLengths, fc.constantFrom("returns", "throws", "waits")], {
   name: "use",
   can: hasRoom,
   run(world, byteLength, how) {
@@ -178,7 +178,9 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
         return later?.promise ?? "mine";
       });
     } catch (error) {
-      world.say(error instanceof Finding ? `${code};` : `assert.throws(() => ${code});`);
+      const isFound = error instanceof Finding;
+      if (isFound && how !== "throws") world.say(`${code};`);
+      else world.say(`assert.throws(() => ${code}${isFound ? ", /mine/" : ""});`);
       if (lent.length === 0) return expectNoRoom(model, settings, [byteLength], error);
       if (error !== planned) throw error;
     }
@@ -186,7 +188,7 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
       if (later === undefined) {
         if (how === "returns") world.say(`${code};`);
         model.noticeDrained();
-        world.keepView(block, undefined);
+        world.keepStale(block);
         continue;
       }
       world.say(`const using${serial} = ${code};\nusing${serial}.catch(() => {});`);
@@ -196,7 +198,7 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
         await later.settle(world, isFulfilled, "mine");
         world.say(`await using${serial}.catch(() => {});`);
         model.remove(block);
-        world.keepView(block, undefined);
+        world.keepStale(block);
         expectOutcome(`using${serial}`, outcome, isFulfilled, "mine");
       };
       model.pending.push({ name: `using${serial}`, settle });
@@ -205,20 +207,12 @@ const use = calls([byteLengths, fc.constantFrom("returns", "throws", "waits")], 
 });
 
 /** Settles a promise that bytes are used until. */
-const settleOne = calls([pick, fc.boolean()], {
+const settleOne = callsOn(6, ({ pending }) => pending, [fc.boolean()], {
   name: "settle",
-  can: (model) => model.pending.length > 0,
-  async run({ model }, index, isFulfilled) {
-    const pending = picked(model.pending, index);
-    if (pending === undefined) return;
+  async run({ model }, pending, isFulfilled) {
     removeFrom(model.pending, pending);
     await pending.settle(isFulfilled, false);
   },
 });
 
-export const filledCommands = [
-  { weight: 6, arbitrary: acquireFilled },
-  { weight: 3, arbitrary: acquireFilledLater },
-  { weight: 4, arbitrary: use },
-  { weight: 6, arbitrary: settleOne },
-];
+export const filledCommands = [acquireFilled, acquireFilledLater, use, settleOne];

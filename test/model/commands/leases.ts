@@ -5,16 +5,16 @@ import { expectCode, expectNoRoom, Finding, firstOther, zeroBytes } from "../che
 import { type Held, MOST_BLOCKS, type Model, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const hasRoom = (model: Model): boolean => model.blocks.length < MOST_BLOCKS;
-const hasLease = (model: Model): boolean => model.held.length > 0;
+const heldIn = ({ held }: Model): Held[] => held;
 const times = fc.oneof(
   { weight: 5, arbitrary: fc.constant(1) },
   { weight: 1, arbitrary: fc.integer({ min: 1, max: 40 }) },
 );
 
-const acquire = calls([byteLengths, times], {
+const acquire = calls(20, [byteLengths, times], {
   name: "acquire",
   can: hasRoom,
   run(world, byteLength, count) {
@@ -24,7 +24,7 @@ const acquire = calls([byteLengths, times], {
   },
 });
 
-const pool = calls([byteLengths], {
+const pool = calls(3, [byteLengths], {
   name: "pool",
   can: hasRoom,
   run(world, byteLength) {
@@ -34,12 +34,13 @@ const pool = calls([byteLengths], {
 });
 
 /** Many short lives: the way to the end of a segment, and to its second life. */
-const churn = calls([byteLengths, fc.integer({ min: 1, max: 60 })], {
+const churn = calls(4, [byteLengths, fc.integer({ min: 1, max: 60 })], {
   name: "churn",
   run(world, byteLength, count) {
     const { arena, model, settings } = world;
     const mark = world.mark();
     let done = 0;
+    let isRefused = false;
     try {
       for (; done < count; done++) {
         const lease = arena.acquire(byteLength);
@@ -52,16 +53,19 @@ const churn = calls([byteLengths, fc.integer({ min: 1, max: 60 })], {
         model.noticeDrained();
       }
     } catch (error) {
-      if (error instanceof Finding) done++;
-      else expectNoRoom(model, settings, [byteLength], error);
-      if (error instanceof Finding) throw error;
+      if (error instanceof Finding) {
+        done++;
+        throw error;
+      }
+      isRefused = true;
+      expectNoRoom(model, settings, [byteLength], error);
     } finally {
       const check = model.strayed.size === 0 ? " assert(lease.bytes.every((byte) => byte === 0));" : "";
       world.say(
         `for (let each = 0; each < ${done}; each++) { const lease = arena.acquire(${byteLength});${check} ` +
           `lease.bytes.fill(${mark}); lease.release(); }`,
       );
-      if (done < count) world.say(`assert.throws(() => arena.acquire(${byteLength}));`);
+      if (isRefused) world.say(`assert.throws(() => arena.acquire(${byteLength}));`);
     }
   },
 });
@@ -69,12 +73,12 @@ const churn = calls([byteLengths, fc.integer({ min: 1, max: 60 })], {
 /** Where the bytes of a copy come from. */
 const source = fc.constantFrom("foreign", "live", "stale", "DataView");
 
-const copyOf = calls([byteLengths, source, pick], {
+const copyOf = calls(8, [byteLengths, source, pick], {
   name: "copyOf",
   can: hasRoom,
   run(world, byteLength, from, index) {
     const { model } = world;
-    if (from === "live" && hasLease(model)) copyLive(world, picked(model.held, index) as Held);
+    if (from === "live" && model.held.length > 0) copyLive(world, picked(model.held, index) as Held);
     else if (from === "stale" && model.stale.length > 0) copyStale(world, index);
     else copyForeign(world, Math.min(byteLength, world.settings.maxBytes), from === "DataView");
   },
@@ -118,11 +122,9 @@ function copyStale(world: World, index: number): void {
   }
 }
 
-const resize = calls([byteLengths, pick], {
+const resize = callsOn(10, heldIn, [byteLengths], {
   name: "resize",
-  can: hasLease,
-  run(world, byteLength, index) {
-    const held = picked(world.model.held, index) as Held;
+  run(world, held, byteLength) {
     const { lease, leaseName } = held;
     const code = `${leaseName}.resize(${byteLength})`;
     const call = (): void => lease.resize(byteLength);
@@ -142,26 +144,20 @@ const resize = calls([byteLengths, pick], {
   },
 });
 
-const releaseOne = calls([pick], {
-  name: "release",
-  can: hasLease,
-  run: (world, index) => world.release(picked(world.model.held, index) as Held),
-});
+const releaseOne = callsOn(16, heldIn, [], { name: "release", run: (world, held) => world.release(held) });
 
 /** The oldest ones, so that segments drain. */
-const releaseMany = calls([fc.integer({ min: 1, max: MOST_BLOCKS })], {
+const releaseMany = calls(4, [fc.integer({ min: 1, max: MOST_BLOCKS })], {
   name: "releaseMany",
-  can: hasLease,
+  can: (model) => model.held.length > 0,
   run(world, count) {
     for (const held of world.model.held.slice(0, count)) world.release(held);
   },
 });
 
-const touchEnded = calls([pick], {
+const touchEnded = callsOn(1, ({ ended }) => ended, [], {
   name: "touchEnded",
-  can: (model) => model.ended.length > 0,
-  run(world, index) {
-    const { name, lease } = picked(world.model.ended, index) as Model["ended"][number];
+  run(world, { name, lease }) {
     const code = "ERR_LEASE_RELEASED";
     world.refused(`${name}.release()`, () => lease.release(), code);
     world.refused(`${name}.bytes`, () => lease.bytes, code);
@@ -175,13 +171,4 @@ const touchEnded = calls([pick], {
   },
 });
 
-export const leaseCommands = [
-  { weight: 20, arbitrary: acquire },
-  { weight: 3, arbitrary: pool },
-  { weight: 4, arbitrary: churn },
-  { weight: 8, arbitrary: copyOf },
-  { weight: 10, arbitrary: resize },
-  { weight: 16, arbitrary: releaseOne },
-  { weight: 4, arbitrary: releaseMany },
-  { weight: 1, arbitrary: touchEnded },
-];
+export const leaseCommands = [acquire, pool, churn, copyOf, resize, releaseOne, releaseMany, touchEnded];

@@ -1,22 +1,22 @@
 /** Leases that end together, and blocks that stay past their lease's end. */
 
 import { follow } from "../after.js";
-import { type Held, type HeldPin, MOST_BLOCKS, type Model, type OpenScope, picked, removeFrom } from "../model.js";
-import { byteLengths, pick } from "../settings.js";
+import { type Held, MOST_BLOCKS, type Model, type OpenScope, removeFrom } from "../model.js";
+import { byteLengths } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 import { expectOutcome, Later } from "./later.js";
 
-const hasLease = (model: Model): boolean => model.held.length > 0;
+const heldIn = ({ held }: Model): Held[] => held;
+const scopesIn = ({ scopes }: Model): OpenScope[] => scopes;
 const MOST_PINS = 20;
 const MOST_PENDING = 6;
 const MOST_SCOPES = 4;
 
-const pin = calls([pick], {
+const pin = callsOn(3, heldIn, [], {
   name: "pin",
-  can: (model) => hasLease(model) && model.pins.length < MOST_PINS,
-  run(world, index) {
-    const held = picked(world.model.held, index) as Held;
+  can: (model) => model.pins.length < MOST_PINS,
+  run(world, held) {
     const name = `pin${world.next()}`;
     world.say(`const ${name} = ${held.leaseName}.pin();`);
     world.model.pins.push({ name, pin: held.lease.pin(), held });
@@ -24,22 +24,19 @@ const pin = calls([pick], {
   },
 });
 
-const unpin = calls([pick], {
+const unpin = callsOn(4, ({ pins }) => pins, [], {
   name: "unpin",
-  can: (model) => model.pins.length > 0,
-  run(world, index) {
-    const each = picked(world.model.pins, index) as HeldPin;
+  run(world, each) {
     removeFrom(world.model.pins, each);
     world.unpin(each);
     world.refused(`${each.name}.release()`, () => each.pin.release(), "ERR_LEASE_RELEASED");
   },
 });
 
-const releaseAfter = calls([pick], {
+const releaseAfter = callsOn(2, heldIn, [], {
   name: "releaseAfter",
-  can: (model) => hasLease(model) && model.pending.length < MOST_PENDING,
-  run(world, index) {
-    const held = picked(world.model.held, index) as Held;
+  can: (model) => model.pending.length < MOST_PENDING,
+  run(world, held) {
     const name = `after${world.next()}`;
     const later = new Later<string>(world);
     world.say(`const ${name} = ${held.leaseName}.releaseAfter(${later.code});\n${name}.catch(() => {});`);
@@ -58,7 +55,7 @@ const releaseAfter = calls([pick], {
   },
 });
 
-const openScope = calls([], {
+const openScope = calls(1, [], {
   name: "scope",
   can: (model) => model.scopes.length < MOST_SCOPES,
   run(world) {
@@ -68,11 +65,10 @@ const openScope = calls([], {
   },
 });
 
-const acquireInScope = calls([byteLengths, pick], {
+const acquireInScope = callsOn(3, scopesIn, [byteLengths], {
   name: "acquireInScope",
-  can: (model) => model.scopes.length > 0 && model.blocks.length < MOST_BLOCKS,
-  run(world, byteLength, index) {
-    const { name, scope, leases } = picked(world.model.scopes, index) as OpenScope;
+  can: (model) => model.blocks.length < MOST_BLOCKS,
+  run(world, { name, scope, leases }, byteLength) {
     const held = world.obtain(`${name}.acquire(${byteLength})`, byteLength, () => scope.acquire(byteLength));
     if (held !== undefined) leases.push(held);
   },
@@ -88,11 +84,9 @@ export function endScope(world: World, open: OpenScope): void {
   for (const held of leases) if (!held.hasEnded) world.ended(held);
 }
 
-const releaseScope = calls([pick], {
+const releaseScope = callsOn(1, scopesIn, [], {
   name: "releaseScope",
-  can: (model) => model.scopes.length > 0,
-  run(world, index) {
-    const open = picked(world.model.scopes, index) as OpenScope;
+  run(world, open) {
     endScope(world, open);
     const { name, scope } = open;
     world.refused(`${name}.acquire(1)`, () => scope.acquire(1), "ERR_LEASE_RELEASED");
@@ -100,11 +94,4 @@ const releaseScope = calls([pick], {
   },
 });
 
-export const lendingCommands = [
-  { weight: 3, arbitrary: pin },
-  { weight: 4, arbitrary: unpin },
-  { weight: 2, arbitrary: releaseAfter },
-  { weight: 1, arbitrary: openScope },
-  { weight: 3, arbitrary: acquireInScope },
-  { weight: 1, arbitrary: releaseScope },
-];
+export const lendingCommands = [pin, unpin, releaseAfter, openScope, acquireInScope, releaseScope];

@@ -5,14 +5,14 @@ import { afterCommand, follow } from "../after.js";
 import { MOST_BLOCKS, type Model, type OpenScope, picked } from "../model.js";
 import { byteLengths, pick } from "../settings.js";
 import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { calls, callsOn } from "./call.js";
 
 const MOST_WAITING = 6;
 const canWait = (model: Model): boolean => model.waiting.length < MOST_WAITING && model.blocks.length < MOST_BLOCKS;
 
 const several = fc.array(byteLengths, { maxLength: 4 });
 
-const acquireAsync = calls([byteLengths, fc.boolean()], {
+const acquireAsync = calls(4, [byteLengths, fc.boolean()], {
   name: "acquireAsync",
   can: canWait,
   run(world, byteLength, hasSignal) {
@@ -24,7 +24,7 @@ const acquireAsync = calls([byteLengths, fc.boolean()], {
   },
 });
 
-const acquireSeveral = calls([several, fc.boolean(), fc.boolean(), pick], {
+const acquireSeveral = calls(4, [several, fc.boolean(), fc.boolean(), pick], {
   name: "acquireSeveral",
   can: canWait,
   run(world, lengths, hasSignal, inScope, index) {
@@ -45,15 +45,12 @@ function sayWaiting(world: World, call: string, hasSignal: boolean): string {
   return name;
 }
 
-const abort = calls([pick], {
+const abort = callsOn(2, ({ waiting }) => waiting.filter(({ controller }) => controller !== undefined), [], {
   name: "abort",
-  can: (model) => model.waiting.some(({ controller }) => controller !== undefined),
-  async run(world, index) {
+  async run(world, { name, controller }) {
     const { model, arena } = world;
-    const withSignal = model.waiting.filter(({ controller }) => controller !== undefined);
-    const waiting = picked(withSignal, index);
-    world.say(`abort_${waiting?.name}.abort();`);
-    waiting?.controller?.abort();
+    world.say(`abort_${name}.abort();`);
+    controller?.abort();
     // Whoever is first now was served if there was room: then this finds none.
     await afterCommand(world);
     const [byteLength, ...more] = model.waiting[0]?.byteLengths ?? [];
@@ -62,7 +59,7 @@ const abort = calls([pick], {
   },
 });
 
-const drained = calls([], {
+const drained = calls(1, [], {
   name: "drained",
   can: (model) => model.drains.length < 2,
   run(world) {
@@ -73,9 +70,4 @@ const drained = calls([], {
   },
 });
 
-export const waitingCommands = [
-  { weight: 4, arbitrary: acquireAsync },
-  { weight: 4, arbitrary: acquireSeveral },
-  { weight: 2, arbitrary: abort },
-  { weight: 1, arbitrary: drained },
-];
+export const waitingCommands = [acquireAsync, acquireSeveral, abort, drained];

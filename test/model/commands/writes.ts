@@ -5,42 +5,26 @@
 
 import fc from "fast-check";
 import { expectCode, Finding } from "../checks.js";
-import { bufferOf, type Held, type Model, picked, type View } from "../model.js";
-import { byteLengths, pick } from "../settings.js";
-import type { World } from "../world.js";
-import { calls } from "./call.js";
+import { bufferOf, type Held, type Model } from "../model.js";
+import { byteLengths } from "../settings.js";
+import { callsOn } from "./call.js";
 
-const write = calls([pick, byteLengths, byteLengths], {
+/** Leases with bytes that their holders can reach. */
+const reachable = ({ held }: Model): Held[] =>
+  held.filter(({ byteLength, isDetached }) => byteLength > 0 && !isDetached);
+
+const write = callsOn(5, reachable, [byteLengths, byteLengths], {
   name: "writeLive",
-  can: (model) => model.held.length > 0,
-  run(world, index, from, length) {
-    const { bytes, name, byteLength, isDetached } = picked(world.model.held, index) as Held;
-    if (isDetached || byteLength === 0) return;
+  run(world, { bytes, name, byteLength }, from, length) {
     const start = from % byteLength;
     world.write(bytes, name, start, Math.min(byteLength, start + length + 1), world.mark());
   },
 });
 
-/** Through a view from before a resize, perhaps behind the lease's end. */
-const writeOlder = calls([pick], {
-  name: "writeOlder",
-  can: (model) => model.held.some(({ older }) => older.length > 0),
-  run(world, index) {
-    const views = world.model.held.flatMap(({ older, isDetached }) => (isDetached ? [] : older));
-    const view = picked(views, index);
-    if (view === undefined) return;
-    const { bytes, name } = view;
-    world.model.wroteWrongly = true;
-    world.write(bytes, name, 0, bytes.length, world.mark());
-  },
-});
-
-const writeStale = calls([pick], {
+const writeStale = callsOn(5, ({ stale }) => stale, [], {
   name: "writeStale",
-  can: (model) => model.stale.length > 0,
-  run(world, index) {
+  run(world, { bytes, name }) {
     const { model } = world;
-    const { bytes, name } = picked(model.stale, index) as View;
     model.wroteWrongly = true;
     // Where nothing is revoked, it may be anyone's block by now.
     if (!model.revokes) for (const filling of model.fillers) filling.isTouched = true;
@@ -51,16 +35,10 @@ const writeStale = calls([pick], {
 /** From where to where: the trap, some bytes somewhere, or the whole memory. */
 const target = fc.constantFrom("start", "somewhere", "somewhere", "all");
 
-const writeHostile = calls([pick, target, fc.nat(262_144), byteLengths], {
+const writeHostile = callsOn(2, reachable, [target, fc.nat(262_144), byteLengths], {
   name: "writeHostile",
-  can: (model) => model.held.some(({ byteLength }) => byteLength > 0),
-  run(world, index, where, at, length) {
+  run(world, held, where, at, length) {
     const { model, arena } = world;
-    const held = picked(
-      model.held.filter(({ byteLength, isDetached }) => byteLength > 0 && !isDetached),
-      index,
-    );
-    if (held === undefined) return;
     const buffer = bufferOf(held);
     const from = where === "somewhere" ? at % buffer.byteLength : 0;
     const to = where === "all" ? buffer.byteLength : Math.min(buffer.byteLength, from + length + 1);
@@ -100,15 +78,10 @@ function isRefused(read: () => unknown): boolean {
 }
 
 /** Other code that was given `lease.memory` detaches every view of it. The bytes are where they were. */
-const growByStranger = calls([pick], {
+const growByStranger = callsOn(1, ({ held }) => held.filter(({ memory }) => memory !== undefined), [], {
   name: "growByStranger",
-  can: (model) => model.held.some(({ memory }) => memory !== undefined),
-  run(world, index) {
+  run(world, held) {
     const { model } = world;
-    const held = picked(
-      model.held.filter(({ memory }) => memory !== undefined),
-      index,
-    ) as Held;
     const buffer = bufferOf(held);
     const memory = held.memory as unknown as WebAssembly.Memory;
     const hit = model.blocks.filter((block) => bufferOf(block) === buffer);
@@ -136,10 +109,4 @@ const growByStranger = calls([pick], {
   },
 });
 
-export const writeCommands: fc.WeightedArbitrary<fc.AsyncCommand<Model, World>>[] = [
-  { weight: 5, arbitrary: write },
-  { weight: 2, arbitrary: writeOlder },
-  { weight: 5, arbitrary: writeStale },
-  { weight: 2, arbitrary: writeHostile },
-  { weight: 1, arbitrary: growByStranger },
-];
+export const writeCommands = [write, writeStale, writeHostile, growByStranger];

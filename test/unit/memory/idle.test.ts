@@ -1,4 +1,4 @@
-/** The low-water decay of a stack of idle memories, with plain objects for memories. */
+/** The cap, what is dropped for it, and the low-water decay of idle memories: with plain objects for memories. */
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { Budget } from "../../../src/memory/budget.ts";
@@ -8,21 +8,50 @@ interface Item extends IdleMemory {
   readonly name: number;
 }
 
-describe("an idle stack", () => {
-  let dropped: number[];
-  let stack: IdleStack<Item>;
+let budget: Budget;
+let dropped: number[];
+let stack: IdleStack<Item>;
 
-  beforeEach(() => {
-    dropped = [];
-    stack = new IdleStack(new Budget(1000));
+beforeEach(() => {
+  dropped = [];
+  budget = new Budget(1000);
+  stack = new IdleStack(budget);
+});
+
+function item(name: number, reservedBytes = 10): Item {
+  const drop = (): void => {
+    dropped.push(name);
+    budget.reservedBytes -= reservedBytes;
+  };
+  return { name, reservedBytes, idleSince: 0, drop };
+}
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, name) => name);
+
+describe("a budget", () => {
+  test("drops nothing for what fits, nor for what would not fit with everything dropped, to the byte", () => {
+    for (const name of upTo(3)) stack.push(item(name, 100));
+    budget.reservedBytes = 700;
+    expect(budget.makeRoom(300)).toBe(true);
+    budget.reservedBytes = 1000;
+    expect([budget.idleBytes, budget.headroom, budget.makeRoom(301), dropped]).toEqual([300, 300, false, []]);
+    expect([budget.makeRoom(300), budget.reservedBytes, budget.idleBytes]).toEqual([true, 700, 0]);
   });
 
-  function item(name: number, reservedBytes = 10): Item {
-    return { name, reservedBytes, idleSince: 0, drop: () => dropped.push(name) };
-  }
+  test("drops the coldest of all its stacks first, and no more than is needed", () => {
+    const stacks = [stack, new IdleStack<Item>(budget), new IdleStack<Item>(budget)];
+    expect(stack.coldestSince).toBe(Number.POSITIVE_INFINITY);
+    for (const [name, each] of [2, 0, 0, 2].entries()) stacks[each]?.push(item(name, 100));
+    budget.reservedBytes = 1000;
+    expect([budget.makeRoom(150), dropped]).toEqual([true, [0, 1]]);
+    expect([1, 2, 3].map(() => budget.dropColdest())).toEqual([true, true, false]);
+    expect(dropped).toEqual(upTo(4));
+  });
+});
 
+describe("an idle stack", () => {
   function pushItems(count: number): void {
-    for (let name = 0; name < count; name++) stack.push(item(name));
+    for (const name of upTo(count)) stack.push(item(name));
   }
 
   /** A load that has `depth` things out at once, and puts them back in the order they lay. */
@@ -31,21 +60,12 @@ describe("an idle stack", () => {
     for (const each of out.reverse()) if (each !== undefined) stack.push(each);
   }
 
-  const upTo = (count: number): number[] => Array.from({ length: count }, (_, name) => name);
-
-  test("pops what was pushed last, and then nothing", () => {
-    pushItems(3);
-    expect([stack.length, stack.byteLength]).toEqual([3, 30]);
-    expect([1, 2, 3, 4].map(() => stack.pop()?.name)).toEqual([2, 1, 0, undefined]);
-    expect([stack.length, stack.byteLength, dropped]).toEqual([0, 0, []]);
-  });
-
-  test("drops the coldest first, says whether there was one, and trims all", () => {
-    pushItems(3);
-    expect(stack.dropColdest()).toBe(true);
-    expect(dropped).toEqual([0]);
+  test("pops what was pushed last, drops the coldest first, and trims all", () => {
+    pushItems(5);
+    expect([stack.length, stack.byteLength, stack.pop()?.name]).toEqual([5, 50, 4]);
+    expect([stack.dropColdest(), dropped, stack.pop()?.name]).toEqual([true, [0], 3]);
     stack.trim();
-    expect([dropped, stack.dropColdest(), stack.length]).toEqual([[0, 1, 2], false, 0]);
+    expect([dropped, stack.dropColdest(), stack.pop(), stack.length]).toEqual([[0, 1, 2], false, undefined, 0]);
   });
 
   test("gives the shortest that is long enough and not too long, or the longest below; of several, what was pushed last", () => {
@@ -53,16 +73,6 @@ describe("an idle stack", () => {
     expect([1, 2, 3, 4].map(() => stack.takeShortest(11, 30)?.name)).toEqual([3, 2, 0, undefined]);
     expect([40, 41, 10].map((below) => stack.takeLongest(below)?.name)).toEqual([5, 4, undefined]);
     expect([stack.length, stack.byteLength, dropped]).toEqual([1, 10, []]);
-  });
-
-  test("is known to its budget, which compares it with others by when things became idle", () => {
-    const budget = new Budget(1000);
-    const stacks = [new IdleStack<Item>(budget), new IdleStack<Item>(budget)];
-    expect(stacks[0]?.coldestSince).toBe(Number.POSITIVE_INFINITY);
-    for (let name = 0; name < 4; name++) stacks[name % 2]?.push(item(name));
-    expect(budget.idleBytes).toBe(40);
-    while (budget.dropColdest());
-    expect(dropped).toEqual([0, 1, 2, 3]);
   });
 
   /** What a load does between two ends of rounds, and how many of ten idle memories are dropped at the second. */

@@ -1,105 +1,80 @@
 /**
- * The store of the default mode on its own: runs, recycling, trap. What callers see of it,
- * zeros first of all, is test/contract's; how it is stopped half way, carving-stopped.test.ts's.
+ * The store of the default mode on its own: what strangers can do to a segment, and every point
+ * where a stack overflow or a `vm` timeout can come between two steps. Stand-ins stop it: each order
+ * has a test that fails when it is another. What callers see of it, zeros first of all, is
+ * test/contract's; real timeouts at random points are promises/2-apart.test.ts's.
  */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { transition } from "../../../src/memory/account.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
+import { CarvingStore } from "../../../src/stores/carving.ts";
 import { collectGarbageUntil, isZero, KiB, memoryNow, releaseAll, SEGMENT_BYTES, seeded } from "../../helpers.ts";
-import { aroundRevoke, bookOf, expectApart, ownerOf, present } from "../helpers.ts";
-import { countsOf, fill, fillSegment, openCarving, problemsOf, SLAB_BYTES } from "./helpers.ts";
+import {
+  arenaModule,
+  aroundRevoke,
+  bookOf,
+  expectApart,
+  expectStopped,
+  fill,
+  openStore,
+  ownerOf,
+  present,
+  problemsOf,
+  stop,
+  stopAfter,
+  tear,
+} from "../helpers.ts";
 
-describe("a run", () => {
-  test("is carved front to back behind the trap, and a released block rests", () => {
-    const { store, table } = openCarving();
-    const first = present(store.acquire(100));
-    const { byteOffset } = first;
-    expect(byteOffset).toBe(ownerOf<Segment>(table, first).firstPtr);
-    expect(present(store.acquire(100)).byteOffset).toBe(byteOffset + 112);
-    first.release();
-    expect(present(store.acquire(100)).byteOffset).toBe(byteOffset + 224);
-  });
+const SLAB_BYTES = 4096;
 
-  test("counts its leases by how far it was carved", () => {
-    const opened = openCarving();
-    for (let each = 0; each < 70; each++) opened.store.acquire(4096);
-    for (let each = 0; each < 5; each++) opened.store.acquire(100);
-    expect(countsOf(opened)).toEqual([
-      [112, 5],
-      [4096, 70],
-    ]);
-  });
+function openCarving({ segments = 4, wipes = false, segmentBytes = SEGMENT_BYTES } = {}) {
+  return openStore((table, host) => new CarvingStore(table, host, arenaModule, segmentBytes), { segments, wipes });
+}
 
-  test("does not zero fresh memory: what a stranger wrote there beforehand stays", () => {
-    const { store } = openCarving();
-    const first = present(store.acquire(64));
-    memoryNow(first).fill(7, first.byteOffset + 64, first.byteOffset + 128);
-    expect(present(store.acquire(64)).bytes[0]).toBe(7);
-  });
+type Opened = ReturnType<typeof openCarving>;
+
+/** As many leases as a segment has slabs, all of the same segment. */
+function fillSegment({ store }: Opened) {
+  return Array.from({ length: 63 }, () => present(store.acquire(SLAB_BYTES)));
+}
+
+/** The only segment there is. */
+function segmentOf({ table }: Opened): Segment {
+  const [account] = [...table.accounts];
+  return present(account?.owner) as Segment;
+}
+
+test("fresh memory is not zeroed: what a stranger wrote there beforehand stays", () => {
+  const { store } = openCarving();
+  const first = present(store.acquire(64));
+  memoryNow(first).fill(7, first.byteOffset + 64, first.byteOffset + 128);
+  expect(present(store.acquire(64)).bytes[0]).toBe(7);
 });
 
-describe("recycling", () => {
-  test("waits for the last lease of the segment, kills every view, and starts the segment over", () => {
-    const opened = openCarving({ segments: 1 });
+test("an active segment without leases starts over once half a mebibyte of it was carved, while it is warm", () => {
+  const opened = openCarving({ segments: 4, segmentBytes: 4 * SEGMENT_BYTES });
+  for (let each = 0; each < 12; each++) present(opened.store.acquire(64 * KiB)).release();
+  expect([opened.heard.revoked.length, opened.table.accounts.size]).toEqual([1, 1]);
+});
+
+test("a segment that cannot be revoked is taken out of use, and stays charged until it is collected", async () => {
+  const opened = openCarving({ segments: 2 });
+  const view = (() => {
     const leases = fillSegment(opened);
-    const last = present(leases.pop());
-    const { memory, byteOffset } = present(leases[0]);
-    const views = leases.map(({ bytes }) => bytes.fill(7));
+    const segment = ownerOf<Segment>(opened.table, present(leases[0]));
+    Reflect.set(segment, "revoke", () => false);
+    const { bytes, memory } = present(leases[0]);
     releaseAll(leases);
-    expect(opened.store.acquire(SLAB_BYTES)).toBeNull();
-    last.release();
-    // Until the room is needed, a stale view keeps its bytes.
-    expect(views.every((view) => view[0] === 7)).toBe(true);
-    const next = present(opened.store.acquire(SLAB_BYTES));
-    expect([next.memory === memory, next.byteOffset, isZero(next.bytes)]).toEqual([true, byteOffset, true]);
-    expect(views.every((view) => view.length === 0)).toBe(true);
-    expect(opened.heard.revoked).toHaveLength(1);
-  });
-
-  test("ends the open runs: a block of one class is not handed out of another class's run again", () => {
-    const opened = openCarving({ segments: 1 });
-    // The run of 64 bytes stays open in the first slab.
-    present(opened.store.acquire(64)).release();
-    releaseAll(Array.from({ length: 62 }, () => present(opened.store.acquire(SLAB_BYTES))));
-    // No slab is left and no lease is out: the segment starts over, with another class in the first slab.
-    const lengths = [...new Array<number>(10).fill(SLAB_BYTES), ...new Array<number>(10).fill(64)];
-    expectApart(lengths.map((byteLength) => present(opened.store.acquire(byteLength))));
-    expect(problemsOf(opened)).toEqual([]);
-  });
-
-  test("comes early for an active segment without leases that was carved far, while it is warm", () => {
-    const opened = openCarving({ segments: 8, segmentBytes: 4 * SEGMENT_BYTES });
-    const work = (): void => {
-      for (let each = 0; each < 20; each++) present(opened.store.acquire(64 * KiB)).release();
-    };
-    work();
-    expect(opened.heard.revoked.length).toBeGreaterThan(0);
-    expect(opened.table.accounts.size).toBe(1);
-    // With a lease out, the next segment is opened instead.
-    const held = present(opened.store.acquire(64));
-    work();
-    expect([held.bytes.length, opened.table.accounts.size]).toEqual([64, 2]);
-  });
-
-  test("of a segment that cannot be revoked takes it out of use, and it stays charged until it is collected", async () => {
-    const opened = openCarving({ segments: 2 });
-    const view = (() => {
-      const leases = fillSegment(opened);
-      const segment = ownerOf<Segment>(opened.table, present(leases[0]));
-      Reflect.set(segment, "revoke", () => false);
-      const { bytes, memory } = present(leases[0]);
-      releaseAll(leases);
-      const next = fillSegment(opened);
-      expect(next.every((lease) => lease.memory !== memory)).toBe(true);
-      expect([opened.table.budget.reservedBytes, segment.account.state]).toEqual([2 * SEGMENT_BYTES, "retired"]);
-      releaseAll(next);
-      return bytes;
-    })();
-    await collectGarbageUntil(() => opened.table.accounts.size === 1, 5);
-    expect([opened.table.accounts.size, view.length]).toEqual([2, SLAB_BYTES]);
-    expect(problemsOf(opened)).toEqual([]);
-  });
+    const next = fillSegment(opened);
+    expect(next.every((lease) => lease.memory !== memory)).toBe(true);
+    expect([opened.table.budget.reservedBytes, segment.account.state]).toEqual([2 * SEGMENT_BYTES, "retired"]);
+    releaseAll(next);
+    return bytes;
+  })();
+  await collectGarbageUntil(() => opened.table.accounts.size === 1, 5);
+  expect([opened.table.accounts.size, view.length]).toEqual([2, SLAB_BYTES]);
+  expect(problemsOf(opened)).toEqual([]);
 });
 
 describe("a trap that was written to", () => {
@@ -125,20 +100,19 @@ describe("a trap that was written to", () => {
 });
 
 describe("room for several lengths", () => {
-  test("is planned without carving", () => {
+  test("is planned without carving, in no more segments than they need", () => {
     const opened = openCarving({ segments: 4 });
     present(opened.store.acquire(4096));
-    const state = (): unknown[] => {
-      return [countsOf(opened), bookOf(opened.table).exports.freeSlabs(0), opened.table.budget.reservedBytes];
-    };
-    const before = state();
     const slabs = (count: number): number[] => new Array<number>(count).fill(4096);
-    expect([[64, 64, 4096], slabs(63), slabs(126)].map((lengths) => opened.store.bytesFor(lengths))).toEqual([
-      0,
-      SEGMENT_BYTES,
-      2 * SEGMENT_BYTES,
-    ]);
-    expect(state()).toEqual(before);
+    for (const [lengths, segments] of [
+      [[64, 64, 4096], 0],
+      [slabs(63), 1],
+      [slabs(126), 2],
+    ] as const) {
+      expect(opened.store.bytesFor(lengths)).toBe(segments * SEGMENT_BYTES);
+    }
+    expect(opened.table.budget.reservedBytes).toBe(SEGMENT_BYTES);
+    expect(bookOf(opened.table).exports.freeSlabs(0)).toBe(62);
   });
 
   test("is never less than what carving them takes", () => {
@@ -154,60 +128,183 @@ describe("room for several lengths", () => {
   });
 });
 
-describe("room that is needed", () => {
-  test("makes the active segment collectable when its leases were leaked", async () => {
+test("room that is needed ends the open runs, which go on where they were as long as a lease holds the segment", () => {
+  const opened = openCarving({ segments: 2 });
+  const leases = [64, 1000, 64, 4096].map((byteLength) => present(opened.store.acquire(byteLength)));
+  const { memory, byteOffset } = present(leases[2]);
+  for (let each = 0; each < 5; each++) {
+    opened.store.yieldMemory();
+    expect([...opened.table.accounts].map(({ state }) => state)).toEqual(["retired"]);
+    expect(problemsOf(opened)).toEqual([]);
+    leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+  }
+  expect(leases.every((lease) => lease.memory === memory)).toBe(true);
+  expect(present(leases[4]).byteOffset).toBe(byteOffset + 64);
+  expectApart(leases);
+  expect(problemsOf(opened)).toEqual([]);
+});
+
+test("an audit names a run that is open outside the active segment", () => {
+  const opened = openCarving({ segments: 2 });
+  const lease = present(opened.store.acquire(64));
+  transition(ownerOf<Segment>(opened.table, lease).account, "retired");
+  Reflect.set(opened.store, "active", null);
+  expect(problemsOf(opened).join()).toContain("C3: a run of 64-byte blocks");
+});
+
+describe("stopped half way", () => {
+  /** A full segment whose leases were dirty and are all released; the next lease recycles it. */
+  function aboutToRecycle(): Opened {
     const opened = openCarving({ segments: 1 });
-    (() => void opened.store.acquire(64))();
-    expect(opened.store.yieldMemory()).toBe(false);
-    await collectGarbageUntil(() => opened.heard.collected.length > 0);
-    expect(opened.heard.collected[0]).toMatchObject({ live: 1, liveBytes: 64 });
-    expect(opened.store.acquire(64)).not.toBeNull();
-  });
-
-  test("ends the open runs, and takes them up where they were as long as a lease holds the segment", () => {
-    const opened = openCarving({ segments: 2 });
-    const leases = [64, 1000, 64, 4096].map((byteLength) => present(opened.store.acquire(byteLength)));
-    const { memory, byteOffset } = present(leases[2]);
-    for (let each = 0; each < 5; each++) {
-      opened.store.yieldMemory();
-      expect([...opened.table.accounts].map(({ state }) => state)).toEqual(["retired"]);
-      expect(problemsOf(opened)).toEqual([]);
-      leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+    present(opened.store.acquire(64)).release();
+    for (const lease of Array.from({ length: 62 }, () => present(opened.store.acquire(SLAB_BYTES)))) {
+      lease.bytes.fill(0xff);
+      lease.release();
     }
-    expect(leases.every((lease) => lease.memory === memory)).toBe(true);
-    expect(present(leases[4]).byteOffset).toBe(byteOffset + 64);
+    return opened;
+  }
+
+  /** Everything that can be had is zero, and nothing is had twice. */
+  function expectRight(opened: Opened): void {
+    // A few of each first: what runs are open now comes to light before the segment is full.
+    const leases = [SLAB_BYTES, 1000, 64, SLAB_BYTES].map((byteLength) => present(opened.store.acquire(byteLength)));
+    leases.push(...fill(opened, 64).slice(0, 500), ...fill(opened, 1000), ...fill(opened));
+    expect(leases.every(({ bytes }) => isZero(bytes))).toBe(true);
     expectApart(leases);
-    expect(countsOf(opened)).toEqual([
-      [64, 7],
-      [1024, 6],
-      [4096, 1],
-    ]);
-    expect(problemsOf(opened)).toEqual([]);
+    for (const lease of leases) lease.release();
+    const again = fill(opened);
+    expect(again.every(({ bytes }) => isZero(bytes))).toBe(true);
+    expectApart(again);
+  }
+
+  test.each([
+    ["when the views are dead", (opened: Opened) => aroundRevoke(segmentOf(opened), { after: stop })],
+    ["before the views are dead", (opened: Opened) => aroundRevoke(segmentOf(opened), { before: stop })],
+    ["when the book has forgotten", ({ table }: Opened) => stopAfter(bookOf(table), "recycle")],
+    ["when the book has no run to give", ({ table }: Opened) => stopAfter(bookOf(table), "openRun")],
+    ["when the book has given a run", ({ table }: Opened) => stopAfter(bookOf(table), "openRun", 2)],
+    [
+      "when the stray write is told",
+      (opened: Opened) => {
+        new Uint8Array(present(segmentOf(opened).memory).buffer).fill(0xdd, 0, 8);
+        opened.host.strayWrite = vi.fn().mockImplementationOnce(stop);
+      },
+    ],
+  ] as const)("%s, a recycling leaves blocks unused, and gives none to two leases or with old bytes", (_, arm) => {
+    const opened = aboutToRecycle();
+    arm(opened);
+    expectStopped(() => opened.store.acquire(SLAB_BYTES));
+    expectRight(opened);
   });
 
-  test("a hook that acquires while a drained segment is made ready gets blocks that nobody else gets", () => {
-    const opened = openCarving({ segments: 3 });
-    const first = fillSegment(opened);
-    const leases = fillSegment(opened);
-    releaseAll(first);
-    let isInside = false;
-    // As a hook of async_hooks, when the revocation is told.
-    Reflect.set(opened.heard.revoked, "push", () => {
-      if (isInside) return;
-      isInside = true;
-      leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+  test("when the used mark of a segment is about to be raised, no run is open in it yet", () => {
+    const opened = openCarving({ segments: 1 });
+    const lease = present(opened.store.acquire(SLAB_BYTES));
+    const segment = ownerOf<Segment>(opened.table, lease);
+    let carvedBytes = segment.carvedBytes;
+    let isStopped = false;
+    Object.defineProperty(segment, "carvedBytes", {
+      get: () => carvedBytes,
+      set: (value: number) => {
+        if (!isStopped) {
+          isStopped = true;
+          stop();
+        }
+        carvedBytes = value;
+      },
     });
-    leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)), ...fill(opened));
-    expect(isInside).toBe(true);
-    expectApart(leases);
-    expect(problemsOf(opened)).toEqual([]);
+    expectStopped(() => opened.store.acquire(1000));
+    const others = Array.from({ length: 2 }, () => present(opened.store.acquire(1000)));
+    for (const each of others) {
+      each.bytes.fill(0xff);
+      each.release();
+    }
+    lease.release();
+    opened.store.yieldMemory();
+    expectRight(opened);
   });
 
-  test("an audit names a run that is open outside the active segment", () => {
-    const opened = openCarving({ segments: 2 });
-    const lease = present(opened.store.acquire(64));
-    transition(ownerOf<Segment>(opened.table, lease).account, "retired");
-    Reflect.set(opened.store, "active", null);
-    expect(problemsOf(opened).join()).toContain("C3: a run of 64-byte blocks");
+  test("at the view, an acquire has used up a block and counts no lease", () => {
+    const { store, table } = openCarving();
+    const lease = present(store.acquire(100));
+    const segment = ownerOf<Segment>(table, lease);
+    const { buffer } = segment;
+    Reflect.set(segment, "buffer", new ArrayBuffer(0));
+    Reflect.set(segment, "view", stop);
+    expectStopped(() => store.acquire(100));
+    expect([segment.account.live, segment.account.liveBytes]).toEqual([1, 100]);
+    Reflect.set(segment, "buffer", buffer);
+    expect(present(store.acquire(100)).byteOffset).toBe(lease.byteOffset + 224);
   });
+
+  test("before its count, a release leaves the count too high, which heals when the segment is collected", async () => {
+    const opened = openCarving({ segments: 2, wipes: true });
+    (() => {
+      const leases = fillSegment(opened);
+      const segment = ownerOf<Segment>(opened.table, present(leases[0]));
+      const { view } = segment;
+      Reflect.set(segment, "view", stop);
+      const lost = present(leases.pop());
+      expectStopped(() => lost.release());
+      expect(lost.released).toBe(true);
+      Reflect.set(segment, "view", view);
+      for (const lease of leases) lease.release();
+      expect(segment.account.live).toBe(1);
+      present(opened.store.acquire(SLAB_BYTES));
+      expect(segment.account.state).toBe("retired");
+    })();
+    await collectGarbageUntil(() => opened.heard.collected.length > 0);
+    expect(opened.table.budget.reservedBytes).toBe(SEGMENT_BYTES);
+  });
+});
+
+describe("a book that was torn", () => {
+  test("is abandoned: its segment retires, a new book starts, and no lease loses its block", () => {
+    const opened = openCarving({ segments: 4 });
+    const before = [present(opened.store.acquire(100)), present(opened.store.acquire(5000))];
+    const torn = bookOf(opened.table);
+    tear(torn);
+    const after = [5000, 20_000, 100, 64].map((byteLength) => present(opened.store.acquire(byteLength)));
+    expect(bookOf(opened.table)).not.toBe(torn);
+    expectApart([...before, ...after]);
+    const states = [...opened.table.accounts].map(({ state }) => state);
+    expect(states.sort()).toEqual(["active", "retired"]);
+    expect(problemsOf(opened)).toEqual([]);
+    for (const lease of [...before, ...after]) lease.release();
+    expect(opened.table.budget.idleBytes).toBe(SEGMENT_BYTES);
+  });
+
+  test("does not stop its drained segments: they enter the new book when they are next used", () => {
+    const opened = openCarving({ segments: 2 });
+    const drained = fillSegment(opened);
+    const { memory } = present(drained[0]);
+    const held = fillSegment(opened);
+    for (const lease of drained) {
+      lease.bytes.fill(0xff);
+      lease.release();
+    }
+    tear(bookOf(opened.table));
+    const next = fillSegment(opened);
+    expect(next.every((lease) => lease.memory === memory && isZero(lease.bytes))).toBe(true);
+    expectApart([...held, ...next]);
+    expect(problemsOf(opened)).toEqual([]);
+  });
+});
+
+test("a hook that acquires while a drained segment is made ready gets blocks that nobody else gets", () => {
+  const opened = openCarving({ segments: 3 });
+  const first = fillSegment(opened);
+  const leases = fillSegment(opened);
+  releaseAll(first);
+  let isInside = false;
+  // As a hook of async_hooks, when the revocation is told.
+  Reflect.set(opened.heard.revoked, "push", () => {
+    if (isInside) return;
+    isInside = true;
+    leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)));
+  });
+  leases.push(present(opened.store.acquire(64)), present(opened.store.acquire(1000)), ...fill(opened));
+  expect(isInside).toBe(true);
+  expectApart(leases);
+  expect(problemsOf(opened)).toEqual([]);
 });

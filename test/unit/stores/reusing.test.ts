@@ -1,22 +1,27 @@
-/** The store of `"never"` on its own: stacks of released blocks, filled from the book and spilled into it. */
+/**
+ * The store of `"never"` on its own: stacks of released blocks, filled from the book and spilled
+ * into it. What callers see of it is promises/'s and test/model's.
+ */
 
 import { describe, expect, test } from "vitest";
 import { EXCHANGE_CAPACITY } from "../../../src/memory/abi.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
 import { ReusingStore } from "../../../src/stores/reusing.ts";
-import { isZero, releaseAll, SEGMENT_BYTES } from "../../helpers.ts";
+import { releaseAll, SEGMENT_BYTES } from "../../helpers.ts";
 import {
   arenaModule,
   bookOf,
   constantsOf,
   expectApart,
   expectStopped,
+  fill,
+  openStore,
   ownerOf,
   present,
+  problemsOf,
   stop,
   tear,
 } from "../helpers.ts";
-import { fill, openStore, problemsOf } from "./helpers.ts";
 
 function open(options: { segments?: number; wipes?: boolean } = {}) {
   return openStore((table, host) => new ReusingStore(table, host, arenaModule, SEGMENT_BYTES), options);
@@ -24,69 +29,23 @@ function open(options: { segments?: number; wipes?: boolean } = {}) {
 
 const { NO_BOOK_MEMORY } = constantsOf("status");
 
-describe("a released block", () => {
-  test("is handed out next, with the very view it had, as zeros or as it is", () => {
-    const { store, heard } = open();
-    const lease = present(store.acquire(100));
-    const bytes = lease.bytes.fill(7);
-    lease.release();
-    const unzeroed = present(store.acquireUnzeroed(100));
-    expect([unzeroed.bytes === bytes, bytes[0], unzeroed === lease]).toEqual([true, 7, false]);
-    unzeroed.release();
-    expect([present(store.acquire(100)).bytes === bytes, isZero(bytes), heard.revoked]).toEqual([true, true, []]);
-  });
-
-  test("has another view where another length of its class is asked for", () => {
-    const { store } = open();
-    const lease = present(store.acquire(112));
-    const { byteOffset } = lease;
-    lease.bytes.fill(7);
-    lease.release();
-    const next = present(store.acquire(100));
-    expect([next.byteOffset, next.bytes.length, isZero(next.bytes)]).toEqual([byteOffset, 100, true]);
-    next.release();
-    // The last 12 bytes had not been part of that lease.
-    expect(isZero(present(store.acquire(112)).bytes)).toBe(true);
-  });
-
-  test.each([100, 0])("is of use though a stranger revoked its memory meanwhile, for %i bytes", (byteLength) => {
-    const { store, table } = open();
-    const lease = present(store.acquire(byteLength + 12));
-    const segment = ownerOf<Segment>(table, lease);
-    lease.bytes.fill(7);
-    lease.release();
-    present(segment.memory).grow(0);
-    const next = present(store.acquire(byteLength));
-    expect([next.bytes.length, next.bytes.buffer.byteLength, isZero(next.bytes)]).toEqual([
-      byteLength,
-      SEGMENT_BYTES,
-      true,
-    ]);
-  });
+test("where the book has no memory for another segment, there is no room, and none is kept from others", () => {
+  const opened = open({ segments: 4 });
+  const held = present(opened.store.acquire(64));
+  const book = bookOf(opened.table);
+  Reflect.set(book, "exports", { ...book.exports, addSegment: () => NO_BOOK_MEMORY });
+  expect(fill(opened, 65_536)).toHaveLength(3);
+  expect(opened.table.budget.reservedBytes).toBe(SEGMENT_BYTES);
+  held.release();
 });
 
-describe("many blocks", () => {
-  test("are not all kept: beyond what a stack holds, the rest goes to the book; and all of them for another length", () => {
-    const opened = open({ segments: 16 });
-    releaseAll(Array.from({ length: 3000 }, () => present(opened.store.acquire(64))));
-    let kept = 0;
-    for (const { entry } of opened.table.accounts) kept += entry?.book.exports.liveBlocks(entry.number) ?? 0;
-    expect(kept).toBeGreaterThan(EXCHANGE_CAPACITY);
-    expect(kept).toBeLessThanOrEqual(1024);
-    opened.store.yieldMemory();
-    expect(opened.table.budget.reservedBytes).toBe(0);
-    expect(problemsOf(opened)).toEqual([]);
-  });
-
-  test("find no room, and keep none from others, where the book has no memory for another segment", () => {
-    const opened = open({ segments: 4 });
-    const held = present(opened.store.acquire(64));
-    const book = bookOf(opened.table);
-    Reflect.set(book, "exports", { ...book.exports, addSegment: () => NO_BOOK_MEMORY });
-    expect(fill(opened, 65_536)).toHaveLength(3);
-    expect(opened.table.budget.reservedBytes).toBe(SEGMENT_BYTES);
-    held.release();
-  });
+test("released blocks are not all kept: beyond what a stack holds, the rest goes to the book", () => {
+  const opened = open({ segments: 16 });
+  releaseAll(Array.from({ length: 3000 }, () => present(opened.store.acquire(64))));
+  let kept = 0;
+  for (const { entry } of opened.table.accounts) kept += entry?.book.exports.liveBlocks(entry.number) ?? 0;
+  expect(kept).toBeGreaterThan(EXCHANGE_CAPACITY);
+  expect(kept).toBeLessThanOrEqual(1024);
 });
 
 describe("stopped half way", () => {

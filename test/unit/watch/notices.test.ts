@@ -2,7 +2,7 @@
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { inspect } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ArenaEventTarget } from "../../../src/watch/events.ts";
 import { Notices } from "../../../src/watch/notices.ts";
 import type { Trace } from "../../../src/watch/trace.ts";
@@ -18,52 +18,40 @@ function open() {
       events.push({ ...event, type: event.type });
     });
   }
-  const notices = new Notices(
-    target,
-    () => order.push("serve"),
-    (leaked) => leaked.map(({ byteLength }) => site(byteLength)),
-  );
-  return { target, notices, order, events };
+  const sitesOf = (leaked: readonly Trace[]) => leaked.map(({ byteLength }) => site(byteLength));
+  const notices = new Notices(target, () => order.push("serve"), sitesOf);
+  const dirty = () => notices.counted("dirty", () => ({ byteOffset: 5, acquired: "a", released: "b" }));
+  const exhausted = (byteLength = 1) => notices.counted("exhausted", () => ({ byteLength, reservedBytes: 2 }));
+  return { target, notices, order, events, dirty, exhausted };
 }
 
 const site = (byteLength: number) => ({ leases: 1, byteLength, oldestMs: 0, summary: "", stack: "" });
-const trace = (byteLength: number): Trace => ({
-  place: {},
-  ptr: 0,
-  byteLength,
-  weight: 1,
-  since: 0,
-  acquired: "",
-  released: undefined,
-  isPinned: false,
-});
+const trace = (byteLength: number) => ({ byteLength }) as Trace;
 
 describe("a notice", () => {
-  test("comes in a microtask, and not before", async () => {
-    const { notices, order } = open();
-    notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 20 }));
+  test("comes in a microtask, merged with those of its kind: a count, and the rest of the last one", async () => {
+    const { notices, events, order, dirty, exhausted } = open();
+    exhausted(10);
+    dirty();
+    exhausted(20);
+    exhausted(30);
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [] }));
+    notices.wake();
     expect(order).toEqual([]);
     await Promise.resolve();
-    expect(order).toEqual(["serve", "exhausted"]);
-  });
-
-  test("is merged with those of its kind: a count, and the rest of the last one", async () => {
-    const { notices, events, order } = open();
-    notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 1 }));
-    notices.counted("dirty", () => ({ byteOffset: 5, acquired: "a", released: "b" }));
-    notices.counted("exhausted", () => ({ byteLength: 20, reservedBytes: 2 }));
-    notices.counted("exhausted", () => ({ byteLength: 30, reservedBytes: 3 }));
-    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [] }));
-    await settle();
+    // Those who wait are served before, once for all that is pending.
     expect(order).toEqual(["serve", "exhausted", "dirty", "stray-write"]);
     expect(events).toMatchObject([
-      { type: "exhausted", count: 3, byteLength: 30, reservedBytes: 3 },
+      { type: "exhausted", count: 3, byteLength: 30, reservedBytes: 2 },
       { type: "dirty", count: 1, byteOffset: 5, acquired: "a", released: "b" },
       { type: "stray-write", count: 1, byteOffset: 7 },
     ]);
-    notices.counted("exhausted", () => ({ byteLength: 40, reservedBytes: 4 }));
+    exhausted(40);
     await settle();
     expect(events.at(-1)).toMatchObject({ count: 1, byteLength: 40 });
+    notices.wake();
+    await settle();
+    expect(order.slice(4)).toEqual(["serve", "exhausted", "serve"]);
   });
 
   test("of leaks adds up leases and bytes, and asks for the sites of all of them", async () => {
@@ -80,126 +68,67 @@ describe("a notice", () => {
       order.push("details");
       return { byteOffset: 0, acquired: undefined, released: undefined };
     });
-    expect(order).toEqual([]);
     await settle();
     expect(order).toEqual(["serve", "details", "dirty"]);
   });
 
+  test("is scheduled with what the engine has, whatever was put in its place", async () => {
+    const { events, exhausted } = open();
+    const then = vi.spyOn(Promise.prototype, "then").mockImplementation(() => expect.unreachable());
+    exhausted();
+    then.mockRestore();
+    await settle();
+    expect(events).toHaveLength(1);
+  });
+
   test("that its own listener causes comes later, as one of its own", async () => {
-    const { target, notices, events } = open();
+    const { target, events, exhausted } = open();
     let more = 3;
     target.addEventListener("exhausted", () => {
-      if (more-- > 0) notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
+      if (more-- > 0) exhausted();
     });
-    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
-    expect(events).toHaveLength(0);
+    exhausted();
     await settle();
     expect(events.map(({ count }) => count)).toEqual([1, 1, 1, 1]);
   });
 
-  test("serves those who wait before it is told, once for all that is pending", async () => {
-    const { notices, order } = open();
-    notices.wake();
-    notices.wake();
-    notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
+  test("shows what it says where Node prints it", async () => {
+    const { target, exhausted } = open();
+    const printed: string[] = [];
+    target.addEventListener("exhausted", (event) => void printed.push(inspect(event)));
+    exhausted(5);
     await settle();
-    expect(order).toEqual(["serve", "dirty"]);
-    notices.wake();
-    await settle();
-    expect(order).toEqual(["serve", "dirty", "serve"]);
-  });
-
-  test("is scheduled with what the engine has, whatever was put in its place", async () => {
-    const { notices, events } = open();
-    const { then } = Promise.prototype;
-    let calls = 0;
-    // biome-ignore lint/suspicious/noThenProperty: replacing it is what this is about.
-    Promise.prototype.then = () => {
-      calls++;
-      throw new Error("replaced");
-    };
-    try {
-      notices.counted("exhausted", () => ({ byteLength: 10, reservedBytes: 20 }));
-    } finally {
-      // biome-ignore lint/suspicious/noThenProperty: as above.
-      Promise.prototype.then = then;
-    }
-    await settle();
-    expect([calls, events.length]).toEqual([0, 1]);
-  });
-
-  test("finds a listener that is an object, one that listens once, and none that was removed", async () => {
-    const target = new ArenaEventTarget();
-    const heard: string[] = [];
-    const removed = (): void => void heard.push("removed");
-    target.addEventListener("dirty", removed);
-    target.addEventListener("dirty", () => heard.push("once"), { once: true });
-    target.addEventListener("dirty", { handleEvent: () => heard.push("object") });
-    target.removeEventListener("dirty", removed);
-    const notices = new Notices(
-      target,
-      () => {},
-      () => [],
-    );
-    for (let each = 0; each < 2; each++) {
-      notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
-      await settle();
-    }
-    expect(heard).toEqual(["once", "object", "object"]);
+    expect(printed).toEqual(["{ type: 'exhausted', count: 1, byteLength: 5, reservedBytes: 2 }"]);
   });
 });
 
-describe("once closed", () => {
-  test("nothing is told, of what was pending and of what comes", async () => {
-    const { notices, events } = open();
-    notices.leak(1, 1, []);
-    notices.close();
-    notices.leak(1, 1, []);
-    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
-    notices.wake();
-    await settle();
-    expect(events).toEqual([]);
-  });
-
-  test("in a listener, the notices behind it are not told", async () => {
-    const { target, notices, events } = open();
-    target.addEventListener("dirty", () => notices.close());
-    notices.counted("dirty", () => ({ byteOffset: 0, acquired: undefined, released: undefined }));
-    notices.counted("exhausted", () => ({ byteLength: 1, reservedBytes: 0 }));
-    await settle();
-    expect(events.map(({ type }) => type)).toEqual(["dirty"]);
-  });
-});
-
-test("an event that Node prints shows what it says", async () => {
-  const { target, notices } = open();
-  const printed: string[] = [];
-  target.addEventListener("exhausted", (event) => void printed.push(inspect(event)));
-  notices.counted("exhausted", () => ({ byteLength: 5, reservedBytes: 7 }));
+test("once closed, nothing more is told, and nothing that stands behind in the queue", async () => {
+  const { target, notices, events, dirty, exhausted } = open();
+  target.addEventListener("dirty", () => notices.close());
+  dirty();
+  exhausted();
   await settle();
-  expect(printed).toEqual(["{ type: 'exhausted', count: 1, byteLength: 5, reservedBytes: 7 }"]);
+  notices.leak(1, 1, []);
+  exhausted();
+  await settle();
+  expect(events.map(({ type }) => type)).toEqual(["dirty"]);
 });
 
-describe("a tally", () => {
-  test("is one message with a count and the bytes together, for subscribers alone", async () => {
-    const { target, notices } = open();
-    const messages: object[] = [];
-    const listener = (message: unknown): void => void messages.push(message as object);
-    notices.tally("acquire", 1);
-    subscribe("cleanslab:acquire", listener);
-    try {
-      notices.tally("acquire", 10);
-      notices.tally("acquire", 20);
-      expect(messages).toEqual([]);
-      await settle();
-      notices.tally("acquire", 5);
-      await settle();
-    } finally {
-      unsubscribe("cleanslab:acquire", listener);
-    }
-    expect(messages).toEqual([
-      { arena: target, count: 2, byteLength: 30 },
-      { arena: target, count: 1, byteLength: 5 },
-    ]);
-  });
+test("a tally is one message with a count and the bytes together, for subscribers alone", async () => {
+  const { target, notices } = open();
+  const messages: unknown[] = [];
+  const listener = (message: unknown): void => void messages.push(message);
+  notices.tally("acquire", 1);
+  subscribe("cleanslab:acquire", listener);
+  notices.tally("acquire", 10);
+  notices.tally("acquire", 20);
+  expect(messages).toEqual([]);
+  await settle();
+  notices.tally("acquire", 5);
+  await settle();
+  unsubscribe("cleanslab:acquire", listener);
+  expect(messages).toEqual([
+    { arena: target, count: 2, byteLength: 30 },
+    { arena: target, count: 1, byteLength: 5 },
+  ]);
 });

@@ -16,47 +16,44 @@ function due(sampler: Sampler, byteLength: number, isSlow = false): Due | undefi
 function dues(sampler: Sampler, count: number): string[] {
   return Array.from({ length: count }, () => {
     const { guard, weight } = due(sampler, 1) ?? { guard: false, weight: 0 };
-    return `${guard ? "g" : ""}${weight > 0 ? "t" : ""}`;
+    return `${guard ? "g" : ""}${weight > 0 ? "t" : ""}` || "-";
   });
 }
 
 describe("a sampler of leases by number", () => {
-  test("comes to every lease when every one is traced, and each stands for itself", () => {
-    const sampler = new Sampler(0, by(1));
-    expect(dues(sampler, 4)).toEqual(["t", "t", "t", "t"]);
-    expect(due(sampler, 100)).toEqual({ guard: false, weight: 1 });
+  test.each([
+    [0, by(1), "t t t t"],
+    [3, NOTHING, "- - g - - g -"],
+    // Apart, and together where they meet.
+    [2, by(3), "- g t g - gt - g t g - gt"],
+    [Number.MAX_SAFE_INTEGER, by(2), "- t - t"],
+  ])("with a guard for one in %i and traces for %j comes to the Nth of each", (guardEvery, rates, wanted) => {
+    const expected = wanted.split(" ");
+    expect(dues(new Sampler(guardEvery, rates), expected.length)).toEqual(expected);
   });
 
-  test("comes to one lease in N, the Nth first", () => {
-    expect(dues(new Sampler(3, NOTHING), 7)).toEqual(["", "", "g", "", "", "g", ""]);
-  });
-
-  test("keeps guards and traces apart, and together where they meet", () => {
-    const due = dues(new Sampler(2, by(3)), 12);
-    expect(due).toEqual(["", "g", "t", "g", "", "gt", "", "g", "t", "g", "", "gt"]);
+  test("has each of them stand for itself", () => {
+    expect(due(new Sampler(0, by(1)), 100)).toEqual({ guard: false, weight: 1 });
   });
 
   test("comes to nothing when nothing is asked for", () => {
     const sampler = new Sampler(0, NOTHING);
-    expect(dues(sampler, 1000).join("")).toBe("");
+    const none = new Array<string>(1000).fill("-");
+    expect(dues(sampler, 1000)).toEqual(none);
     // Even where it runs out, after a thousand million leases, or bytes.
     sampler.left = 1;
     sampler.bytesLeft = 1;
-    expect(dues(sampler, 1000).join("")).toBe("");
+    expect(dues(sampler, 1000)).toEqual(none);
     expect(sampler.bytesLeft).toBeGreaterThan(2 ** 29);
-  });
-
-  test("takes the largest N there is", () => {
-    expect(dues(new Sampler(Number.MAX_SAFE_INTEGER, by(2)), 4)).toEqual(["", "t", "", "t"]);
   });
 
   test("traces from the lease at hand on when it is told to, and leaves guards where they were to come", () => {
     const sampler = new Sampler(4, NOTHING);
-    expect(dues(sampler, 1)).toEqual([""]);
+    expect(dues(sampler, 1)).toEqual(["-"]);
     sampler.set(by(1));
     expect(dues(sampler, 4)).toEqual(["t", "t", "gt", "t"]);
     sampler.set(NOTHING);
-    expect(dues(sampler, 4)).toEqual(["", "", "g", ""]);
+    expect(dues(sampler, 4)).toEqual(["-", "-", "g", "-"]);
   });
 });
 
@@ -81,11 +78,8 @@ describe("a sampler of leases by bytes", () => {
 
   /** A clock that goes on by `ms` at each sample. */
   const clock = (ms: number) => {
-    let now = 0;
-    return () => {
-      now += ms;
-      return now;
-    };
+    let samples = 0;
+    return () => ms * ++samples;
   };
 
   test.each([100_000, 524_288, 2 ** 31])(
@@ -138,15 +132,11 @@ describe("a sampler of leases by bytes", () => {
     expect(idle).toBeLessThan(1150);
   });
 
-  test("passes over leases without bytes", () => {
-    const sampler = new Sampler(0, { traceEvery: 0, sampleBytes: 1 }, seededRandom(1));
-    for (let each = 0; each < 1000; each++) expect(due(sampler, 0)).toBeUndefined();
-  });
-
-  test("takes up and gives up sampling when it is told to", () => {
+  test("takes up and gives up sampling when it is told to, and passes over leases without bytes", () => {
     const sampler = new Sampler(0, NOTHING, seededRandom(1));
     expect(due(sampler, 2 ** 29)).toBeUndefined();
     sampler.set({ traceEvery: 0, sampleBytes: 1 });
+    for (let each = 0; each < 1000; each++) expect(due(sampler, 0)).toBeUndefined();
     expect(due(sampler, 1000)).toEqual({ guard: false, weight: 1 });
     sampler.set(NOTHING);
     expect(due(sampler, 2 ** 31)?.weight ?? 0).toBe(0);

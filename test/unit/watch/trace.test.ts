@@ -1,22 +1,24 @@
-/** Traced leases: where they were acquired, who had a byte last, and which were collected. */
+/**
+ * Traced leases: where they were acquired, who had a byte last, and which were collected. What
+ * `assertDrained` says of them is misuse/outstanding.test.ts's, what is said of leaks, stray
+ * writes and dirty blocks promises/'s.
+ */
 
 import { describe, expect, test } from "vitest";
 import { frameOf, takeStack, textOf } from "../../../src/watch/stack.ts";
-import { stacksOf, type Trace, Tracer } from "../../../src/watch/trace.ts";
-import { collectGarbageUntil, MODES, releaseAll, smallArena, thrownBy } from "../../helpers.ts";
-import { FakeOwner, stop } from "../helpers.ts";
+import { stacksOf, Tracer } from "../../../src/watch/trace.ts";
+import { collectGarbageUntil, releaseAll, smallArena, thrownBy } from "../../helpers.ts";
+import { FakeOwner, Stopped, stop } from "../helpers.ts";
 
 const open = (level: "off" | "sampled" | "all", registers = false) => {
-  const lost: Trace[] = [];
-  const tracer = new Tracer(level, 4096, registers, (trace) => lost.push(trace));
+  const tracer = new Tracer(level, 4096, registers, () => {});
   const watch = (owner: FakeOwner, byteLength: number, ptr = 0, weight = 1) => {
     const lease = owner.lease(byteLength, ptr);
     tracer.watch(lease, weight);
     return lease;
   };
-  const sitesIn = ({ account }: FakeOwner) => tracer.group(tracer.tracesIn(account));
   const lastAt = ({ account }: FakeOwner, at: number) => stacksOf(tracer.lastAt(account, at));
-  return { tracer, lost, watch, sitesIn, lastAt };
+  return { tracer, watch, lastAt };
 };
 
 /** Runs `fn` while `hook` is `Error.prepareStackTrace`. */
@@ -31,34 +33,23 @@ function withHook<T>(hook: unknown, fn: () => T): T {
 }
 
 describe("a tracer", () => {
-  test.each([
-    ["off", false, 0, 0],
-    ["sampled", false, 0, 4096],
-    ["all", false, 1, 0],
-    ["off", true, 1024, 0],
-    ["sampled", true, 0, 4096],
-    ["all", true, 1, 0],
-  ] as const)(
-    "of level %s, where single leases are looked for: %s, watches one lease in %i, or in %i bytes",
-    (level, registers, traceEvery, sampleBytes) => {
-      expect(open(level, registers).tracer.rates).toEqual({ traceEvery, sampleBytes });
-    },
-  );
-
-  test("knows a watched lease until it is released, with its length and a stack", () => {
-    const { tracer, watch } = open("all");
-    const owner = new FakeOwner();
-    const leases = [watch(owner, 10), watch(owner, 20)] as const;
-    expect(tracer.sites.map(({ byteLength }) => byteLength)).toEqual([20, 10]);
-    expect(tracer.sites[0]?.stack).toContain("trace.test");
-    leases[0].release();
-    expect(tracer.sites).toMatchObject([{ leases: 1, byteLength: 20 }]);
-    leases[1].release();
-    expect(tracer.sites).toEqual([]);
+  test("watches one lease in so many, or in so many bytes, by its level; and rarely where single leases are looked for", () => {
+    const ratesOf = (registers: boolean) =>
+      (["off", "sampled", "all"] as const).map((level) => {
+        const { traceEvery, sampleBytes } = open(level, registers).tracer.rates;
+        return [traceEvery, sampleBytes];
+      });
+    const [sampled, all] = [
+      [0, 4096],
+      [1, 0],
+    ];
+    expect(ratesOf(false)).toEqual([[0, 0], sampled, all]);
+    expect(ratesOf(true)).toEqual([[1024, 0], sampled, all]);
+    expect(open("off").tracer.callSite()).toBeUndefined();
   });
 
   test("knows a lease by its length and place after a resize, in its block and to another", () => {
-    const { tracer, watch, sitesIn, lastAt } = open("all");
+    const { tracer, watch, lastAt } = open("all");
     const owner = new FakeOwner();
     const target = new FakeOwner();
     const lease = watch(owner, 10);
@@ -67,23 +58,30 @@ describe("a tracer", () => {
     owner.target = target;
     lease.resize(2000);
     expect(tracer.sites).toMatchObject([{ leases: 1, byteLength: 2000 }]);
-    expect(sitesIn(owner)).toEqual([]);
-    expect(sitesIn(target)).toMatchObject([{ leases: 1, byteLength: 2000 }]);
+    expect([owner, target].map(({ account }) => tracer.tracesIn(account).length)).toEqual([0, 1]);
     lease.release();
     expect(tracer.sites).toEqual([]);
     // Of a byte behind the lease's first length.
     expect(lastAt(target, 2048 + 1500).acquired).toContain("trace.test");
   });
 
-  test("groups leases by where they were acquired, most bytes first", () => {
+  test("groups leases by where they were acquired, most bytes first, and says what is usually behind it", () => {
     const { tracer, watch } = open("all");
     const owner = new FakeOwner();
     for (const byteLength of [10, 10, 10]) watch(owner, byteLength);
-    for (const byteLength of [50, 60]) watch(owner, byteLength);
+    for (const releases of [true, true, true, false, false]) {
+      const lease = watch(owner, 55);
+      if (releases) lease.release();
+    }
     expect(tracer.sites).toMatchObject([
       { leases: 2, byteLength: 110 },
       { leases: 3, byteLength: 30 },
     ]);
+    const [some, none] = tracer.sites.map(({ summary }) => summary);
+    expect(some).toMatch(
+      /^2 leases of 110 bytes, oldest \d+ ms: 3 others were released.*; acquired at .*trace\.test.*$/,
+    );
+    expect(none).toMatch(/^3 leases of 30 bytes, oldest \d+ ms: none was ever released.*$/);
   });
 
   test("tells a released lease's history, and looks at the trap of a traced one", () => {
@@ -107,28 +105,17 @@ describe("a tracer", () => {
     }
   });
 
-  test("names the leases of one memory, those that are out and those that ended last", () => {
-    const { watch, sitesIn } = open("all");
-    const owner = new FakeOwner();
-    watch(owner, 16, 64).release();
-    watch(owner, 16, 64).release();
-    watch(owner, 100, 128);
-    watch(new FakeOwner(), 1000);
-    const sites = sitesIn(owner);
-    expect(sites.map(({ byteLength }) => byteLength)).toEqual([100, 16]);
-  });
-
-  test("writes off the leases of one memory, and only those", () => {
+  test("finds the leases of one memory, those that ended last included, and writes off those that are out", () => {
     const { tracer, watch } = open("all");
-    const [lost, kept] = [new FakeOwner(), new FakeOwner()];
-    watch(lost, 1);
-    watch(kept, 2);
-    watch(lost, 3);
-    expect(tracer.writeOff(lost.account).reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(4);
+    const [owner, other] = [new FakeOwner(), new FakeOwner()];
+    const { account: place } = owner;
+    for (const ptr of [64, 64]) watch(owner, 16, ptr).release();
+    watch(owner, 100, 128);
+    watch(other, 1000, 64).release();
+    watch(other, 2);
+    expect(tracer.tracesIn(place).map(({ byteLength }) => byteLength)).toEqual([100, 16]);
+    expect([1, 2].map(() => tracer.writeOff(place).length)).toEqual([1, 0]);
     expect(tracer.sites.map(({ byteLength }) => byteLength)).toEqual([2]);
-    expect(tracer.writeOff(lost.account)).toEqual([]);
-    tracer.close();
-    expect(tracer.sites).toEqual([]);
   });
 
   test("keeps no lease, owner or caller from being collected, though V8's stacks hold callers until they are read", async () => {
@@ -196,32 +183,8 @@ describe("a tracer", () => {
     for (let each = 0; each < 4095; each++) watch(new FakeOwner(), 1).release();
     expect(lastAt(owner, 64).acquired).toBeUndefined();
     expect(String(thrownBy(() => read.bytes))).toContain("\nacquired at:\n");
-    expect(lastAt(owner, 128).acquired).toContain("trace.test");
     watch(new FakeOwner(), 1).release();
-    watch(new FakeOwner(), 1).release();
-    expect(lastAt(owner, 128).acquired).toBeUndefined();
-  });
-
-  test.each([
-    ["one that is only pinned", "released, but a pin"],
-    ["one of a site whose others were released", "3 others were released"],
-    ["one of a site that releases none", "none was ever released"],
-  ])("says what is usually behind %s", (which, cause) => {
-    const { tracer, watch } = open("all");
-    const owner = new FakeOwner();
-    const branches = which.includes("others") ? [true, true, true, false] : [false];
-    for (const releases of branches) {
-      const lease = watch(owner, 100);
-      if (which.includes("pinned")) {
-        lease.pin();
-        lease.release();
-      } else if (releases) lease.release();
-    }
-    expect(tracer.sites).toHaveLength(1);
-    const [site] = tracer.sites;
-    expect(site?.summary).toMatch(/^1 lease of 100 bytes, oldest \d+ ms: .*; acquired at .*trace\.test/);
-    expect(site?.summary).toContain(cause);
-    expect(site?.summary).not.toContain("\n");
+    expect(String(thrownBy(() => unread.bytes))).not.toContain("\nacquired at:\n");
   });
 
   test("counts a sampled lease for all that it stands for, and says that this is an estimate", () => {
@@ -231,50 +194,15 @@ describe("a tracer", () => {
     expect(tracer.sites[0]?.summary).toMatch(/^about 25 leases of 2460 bytes/);
   });
 
-  test("hears of a single lease that was collected, where it looks for those, and not of one that was released", async () => {
-    const { tracer, lost, watch } = open("all", true);
-    const owner = new FakeOwner();
-    (() => {
-      watch(owner, 10);
-      watch(owner, 20).release();
-    })();
-    await collectGarbageUntil(() => lost.length > 0);
-    await collectGarbageUntil(() => lost.length > 1, 5);
-    expect(lost).toMatchObject([{ place: owner.account, byteLength: 10 }]);
-    expect(tracer.sites).toEqual([]);
-  });
-
-  test("says for a lease that was waited for where the waiter asked", () => {
+  test("takes a lease for a waiter's only until that was acquired, or was not", () => {
     const { tracer, watch } = open("all");
-    const owner = new FakeOwner();
-    tracer.onBehalfOf({ stack: "at the waiter" }, () => watch(owner, 10));
-    expect(tracer.sites).toMatchObject([{ stack: "at the waiter" }]);
-    const mine = new Error("mine");
-    const throws = (): never => {
-      throw mine;
-    };
-    expect(thrownBy(() => tracer.onBehalfOf({ stack: "at another" }, throws))).toBe(mine);
-    watch(owner, 20);
+    expect(() => tracer.onBehalfOf({ stack: "at the waiter" }, stop)).toThrow(Stopped);
+    watch(new FakeOwner(), 20);
     expect(tracer.sites[0]?.stack).toContain("trace.test");
-  });
-
-  test("has no stacks with tracing off", () => {
-    expect(open("off").tracer.callSite()).toBeUndefined();
   });
 });
 
 describe("a stack", () => {
-  test("begins with the caller's frame: the library's own are left out", () => {
-    using arena = smallArena({ trace: "all" });
-    function acquires() {
-      return arena.acquire(10);
-    }
-    acquires();
-    const message = String(thrownBy(() => arena.assertDrained()));
-    expect(message).toMatch(/\n\s*at acquires .*trace\.test/);
-    expect(message).not.toContain("/src/");
-  });
-
   test.each([
     ["throws", stop],
     ["answers no string", () => [1, 2]],
@@ -313,19 +241,17 @@ describe("a stack", () => {
   });
 });
 
-describe.each(MODES)("revoke: %s, trace: sampled", (revoke) => {
-  test("names leases by their bytes, and says that the figures are estimates", () => {
-    using arena = smallArena({ revoke, trace: "sampled", sampleBytes: 1000, maxBytes: 2100 * 65536 });
-    function acquiresLong() {
-      return arena.acquire(60_000);
-    }
-    const leases = [acquiresLong()];
-    for (let each = 0; each < 2000; each++) leases.push(arena.acquire(100));
-    const message = String(thrownBy(() => arena.assertDrained()));
-    expect(message).toMatch(/\n1 lease of 60000 bytes, .*acquiresLong/);
-    expect(message).toMatch(/\nabout [1-9]\d+ leases of \d+ bytes/);
-    expect(message).toContain("trace: 'all'");
-    releaseAll(leases);
-    arena.assertDrained();
-  });
+test("with trace: sampled long leases are named one by one, others by an estimate that says so", () => {
+  using arena = smallArena({ trace: "sampled", sampleBytes: 1000, maxBytes: 2100 * 65536 });
+  function acquiresLong() {
+    return arena.acquire(60_000);
+  }
+  const leases = [acquiresLong()];
+  for (let each = 0; each < 2000; each++) leases.push(arena.acquire(100));
+  const message = String(thrownBy(() => arena.assertDrained()));
+  expect(message).toMatch(/\n1 lease of 60000 bytes, .*acquiresLong/);
+  expect(message).toMatch(/\nabout [1-9]\d+ leases of \d+ bytes/);
+  expect(message).toContain("trace: 'all'");
+  releaseAll(leases);
+  arena.assertDrained();
 });
