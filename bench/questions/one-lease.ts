@@ -4,28 +4,27 @@
  */
 
 import { COMPILED_AT_ONCE, FASTEST_TENTH, MEAN, type Plan, type Timed, time, timings } from "../harness.ts";
-import { churn, cycle, releaseOrder } from "../loops.ts";
+import { lend } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import {
   ALLOC_UNSAFE,
   ALLOC_UNSAFE_WRITTEN,
   ARRAY_POOL,
-  available,
+  BARE,
   DEFAULT,
   FILLED,
   FILLED_WRITTEN,
   FRESH,
   NEVER,
   NEVER_POOL,
-  namesOf,
   ON_RELEASE,
-  OUTSIDERS,
-  rivalNamed,
+  openRival,
   WIPE_ON_RELEASE,
 } from "../rivals.ts";
 import {
   crossover,
   figureOf,
+  find,
   formatLength,
   formatNs,
   formatSpread,
@@ -64,6 +63,15 @@ const LEFT_OUT_OF_QUICK_CHURN = [FILLED_WRITTEN, ALLOC_UNSAFE_WRITTEN, WIPE_ON_R
 /** A memory each: for long leases. */
 const ON_RELEASE_FROM = 64 * KiB;
 
+/** How the arena does as it fills. */
+const MANY_BYTES = KiB;
+const MANY: Readonly<Record<Form, readonly number[]>> = { quick: [10, 10_000], full: [10, 1000, 10_000, 100_000] };
+const OURS = [DEFAULT, NEVER, NEVER_POOL];
+const OF_MANY = [FRESH, ARRAY_POOL, ...OURS, BARE];
+/** Enough for a batch to have collections in it, and for all that is held to be old. */
+const MANY_PLAN: Plan = { warmUpMs: 300, batchMs: 0, batches: 4, operations: 100_000 };
+const WANTED_OF_MANY = 1.5;
+
 export interface OneLeaseInput {
   rival: string;
   byteLength: number;
@@ -73,38 +81,29 @@ export interface OneLeaseInput {
 
 export const oneLease: Question<OneLeaseInput, Timed> = {
   name: "one-lease",
-  question: "What does one lease cost, with nothing else alive and with 64?",
+  question: "What does one lease cost, with nothing else alive, with 64, and with thousands?",
   rounds: { quick: 3, full: 7 },
   nodeFlags: COMPILED_AT_ONCE,
   cases,
-  async run({ rival, byteLength, alive, plan }) {
-    const allocator = await rivalNamed(rival).open({ byteLength, alive });
-    const batch =
-      alive === 1
-        ? cycle(allocator, byteLength)
-        : churn(allocator, byteLength, alive, releaseOrder("first in, first out", alive));
-    return time(batch, plan);
-  },
-  measurements,
+  run: ({ rival, byteLength, alive, plan }) =>
+    time(lend(openRival(rival, { byteLength, alive }), byteLength, alive), plan),
+  measurements: (outcomes: readonly Outcome<OneLeaseInput, Timed>[]) =>
+    outcomes.flatMap(({ input: { rival, byteLength, alive }, runs }) => timings(rival, { byteLength, alive }, runs)),
   tables,
 };
 
 function cases(form: Form): OneLeaseInput[] {
-  const others = form === "quick" ? [] : available(namesOf(OUTSIDERS)).filter((rival) => !RIVALS.includes(rival));
-  return LENGTHS[form].flatMap((byteLength) =>
+  const few = LENGTHS[form].flatMap((byteLength) =>
     ALIVE.flatMap((alive) =>
-      [...RIVALS, ...others]
-        .filter((rival) => rival !== ON_RELEASE || byteLength >= ON_RELEASE_FROM)
+      RIVALS.filter((rival) => rival !== ON_RELEASE || byteLength >= ON_RELEASE_FROM)
         .filter((rival) => form === "full" || alive === 1 || !LEFT_OUT_OF_QUICK_CHURN.includes(rival))
         .map((rival) => ({ rival, byteLength, alive, plan: PLANS[form] })),
     ),
   );
-}
-
-function measurements(outcomes: readonly Outcome<OneLeaseInput, Timed>[]): Measurement[] {
-  return outcomes.flatMap(({ input: { rival, byteLength, alive }, runs }) =>
-    timings(rival, { byteLength, alive }, runs),
+  const many = OF_MANY.flatMap((rival) =>
+    MANY[form].map((alive) => ({ rival, byteLength: MANY_BYTES, alive, plan: MANY_PLAN })),
   );
+  return [...few, ...many];
 }
 
 function tables(figures: readonly Measurement[]): Table[] {
@@ -122,6 +121,7 @@ function tables(figures: readonly Measurement[]): Table[] {
         `ns for a lease, ${alive} alive, median batch: seldom with a collection in it`,
       ),
     ]),
+    withMany(figures),
     crossovers(where(figures, { alive: 1 }), lengths),
     targets(figures, lengths),
   ].filter(({ rows }) => rows.length > 0);
@@ -135,12 +135,36 @@ function overview(figures: readonly Measurement[], metric: string, title: string
     rows: rivalsIn(figures).map((rival) => [
       rival,
       ...lengths.map((byteLength) => {
-        const found = where(figures, { byteLength }).find((each) => each.rival === rival && each.metric === metric);
+        const found = find(figures, { rival, byteLength, metric });
         return found === undefined ? "–" : `${formatNs(found.value)} (${formatSpread(found.spread)})`;
       }),
     ]),
   };
 }
+
+/** What bare objects lose is the collector's part, and everyone's. */
+function withMany(all: readonly Measurement[]): Table {
+  const figures = all.filter(({ at }) => !ALIVE.includes(Number(at["alive"])));
+  const counts = valuesOfAt(figures, "alive").map(Number);
+  const [least = 0, most = 0] = [counts[0], counts.at(-1)];
+  const nsOf = (rival: string, alive: number): number => figureOf(figures, { rival, alive, metric: MEAN });
+  const lost = (rival: string): number => nsOf(rival, most) - nsOf(rival, least);
+  const ratio = (rival: string): number => 1 + (lost(rival) - lost(BARE)) / nsOf(rival, least);
+  return {
+    title:
+      `ns for a lease of ${formatLength(MANY_BYTES)} with so many alive, collections included; the last ratio, ` +
+      `without what ${BARE} lose, is to be at most ${WANTED_OF_MANY}`,
+    head: ["", ...counts.map(String), `${most} of ${least}`, `without what ${BARE} lose`, ""],
+    rows: rivalsIn(figures).map((rival) => [
+      rival,
+      ...counts.map((count) => orDash(nsOf(rival, count), formatNs)),
+      ...[nsOf(rival, most) / nsOf(rival, least), ratio(rival)].map((value) => orDash(value, formatHundredths)),
+      !OURS.includes(rival) ? "" : ratio(rival) <= WANTED_OF_MANY ? "met" : "not met",
+    ]),
+  };
+}
+
+const formatHundredths = (value: number): string => value.toFixed(2);
 
 function crossovers(figures: readonly Measurement[], lengths: readonly number[]): Table {
   const nsOf = (rival: string) => lengths.map((byteLength) => figureOf(figures, { rival, byteLength, metric: MEAN }));
@@ -227,7 +251,7 @@ function targets(figures: readonly Measurement[], lengths: readonly number[]): T
           formatLength(byteLength),
           `${kind === "faster than" ? "≥" : "≤"} ${both.join(" / ")}`,
           // A fresh array costs a third in most batches, and the rest in those that are collected in.
-          ...[MEAN, "time", FASTEST_TENTH].map((metric) => orDash(ratio(metric), (value) => value.toFixed(2))),
+          ...[MEAN, "time", FASTEST_TENTH].map((metric) => orDash(ratio(metric), formatHundredths)),
           verdict(ratio(MEAN), kind, both),
         ],
       ];

@@ -11,7 +11,6 @@ import { releaseReply } from "../../examples/resp/reply.ts";
 import { TarParser } from "../../examples/tar/parser.ts";
 import { encodeFrame } from "../../examples/websocket/frames.ts";
 import { WebSocketParser } from "../../examples/websocket/parser.ts";
-import { isInstalled } from "../rivals.ts";
 import { seededRandom } from "../statistics.ts";
 
 export const FORMATS = ["RESP", "WebSocket", "tar"] as const;
@@ -23,8 +22,7 @@ export const FRESH = "fresh buffers";
 export const OUTSIDERS: Readonly<Record<Format, string>> = { RESP: "redis-parser", WebSocket: "ws", tar: "tar-stream" };
 
 export function rivalsOf(format: Format): string[] {
-  const outsider = OUTSIDERS[format];
-  return [...LEASED, FRESH, ...(isInstalled(outsider) ? [outsider] : [])];
+  return [...LEASED, FRESH, OUTSIDERS[format]];
 }
 
 export interface Load {

@@ -3,10 +3,9 @@
  * programs use. What is parsed is parser-loads.ts.
  */
 
-import { medians, type Timed, timedFrom, timings } from "../harness.ts";
+import { type Timed, timedFrom, timings } from "../harness.ts";
 import type { Measurement, Outcome, Question, Table } from "../question.ts";
-import { figureOf, find, formatLength, formatSpread, orDash, rivalsIn, where } from "../tables.ts";
-import { type Watched, watch } from "../watch.ts";
+import { figureOf, find, formatLength, formatSpread, rivalsIn, where } from "../tables.ts";
 import { FORMATS, type Format, FRESH, makeLoad, openRival, rivalsOf } from "./parser-loads.ts";
 
 export interface ParsersInput {
@@ -16,11 +15,9 @@ export interface ParsersInput {
   passes: number;
 }
 
-export interface ParsersResult extends Timed, Watched {
+export interface ParsersResult extends Timed {
   byteLength: number;
   messages: number;
-  /** Share of the time in collections. */
-  collectionShare: number;
 }
 
 export const parsers: Question<ParsersInput, ParsersResult> = {
@@ -46,7 +43,6 @@ async function run({ format, rival, warmUpPasses, passes }: ParsersInput): Promi
   const { chunks, payloadBytes, byteLength, messages } = makeLoad(format);
   const pass = await openRival(format, rival);
   for (let each = 0; each < warmUpPasses; each++) await pass(chunks);
-  const watching = watch();
   const ns: number[] = [];
   for (let each = 0; each < passes; each++) {
     const start = performance.now();
@@ -55,33 +51,24 @@ async function run({ format, rival, warmUpPasses, passes }: ParsersInput): Promi
     ns.push((performance.now() - start) * 1e6);
     if (found !== payloadBytes) throw new Error(`${rival} found ${found} bytes, not ${payloadBytes}`);
   }
-  const watched = await watching.stop();
-  const totalMs = ns.reduce((sum, each) => sum + each, 0) / 1e6;
-  return { ...timedFrom(ns), ...watched, byteLength, messages, collectionShare: watched.collectionMs / totalMs };
+  return { ...timedFrom(ns), byteLength, messages };
 }
 
 function measurements(outcomes: readonly Outcome<ParsersInput, ParsersResult>[]): Measurement[] {
-  return outcomes.flatMap(({ input: { format, rival, passes }, runs }): Measurement[] => {
+  return outcomes.flatMap(({ input: { format, rival }, runs }) => {
     const { byteLength = 0, messages = 0 } = runs[0] ?? {};
-    const at = { format, byteLength, messages, passes };
-    return [
-      ...timings(rival, at, runs),
-      ...medians(rival, at, runs, {
-        collections: ["count", ({ collections }) => collections],
-        "in collections": ["×", ({ collectionShare }) => collectionShare],
-      }),
-    ];
+    return timings(rival, { format, byteLength, messages }, runs);
   });
 }
 
 function tables(measured: readonly Measurement[]): Table[] {
   return FORMATS.filter((format) => where(measured, { format }).length > 0).map((format) => {
     const figures = where(measured, { format });
-    const { byteLength = 0, messages = 0, passes = 0 } = figures[0]?.at ?? {};
+    const { byteLength = 0, messages = 0 } = figures[0]?.at ?? {};
     const fresh = figureOf(figures, { rival: FRESH });
     return {
       title: `${format}: ${messages} messages, ${formatLength(Number(byteLength))} in chunks of 64 KiB`,
-      head: ["", "MiB a second", "± %", "faster than fresh", `collections in ${passes} passes`, "time in them"],
+      head: ["", "MiB a second", "± %", "faster than fresh"],
       rows: rivalsIn(figures).map((rival) => {
         const time = find(figures, { rival });
         const ns = time?.value ?? Number.NaN;
@@ -90,8 +77,6 @@ function tables(measured: readonly Measurement[]): Table[] {
           (Number(byteLength) / 2 ** 20 / (ns / 1e9)).toFixed(0),
           formatSpread(time?.spread),
           `${(fresh / ns).toFixed(2)}×`,
-          orDash(figureOf(figures, { rival, metric: "collections" }), (count) => count.toFixed(0)),
-          orDash(figureOf(figures, { rival, metric: "in collections" }), (share) => `${(share * 100).toFixed(1)} %`),
         ];
       }),
     };

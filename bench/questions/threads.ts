@@ -5,10 +5,10 @@
  */
 
 import { COMPILED_AT_ONCE, MEAN, type Plan, type Timed, time, timings } from "../harness.ts";
-import { churn, cycle, releaseOrder } from "../loops.ts";
+import { lend } from "../loops.ts";
 import { CHANNEL, ENTRY, FILLED, openWay, SUM, WAY_NAMES } from "../messages.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { ARRAY_POOL, namesOf, rivalNamed, SHARED, SHARED_RIVALS } from "../rivals.ts";
+import { ARRAY_POOL, openRival, SHARED, SHARED_RIVALS } from "../rivals.ts";
 import { summarize } from "../statistics.ts";
 import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
@@ -64,7 +64,7 @@ export const threads: Question<Input, Result> = {
 function cases(form: Form): Input[] {
   const leases = (form === "full" ? [1, 64] : [1]).flatMap((alive) =>
     LEASES.flatMap((byteLength) =>
-      [ARRAY_POOL, ...namesOf(SHARED_RIVALS)].map((rival) => ({ rival, byteLength, alive, plan: PLANS[form] })),
+      [ARRAY_POOL, ...SHARED_RIVALS].map((rival) => ({ rival, byteLength, alive, plan: PLANS[form] })),
     ),
   );
   const messages = MESSAGES.flatMap((byteLength) => {
@@ -76,10 +76,8 @@ function cases(form: Form): Input[] {
   return [...leases, ...messages];
 }
 
-async function lease({ rival, byteLength, alive, plan }: LeaseInput): Promise<Timed> {
-  const allocator = await rivalNamed(rival).open({ byteLength, alive });
-  const order = releaseOrder("first in, first out", alive);
-  return time(alive === 1 ? cycle(allocator, byteLength) : churn(allocator, byteLength, alive, order), plan);
+function lease({ rival, byteLength, alive, plan }: LeaseInput): Timed {
+  return time(lend(openRival(rival, { byteLength, alive }), byteLength, alive), plan);
 }
 
 async function sendMessages({ way, byteLength, window, messages, runs }: MessageInput): Promise<MessageResult> {
