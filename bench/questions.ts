@@ -3,20 +3,10 @@
 import type { Question } from "./question.ts";
 import { aliasing } from "./questions/aliasing.ts";
 import { guard } from "./questions/guard.ts";
-import { mixedLifetimes } from "./questions/mixed-lifetimes.ts";
 import { oneLease } from "./questions/one-lease.ts";
 import { parsers } from "./questions/parsers.ts";
 import { pieces } from "./questions/pieces.ts";
 import { sideEffects } from "./questions/side-effects.ts";
 import { threads } from "./questions/threads.ts";
 
-export const QUESTIONS: readonly Question[] = [
-  oneLease,
-  mixedLifetimes,
-  aliasing,
-  sideEffects,
-  pieces,
-  guard,
-  parsers,
-  threads,
-];
+export const QUESTIONS: readonly Question[] = [oneLease, aliasing, sideEffects, pieces, guard, parsers, threads];

@@ -13,7 +13,6 @@ import { ENTRY, WAY_NAMES } from "../bench/messages.ts";
 import type { Form, Measurement, Outcome, Question } from "../bench/question.ts";
 import { aliasing } from "../bench/questions/aliasing.ts";
 import { guard } from "../bench/questions/guard.ts";
-import { type Loan, type MixedResult, runMixed, Schedule } from "../bench/questions/mixed-lifetimes.ts";
 import { oneLease, verdict } from "../bench/questions/one-lease.ts";
 import { parsers } from "../bench/questions/parsers.ts";
 import { pieces } from "../bench/questions/pieces.ts";
@@ -22,7 +21,7 @@ import { threads } from "../bench/questions/threads.ts";
 import { openRival, RIVAL_NAMES, SHARED_RIVALS } from "../bench/rivals.ts";
 import { percentile, seededRandom, summarize } from "../bench/statistics.ts";
 import { crossover, figureOf, find, rivalsIn } from "../bench/tables.ts";
-import { isZero, MiB } from "./helpers.ts";
+import { isZero } from "./helpers.ts";
 
 const plan: Plan = { warmUpMs: 0, batchMs: 0.05, batches: 9 };
 
@@ -102,16 +101,6 @@ describe("the questions", () => {
     await expect(runIsolated("one-lease", { ...input, rival: "nobody" })).rejects.toThrow('"rival":"nobody"');
   });
 
-  test("mixed lifetimes pin an arena's segments down, and an arena for each lifetime reserves a fraction of that", async () => {
-    const load = { oneIn: 100, timesLonger: 200, warmup: 20_000, loans: 10_000 };
-    const one = await runIsolated<MixedResult>("mixed-lifetimes", { ...load, variant: "before-reuse, one arena" });
-    expect(one.retiredBytes).toBeGreaterThan(10 * MiB);
-    expect(one.retiredLiveBytes).toBeLessThan(one.retiredBytes / 10);
-    expect(one.peakReservedBytes).toBeGreaterThan(10 * one.peakLiveBytes);
-    const two = await runMixed({ ...load, variant: "before-reuse, two arenas" });
-    expect(two.peakReservedBytes).toBeLessThan(one.peakReservedBytes / 4);
-  });
-
   test.each(["before-reuse: first revocation", "never: the same leases", "structuredClone with transfer"])(
     "side effects reads every byte before and after: %s",
     async (cause) => {
@@ -165,28 +154,6 @@ describe("loops", () => {
     for (const operations of [20, 3]) batch(operations);
     expect(lent.size).toBe(7);
     expect(released).toEqual(Array.from({ length: 23 }, (_, each) => each));
-  });
-
-  test("each loan of mixed lifetimes ends once, after half to one and a half times its mean lifetime", () => {
-    const schedule = new Schedule(60_000, { oneIn: 10, timesLonger: 100 }, 5);
-    const lifetimes = new Map<number, number>();
-    const held: (Loan | undefined)[] = [];
-    let now = 0;
-    for (; now < schedule.loans; now++) {
-      const born = now;
-      const release = (): void => {
-        if (lifetimes.has(born)) expect.fail(`loan ${born} ended twice`);
-        lifetimes.set(born, now - born);
-      };
-      held[born] = { bytes: new Uint8Array(0), release };
-      schedule.endAfter(now, held);
-    }
-    expect(held.filter((loan) => loan !== undefined).length).toBe(schedule.loans - lifetimes.size);
-    for (const [born, lifetime] of lifetimes) {
-      const mean = 64 * (schedule.isLong[born] === 1 ? 100 : 1);
-      if (lifetime < mean / 2 - 1 || lifetime > mean * 1.5) expect.fail(`loan ${born} lived ${lifetime}, mean ${mean}`);
-    }
-    expect(schedule.isLong.reduce((sum, each) => sum + each, 0) / schedule.loans).toBeCloseTo(0.1, 1);
   });
 });
 
