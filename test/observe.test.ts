@@ -35,9 +35,7 @@ type Verdicts = [beforeReuse: Verdict, wiped: Verdict, onRelease: Verdict, never
 
 /** The same for each way to keep a view. */
 function stale(moment: string, ...verdicts: Verdicts): Record<string, Verdicts> {
-  return Object.fromEntries(
-    ["view", "subarray", "DataView", ".buffer"].map((way) => [`stale ${way} ${moment}`, verdicts]),
-  );
+  return Object.fromEntries(["view", ".buffer"].map((way) => [`stale ${way} ${moment}`, verdicts]));
 }
 
 /** Before Node 22 a transfer of WebAssembly memory is a copy of all of it; after that it throws. */
