@@ -21,10 +21,11 @@ function full(slabs = 2) {
   };
 }
 
-test("waits in one thread end first come, first served", async () => {
+test("waits in one thread end first come, first served, though a later one would fit", async () => {
   const { here, leases } = full();
-  const [first, second] = [here.acquireAsync(SLAB), here.acquireAsync(10)];
-  expect(await isSettled(first)).toBe(false);
+  leases.pop()?.release();
+  const [first, second] = [here.acquireAsync(2 * SLAB), here.acquireAsync(10)];
+  for (const wait of [first, second]) expect(await isSettled(wait)).toBe(false);
   expect(here.stats().waiting).toBe(2);
   leases[0]?.release();
   const lease = await first;
@@ -32,7 +33,6 @@ test("waits in one thread end first come, first served", async () => {
   lease.release();
   (await second).release();
   expect(here.stats()).toMatchObject({ waiting: 0, waited: { count: 2 } });
-  leases[1]?.release();
   expectAllBack(here);
 });
 
