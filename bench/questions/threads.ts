@@ -4,7 +4,7 @@
  * targets. How messages go is messages.ts.
  */
 
-import { COMPILED_AT_ONCE, MEAN, type Plan, type Timed, time, timings } from "../harness.ts";
+import { COMPILED_AT_ONCE, MEAN, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import { lend } from "../loops.ts";
 import { CHANNEL, ENTRY, FILLED, openWay, SUM, WAY_NAMES } from "../messages.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
@@ -115,12 +115,11 @@ function measurements(outcomes: readonly Outcome<Input, Result>[]): Measurement[
   return outcomes.flatMap(({ input, runs }): Measurement[] => {
     const { byteLength } = input;
     if (!("way" in input)) return timings(input.rival, { byteLength, alive: input.alive }, runs as Timed[]);
-    const results = runs as MessageResult[];
     const at = { messageBytes: byteLength, window: input.window };
-    return [
-      { rival: input.way, at, metric: "time", unit: "ns", ...summarize(results.map(({ ns }) => ns)) },
-      { rival: input.way, at, metric: CPU, unit: "ns", ...summarize(results.map(({ cpuNs }) => cpuNs)) },
-    ];
+    return medians(input.way, at, runs as MessageResult[], {
+      time: ["ns", ({ ns }) => ns],
+      [CPU]: ["ns", ({ cpuNs }) => cpuNs],
+    });
   });
 }
 
