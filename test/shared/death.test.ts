@@ -21,7 +21,8 @@ test("what a thread held comes back when it throws", async () => {
   await thread.hear();
   thread.say("now");
   expect(await rejectionOf(thread.exited)).toMatchObject({ message: "as the test wants" });
-  await thread.end();
+  // An exit follows the error.
+  await new Promise((resolve) => thread.worker.once("exit", () => setImmediate(resolve)));
   expectAllBack(here);
 });
 
