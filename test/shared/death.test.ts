@@ -5,7 +5,7 @@
 
 import { SharedArena } from "cleanslab/shared";
 import { expect, test } from "vitest";
-import { expectThrow, rejectionOf } from "../helpers.ts";
+import { expectArenaError, expectThrow, isSettled, rejectionOf } from "../helpers.ts";
 import { expectAllBack } from "./helpers.ts";
 import { Thread } from "./threads.ts";
 
@@ -68,6 +68,25 @@ test("a channel delivers all that a dead sender had sent, though room was wanted
   expectThrow(() => port1.tryReceive(), "ERR_PEER_ENDED", "has ended");
   port1.close();
   expect(port1.tryReceive()).toBe(undefined);
+  expectAllBack(here);
+});
+
+test.each([true, false])("what a dead receiver had not received comes back, closed before: %s", async (isClosed) => {
+  const here = arenaHere();
+  const { port1, port2 } = here.channel({ capacity: 4 });
+  const thread = new Thread("openPort", { handle: here.handle, port2 });
+  await thread.hear();
+  for (let tag = 0; tag < 4; tag++) port1.trySend(here.acquire(100), tag);
+  const late = here.acquire(100);
+  const sending = rejectionOf(port1.send(late));
+  if (isClosed) port1.close();
+  expect(await isSettled(sending)).toBe(isClosed);
+  expect(here.stats().blocks.inTransit).toBe(4);
+  thread.say("exit");
+  await thread.exited;
+  expectArenaError(await sending, isClosed ? "ERR_PORT_CLOSED" : "ERR_PEER_ENDED");
+  late.release();
+  port1.close();
   expectAllBack(here);
 });
 

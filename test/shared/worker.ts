@@ -35,6 +35,13 @@ export const jobs = {
     say("open");
     for await (const lease of end) await end.send(lease, lease.tag);
   },
+  /** Opens its port, receives nothing, and exits. */
+  async openPort({ handle, port2 }: Data) {
+    SharedArena.attach(handle).open(port2);
+    say("open");
+    await hear();
+    process.exit(0);
+  },
   /** Sends `count` messages, and exits. */
   async sendAndExit({ handle, port2, count }: Data) {
     const arena = SharedArena.attach(handle);
