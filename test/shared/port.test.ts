@@ -76,16 +76,19 @@ test("a loop that stops early leaves the other messages where they are", async (
   expect(receiveAll(port2)).toEqual([2, 3]);
 });
 
-test("a thread that receives stays alive until its channel ends", async () => {
+test("a thread stays alive that waits for a message, or for room to send one, until its channel ends", async () => {
   const here = new SharedArena({ maxBytes: 1 << 22 });
-  const { port1, port2 } = here.channel();
+  const { port1, port2 } = here.channel({ capacity: 1 });
   const thread = new Thread("echo", { handle: here.handle, port2 });
   await thread.hear();
   expect(await thread.stays()).toBe(true);
-  await port1.send(message(here, 1), 7);
-  const back = (await port1.receive()) as SharedLease;
-  expect([back.tag, ...back.bytes]).toEqual([7, 1]);
-  back.release();
+  for (const tag of [7, 8]) await port1.send(message(here, 1), tag);
+  expect(await thread.stays()).toBe(true);
+  for (const tag of [7, 8]) {
+    const back = (await port1.receive()) as SharedLease;
+    expect([back.tag, ...back.bytes]).toEqual([tag, 1]);
+    back.release();
+  }
   port1.close();
   expect(await thread.exited).toBe(0);
   expectAllBack(here);
