@@ -18,7 +18,7 @@ const STEPS: readonly [weight: number, ...Step[]][] = [
   [30, "writer", "useEnded", "channel"],
   [20, "scope", "adoptAgain", "trim", "attach"],
   [16, "close", "detach"],
-  [10, "abort", "misuse", "peerEnded"],
+  [10, "abort", "peerEnded"],
   [1, "threadEnded"],
 ];
 

@@ -193,12 +193,6 @@ export class World extends Channels {
     if (token !== undefined) expectCode(await this.do(this.anyPart(who), "adopt", this.key(), token), "ERR_TOKEN_USED");
   }
 
-  async misuse({ who, which }: Dice): Promise<void> {
-    const forged = (pick(this.tokens, which)?.token ?? 0) + 2 ** 50;
-    const codes = resultOf(await this.do(this.anyPart(who), "misuse", forged));
-    expectSame("what wrong arguments threw", codes, "ERR_INVALID_ARGUMENT");
-  }
-
   async useEnded({ which }: Dice): Promise<void> {
     const [by, key = 0] = pick(this.ended.slice(-20), which) ?? [];
     if (by === undefined || !this.parts.includes(by)) return;
