@@ -23,8 +23,18 @@ function usedToken(): number {
 type Case = [name: string, misuse: () => unknown, code: ArenaErrorCode, ...fragments: string[]];
 
 /** A case for each of `values`, which are all invalid arguments. */
-function invalid(name: string, values: readonly unknown[], use: (value: never) => unknown, fragment = ""): Case[] {
-  return values.map((value) => [`${name} ${named(value)}`, () => use(wrong(value)), "ERR_INVALID_ARGUMENT", fragment]);
+function invalid(
+  name: string,
+  values: readonly unknown[],
+  use: (value: never) => unknown,
+  ...fragments: string[]
+): Case[] {
+  return values.map((value) => [
+    `${name} ${named(value)}`,
+    () => use(wrong(value)),
+    "ERR_INVALID_ARGUMENT",
+    ...fragments,
+  ]);
 }
 
 const noBook = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
@@ -39,7 +49,7 @@ const CASES: readonly Case[] = [
   ...invalid("handle", NONSENSE, (value) => SharedArena.attach(value), "handle"),
   ...invalid("handle's data", [{ buffer: new ArrayBuffer(65536) }], (data) => SharedArena.attach({ ...handle, data })),
   ...invalid("module", [noBook], (bookModule) => SharedArena.attach({ ...handle, bookModule })),
-  ...invalid("version", [99], (cleanslab) => SharedArena.attach({ ...handle, cleanslab }), "same version"),
+  ...invalid("version", [99], (cleanslab) => SharedArena.attach({ ...handle, cleanslab }), "99", "same version"),
   ...invalid("port handle", [...NONSENSE, here.channel().port1], (value) => here.open(value), "port2"),
   ...invalid("port handle of", [other], (arena: SharedArena) => here.open(arena.channel().port2), "this arena"),
   ...invalid("port handle's capacity", [4096], (capacity) => here.open({ ...here.channel().port2, capacity })),
