@@ -6,8 +6,8 @@
  * Owns the method. Knows no rival and no question.
  */
 
+import { readFileSync } from "node:fs";
 import { runIsolated } from "./isolated.ts";
-import { openOwnClock } from "./own-clock.ts";
 import type { Form, Measurement, Question } from "./question.ts";
 import { percentile, summarize } from "./statistics.ts";
 
@@ -62,16 +62,28 @@ export const COMPILED_AT_ONCE: readonly string[] = ["--no-concurrent-recompilati
 
 /** Times a rival, in the process that is the rival's own, without the time in which others had the processor. */
 export function time(batch: Batch, plan: Plan): Timed {
-  const clock = openOwnClock();
   const timeBatch = (operations: number): number => {
-    const start = clock.now();
+    const waited = waitedMs();
+    const start = performance.now();
     batch(operations);
-    return ((clock.now() - start) * 1e6) / operations;
+    const ms = performance.now() - start;
+    // A wait may be told of later than it ended, and then be more than has passed since.
+    return (Math.max(0, ms - (waitedMs() - waited)) * 1e6) / operations;
   };
   const operations = warmUp(timeBatch, plan);
-  const ns = Array.from({ length: plan.batches }, () => timeBatch(operations));
-  clock.close();
-  return timedFrom(ns);
+  return timedFrom(Array.from({ length: plan.batches }, () => timeBatch(operations)));
+}
+
+/**
+ * How long this process's main thread has been ready and had no processor, because others had
+ * them all: threads of this very process among them, the collector's. Linux tells it; elsewhere 0.
+ */
+function waitedMs(): number {
+  try {
+    return Number(readFileSync("/proc/self/schedstat", "latin1").split(" ")[1]) / 1e6;
+  } catch {
+    return 0;
+  }
 }
 
 export function timedFrom(nsOfBatches: Iterable<number>): Timed {
@@ -111,7 +123,7 @@ export function timings(rival: string, at: Measurement["at"], runs: readonly Tim
 }
 
 /** What a run's figures are called, in what unit, and which they are; `null` where a run has none. */
-export type Metrics<Run> = Readonly<Record<string, readonly [Measurement["unit"], (run: Run) => number | null]>>;
+type Metrics<Run> = Readonly<Record<string, readonly [Measurement["unit"], (run: Run) => number | null]>>;
 
 /** A measurement for each metric that some run has: the median over the runs. */
 export function medians<Run>(

@@ -12,7 +12,7 @@ export interface Measurement {
   at: Readonly<Record<string, number | string>>;
   /** What was measured, e.g. `"time"`, `"collections"`, `"peak resident"`. */
   metric: string;
-  unit: "ns" | "ms" | "bytes" | "count" | "per second" | "×";
+  unit: "ns" | "ms" | "bytes" | "count" | "×";
   /** The median over rounds, where there is more than one. */
   value: number;
   /** Half the distance between the quartiles, divided by the median: how far to trust it. */

@@ -2,29 +2,11 @@
 
 import type { Question } from "./question.ts";
 import { aliasing } from "./questions/aliasing.ts";
-import { alive } from "./questions/alive.ts";
-import { churn } from "./questions/churn.ts";
 import { guard } from "./questions/guard.ts";
-import { mixedLifetimes } from "./questions/mixed-lifetimes.ts";
 import { oneLease } from "./questions/one-lease.ts";
 import { parsers } from "./questions/parsers.ts";
 import { pieces } from "./questions/pieces.ts";
-import { realSizes } from "./questions/real-sizes.ts";
 import { sideEffects } from "./questions/side-effects.ts";
 import { threads } from "./questions/threads.ts";
-import { writer } from "./questions/writer.ts";
 
-export const QUESTIONS: readonly Question[] = [
-  oneLease,
-  churn,
-  alive,
-  realSizes,
-  mixedLifetimes,
-  aliasing,
-  sideEffects,
-  pieces,
-  writer,
-  guard,
-  parsers,
-  threads,
-];
+export const QUESTIONS: readonly Question[] = [oneLease, aliasing, sideEffects, pieces, guard, parsers, threads];

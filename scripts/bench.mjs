@@ -12,18 +12,12 @@ import { build } from "esbuild";
 
 process.chdir(fileURLToPath(new URL("../", import.meta.url)));
 const out = "build/bench";
-const ENTRIES = [
-  "main",
-  "isolated-entry",
-  "messages",
-  "measurements",
-  "programs/main",
-  "programs/child",
-  "programs/threads",
-];
+const ENTRIES = ["main", "isolated-entry", "messages", "measurements", "programs/main", "programs/child"];
 await build({
   entryPoints: {
     ...Object.fromEntries(ENTRIES.map((it) => [it, `bench/${it}.ts`])),
+    // Beside the chunks, where each looks for its workers' program.
+    "program-thread": "bench/programs/threads.ts",
     "visible-thread": "test/visible/threads.ts",
   },
   outdir: out,

@@ -65,7 +65,7 @@ await build({
   target: "node20",
   minify: true,
   legalComments: "none",
-  // Rivals are left out of the benchmarks where they are not installed.
+  // A rival of `observe` is left out where it is not installed.
   packages: "external",
   define: { BUILT_FROM: JSON.stringify(commit()) },
 });

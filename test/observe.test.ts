@@ -35,9 +35,7 @@ type Verdicts = [beforeReuse: Verdict, wiped: Verdict, onRelease: Verdict, never
 
 /** The same for each way to keep a view. */
 function stale(moment: string, ...verdicts: Verdicts): Record<string, Verdicts> {
-  return Object.fromEntries(
-    ["view", "subarray", "DataView", ".buffer"].map((way) => [`stale ${way} ${moment}`, verdicts]),
-  );
+  return Object.fromEntries(["view", ".buffer"].map((way) => [`stale ${way} ${moment}`, verdicts]));
 }
 
 /** Before Node 22 a transfer of WebAssembly memory is a copy of all of it; after that it throws. */
@@ -128,7 +126,6 @@ test("what threads see of a shared arena, and of what one has without it, is wha
 });
 
 const POOLS = ["array pool", "array pool, fill(0)"];
-const THING = "@thi.ng/malloc";
 const GROWN = /behind a short fill|growing adds|shrunk and grown/;
 const EARLIER = /^bytes that were written before$/;
 
@@ -166,27 +163,6 @@ test.each<[fact: string, probes: RegExp, subjects: readonly string[], seen: RegE
   ["a second release is a typed error", /^released twice/, MODES, /throws ERR_LEASE_RELEASED/],
   ["stale views of array pools reach the next owner", /^stale .*(reads after|writes)/, POOLS, "worse"],
   ["their double release gives two owners one buffer", /^released twice/, POOLS, /^two owners get one buffer$/],
-  [
-    "an array pool shows fillers and holders what others wrote",
-    new RegExp(`filler is lent|${GROWN.source}`),
-    ["array pool"],
-    EARLIER,
-  ],
-  ["it hands out the last owner's bytes", /^bytes at hand-out/, ["array pool"], "worse"],
-  ["unless it wipes", /^bytes at hand-out/, ["array pool, fill(0)"], "same"],
-  [
-    "a file read changes a later owner's bytes",
-    /^released in mid file read/,
-    [...POOLS, THING],
-    /^writes into another owner's bytes$/,
-  ],
-  [
-    "@thi.ng/malloc shows its owners to each other",
-    /^stale .* after|an owner between|leaked|\.buffer, reading|transfer of/,
-    [THING],
-    "worse",
-  ],
-  ["but a stale view its own bytes until then", /^stale .* before/, [THING], "same"],
 ])("%s", (_, probes, subjects, seen) => {
   const rows = matrix.rows.filter(({ probe }) => probes.test(probe));
   expect(rows.length).toBeGreaterThan(0);
@@ -221,20 +197,5 @@ describe("a matrix", () => {
     const probes = runs.map((run, each): Probe => ({ name: String(each), theme: "", run }));
     const { rows } = await runMatrix({ ...BUFFERS, probes, subjects: BUFFERS.subjects.slice(0, 1) }, undefined, 20);
     expect(rows.map(({ cells }) => cells["allocUnsafe"]?.verdict)).toEqual(["failed", "failed", "same"]);
-  });
-
-  test("gives each probe an allocator that nobody used before", async () => {
-    const seen = new Set<object>();
-    const run: Probe["run"] = (allocator) => {
-      seen.add(allocator);
-      return { seen: "nothing", harm: Harm.none };
-    };
-    const probes = [
-      { ...quiet, run },
-      { ...quiet, run, name: "again" },
-    ];
-    const { counts } = await runMatrix({ ...BUFFERS, probes });
-    expect(seen.size).toBe(2 * (BUFFERS.subjects.length + 1));
-    expect(Object.values(counts).every(({ same }) => same === 2)).toBe(true);
   });
 });

@@ -29,27 +29,20 @@ interface Lender {
   copyOf(source: Uint8Array): Loan;
 }
 
+function collected(allocate: (byteLength: number) => Uint8Array): Lender {
+  return {
+    zeroed: (byteLength) => new Owned(allocate(byteLength)),
+    copyOf(source) {
+      const bytes = allocate(source.length);
+      bytes.set(source);
+      return new Owned(bytes);
+    },
+  };
+}
+
 function lenderOf(variant: string): Lender {
-  if (variant === "new Uint8Array") {
-    return {
-      zeroed: (byteLength) => new Owned(new Uint8Array(byteLength)),
-      copyOf(source) {
-        const bytes = new Uint8Array(source.length);
-        bytes.set(source);
-        return new Owned(bytes);
-      },
-    };
-  }
-  if (variant === "allocUnsafe") {
-    return {
-      zeroed: (byteLength) => new Owned(Buffer.allocUnsafe(byteLength)),
-      copyOf(source) {
-        const bytes = Buffer.allocUnsafe(source.length);
-        bytes.set(source);
-        return new Owned(bytes);
-      },
-    };
-  }
+  if (variant === "new Uint8Array") return collected((byteLength) => new Uint8Array(byteLength));
+  if (variant === "allocUnsafe") return collected((byteLength) => Buffer.allocUnsafe(byteLength));
   const arena = new Arena({ maxBytes: 64 << 20, trace: "off" });
   return { zeroed: (byteLength) => arena.acquire(byteLength), copyOf: (source) => arena.copyOf(source) };
 }

@@ -8,19 +8,19 @@ import net, { type Socket } from "node:net";
 import type { ByteFiller } from "cleanslab";
 import { Arena } from "cleanslab";
 import { LeaseSink } from "cleanslab/node";
-import { type Figures, leases, ordinary, quantile, type Server, type ServerProgram } from "./program.ts";
+import {
+  type Figures,
+  free,
+  latencyFigures,
+  leases,
+  listen,
+  ordinary,
+  type Server,
+  type ServerProgram,
+} from "./program.ts";
 
 const HEADER_BYTES = 4;
 const FRAME_BYTES = 100_000;
-
-const canTransfer = "transfer" in ArrayBuffer.prototype;
-
-function free(chunk: Buffer): void {
-  const { buffer } = chunk as Buffer<ArrayBuffer>;
-  if (chunk.byteOffset === 0 && buffer.byteLength === chunk.length && chunk.length > 8192) {
-    (buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
-  }
-}
 
 /** Frames gathered in a buffer of their length, header included, so that one write answers. */
 function serveOrdinary(socket: Socket, frees: boolean): void {
@@ -82,19 +82,15 @@ function serveLeases(socket: Socket, arena: Arena, frees: boolean): void {
   socket.on("close", () => frame?.[Symbol.dispose]());
 }
 
-async function serve(variant: string): Promise<Server> {
+function serve(variant: string): Promise<Server> {
   const arena = new Arena({ maxBytes: 64 << 20, trace: "off" });
   const frees = variant.endsWith("freed");
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
-    if (variant.startsWith("leases")) serveLeases(socket, arena, frees && canTransfer);
+    if (variant.startsWith("leases")) serveLeases(socket, arena, frees);
     else serveOrdinary(socket, frees);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    port: (server.address() as net.AddressInfo).port,
-    close: () => new Promise((resolve) => server.close(() => resolve())),
-  };
+  return listen(server);
 }
 
 /** Frames of the closed loop together: the work is fixed, the time is not. */
@@ -173,12 +169,7 @@ async function loadPaced(port: number): Promise<Figures> {
   }
   await new Promise((resolve) => setTimeout(resolve, 300));
   for (const connection of connections) connection.end();
-  return {
-    p50Ms: quantile(latencies, 0.5),
-    p99Ms: quantile(latencies, 0.99),
-    worstMs: quantile(latencies, 1),
-    operations: latencies.length,
-  };
+  return latencyFigures(latencies);
 }
 
 const variants = [

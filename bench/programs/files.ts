@@ -8,7 +8,7 @@ import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Arena } from "cleanslab";
 import { readRecords } from "cleanslab/node";
-import { type Figures, type JobProgram, leases, ordinary } from "./program.ts";
+import { eachOf, type Figures, type JobProgram, leases, numbersFrom, ordinary } from "./program.ts";
 
 const CSV_BYTES = 200_000_000;
 const NEWLINE = 10;
@@ -54,12 +54,12 @@ async function prepareCsv(folder: string): Promise<void> {
   const path = join(folder, "big.csv");
   if (existsSync(path)) return;
   const file = await open(path, "w");
-  let seed = 7;
+  const next = numbersFrom(7);
   let written = 0;
   while (written < CSV_BYTES) {
     let text = "";
     for (let line = 0; line < 2000; line++) {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      const seed = next();
       text += `${seed},name ${seed % 1000},${seed % 100000},${"x".repeat(seed % 40)},${seed & 255}\n`;
     }
     written += (await file.write(text)).bytesWritten;
@@ -126,15 +126,11 @@ async function prepareSearch(folder: string): Promise<void> {
   if (existsSync(files)) return;
   mkdirSync(files);
   const hay = Buffer.alloc(262_144);
-  let seed = 11;
-  for (let at = 0; at < hay.length; at++) {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    hay[at] = 97 + ((seed >>> 8) % 26);
-  }
+  const next = numbersFrom(11);
+  for (let at = 0; at < hay.length; at++) hay[at] = 97 + ((next() >>> 8) % 26);
   for (let each = 0; each < FILES; each++) {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    // Most files are short: the square of an even distribution.
-    const share = (seed >>> 8) / 2 ** 24;
+    // Most files are short: the cube of an even distribution.
+    const share = (next() >>> 8) / 2 ** 24;
     const byteLength = 4096 + Math.floor(share * share * share * 258_000);
     const bytes = Buffer.from(hay.subarray(0, byteLength));
     if (each % 100 === 0) NEEDLE.copy(bytes, byteLength - 100);
@@ -145,15 +141,10 @@ async function prepareSearch(folder: string): Promise<void> {
 async function eachFile(folder: string, search: (path: string) => Promise<boolean>): Promise<number> {
   const files = join(folder, "files");
   const names = readdirSync(files);
-  let next = 0;
   let found = 0;
-  await Promise.all(
-    Array.from({ length: 16 }, async () => {
-      for (let name = names[next++]; name !== undefined; name = names[next++]) {
-        if (await search(join(files, name))) found++;
-      }
-    }),
-  );
+  await eachOf(names.length, 16, async (each) => {
+    if (await search(join(files, names[each] as string))) found++;
+  });
   return found;
 }
 

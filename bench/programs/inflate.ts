@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import zlib, { type BrotliDecompress, type Gunzip } from "node:zlib";
 import { Arena, type Lease } from "cleanslab";
 import { collect } from "cleanslab/node";
-import { type Figures, type JobProgram, leases, ordinary } from "./program.ts";
+import { eachOf, type Figures, type JobProgram, leases, numbersFrom, ordinary } from "./program.ts";
 
 const BODIES = 1500;
 
@@ -17,12 +17,9 @@ interface Body {
 /** Text-like bodies of 64 KiB to 1 MiB; half gzip, half brotli. */
 function bodies(): Body[] {
   const words = ["lorem ", "ipsum ", "dolor ", "sit ", "amet, ", '{"key":', "12345,", "}\n"];
-  let seed = 5;
+  const next = numbersFrom(5);
   let text = "";
-  while (text.length < 1 << 20) {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    text += words[(seed >>> 8) & 7];
-  }
+  while (text.length < 1 << 20) text += words[(next() >>> 8) & 7];
   const whole = Buffer.from(text);
   return Array.from({ length: 16 }, (_, each) => {
     const byteLength = 65536 * (each + 1);
@@ -41,7 +38,6 @@ const unbrotli = promisify(zlib.brotliDecompress);
 async function work(variant: string): Promise<Figures> {
   const all = bodies();
   const arena = new Arena({ trace: "off" });
-  let next = 0;
   let checksum = 0;
   const whole = async ({ packed, isBrotli }: Body): Promise<Buffer> => (isBrotli ? unbrotli(packed) : gunzip(packed));
   const leased = ({ packed, byteLength, isBrotli }: Body): Promise<Lease> => {
@@ -51,21 +47,17 @@ async function work(variant: string): Promise<Figures> {
     stream.end(packed);
     return collect(stream, arena, { byteLength });
   };
-  await Promise.all(
-    Array.from({ length: 8 }, async () => {
-      for (let each = next++; each < BODIES; each = next++) {
-        const body = all[each % all.length] as Body;
-        if (variant === "leases") {
-          const lease = await leased(body);
-          checksum += lease.bytes[body.byteLength - 1] as number;
-          lease.release();
-        } else {
-          const bytes = await whole(body);
-          checksum += bytes[body.byteLength - 1] as number;
-        }
-      }
-    }),
-  );
+  await eachOf(BODIES, 8, async (each) => {
+    const body = all[each % all.length] as Body;
+    if (variant === "leases") {
+      const lease = await leased(body);
+      checksum += lease.bytes[body.byteLength - 1] as number;
+      lease.release();
+    } else {
+      const bytes = await whole(body);
+      checksum += bytes[body.byteLength - 1] as number;
+    }
+  });
   return { operations: BODIES, checksum };
 }
 

@@ -18,7 +18,7 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const programs = positionals.length === 0 ? PROGRAMS : PROGRAMS.filter(({ name }) => positionals.includes(name));
-const node = await versionOf(values.node);
+const node = versionOf(values.node);
 
 for (const program of programs) {
   const result = resultOf(await runProgram(program, { rounds: Number(values.rounds), node: values.node }), node);

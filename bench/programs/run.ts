@@ -3,7 +3,7 @@
  * rounds, medians. Owns the processes; what they do is each program's business.
  */
 
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, execFileSync, fork } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -80,7 +80,7 @@ async function runOnce(program: Program, variant: Variant, node: string | undefi
 
 export async function runProgram(program: Program, options: RunOptions): Promise<Outcome[]> {
   const { node, rounds, progress } = options;
-  const major = Number((await versionOf(node)).split(".")[0]?.slice(1));
+  const major = Number.parseInt(versionOf(node).slice(1), 10);
   const variants = program.variants.filter(({ since }) => since === undefined || major >= since);
   if ("work" in program && program.prepare !== undefined) await end(start(node, program.name, "prepare", ""));
   const all = new Map<Variant, Figures[]>(variants.map((variant) => [variant, []]));
@@ -96,27 +96,13 @@ export async function runProgram(program: Program, options: RunOptions): Promise
 }
 
 function medians(rounds: readonly Figures[]): Figures {
-  const names = Object.keys(rounds[0] ?? {});
-  return Object.fromEntries(
-    names.map((name) => [
-      name,
-      quantile(
-        rounds.map((round) => round[name] ?? Number.NaN),
-        0.5,
-      ),
-    ]),
-  );
+  const median = (name: string): number => {
+    const values = rounds.map((round) => round[name] ?? Number.NaN);
+    return quantile(values, 0.5);
+  };
+  return Object.fromEntries(Object.keys(rounds[0] ?? {}).map((name) => [name, median(name)]));
 }
 
-export function versionOf(node: string | undefined): Promise<string> {
-  if (node === undefined) return Promise.resolve(process.version);
-  return new Promise((resolve, reject) => {
-    const child = fork("-", { execPath: node, execArgv: ["-p", "process.version"], silent: true });
-    let text = "";
-    child.stdout?.on("data", (data) => {
-      text += data;
-    });
-    child.once("error", reject);
-    child.once("exit", () => resolve(text.trim()));
-  });
+export function versionOf(node = process.execPath): string {
+  return execFileSync(node, ["-p", "process.version"], { encoding: "utf8" }).trim();
 }

@@ -4,22 +4,13 @@
  */
 
 import { createServer } from "node:http";
-import net, { type AddressInfo, type Socket } from "node:net";
+import net, { type Socket } from "node:net";
 import { Arena } from "cleanslab";
 import { LeaseSink, readSocketLeases } from "cleanslab/node";
 import { Packr } from "msgpackr";
 import WebSocket, { WebSocketServer } from "ws";
 import { broadcastLease } from "../../examples/recipes/ws.ts";
-import { type Figures, leases, ordinary, quantile, type Server, type ServerProgram } from "./program.ts";
-
-async function listen(server: net.Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return (server.address() as AddressInfo).port;
-}
-
-function close(server: net.Server): Promise<void> {
-  return new Promise((resolve) => server.close(() => resolve()));
-}
+import { type Figures, latencyFigures, leases, listen, ordinary, type Server, type ServerProgram } from "./program.ts";
 
 const CLIENTS = 200;
 const MESSAGES = 300;
@@ -31,7 +22,7 @@ function fillMessage(bytes: Uint8Array, round: number): void {
   new DataView(bytes.buffer, bytes.byteOffset).setFloat64(0, performance.timeOrigin + performance.now());
 }
 
-async function serveFanOut(variant: string): Promise<Server> {
+function serveFanOut(variant: string): Promise<Server> {
   const arena = new Arena({ trace: "off" });
   const http = createServer();
   const server = new WebSocketServer({ server: http });
@@ -60,7 +51,7 @@ async function serveFanOut(variant: string): Promise<Server> {
     client.on("close", () => clients.delete(client));
     if (clients.size === CLIENTS) setTimeout(broadcast, 50);
   });
-  return { port: await listen(http), close: () => close(http) };
+  return listen(http);
 }
 
 async function loadFanOut(port: number): Promise<Figures> {
@@ -79,7 +70,7 @@ async function loadFanOut(port: number): Promise<Figures> {
     }),
   );
   if (latencies.length !== CLIENTS * MESSAGES) throw new Error(`${latencies.length} messages came`);
-  return { operations: latencies.length, p99Ms: quantile(latencies, 0.99), worstMs: quantile(latencies, 1) };
+  return latencyFigures(latencies);
 }
 
 export const fanOut: ServerProgram = {
@@ -140,7 +131,7 @@ function stretches(variant: string, arena: Arena, socket: Socket): NextStretch {
   };
 }
 
-async function serveEncode(variant: string): Promise<Server> {
+function serveEncode(variant: string): Promise<Server> {
   const arena = new Arena({ trace: "off" });
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
@@ -151,7 +142,7 @@ async function serveEncode(variant: string): Promise<Server> {
     socket.on("drain", send);
     send();
   });
-  return { port: await listen(server), close: () => close(server) };
+  return listen(server);
 }
 
 async function loadEncode(port: number): Promise<Figures> {
@@ -188,7 +179,7 @@ export const encode: ServerProgram = {
 const PROXY_BYTES = 1_000_000_000;
 
 /** Forwards to an upstream that the load started; its port comes first, in two bytes. */
-async function serveProxy(variant: string): Promise<Server> {
+function serveProxy(variant: string): Promise<Server> {
   const arena = new Arena({ trace: "off" });
   const server = net.createServer((front) => {
     front.on("error", () => {});
@@ -199,7 +190,7 @@ async function serveProxy(variant: string): Promise<Server> {
       else proxyPipe(front, port);
     });
   });
-  return { port: await listen(server), close: () => close(server) };
+  return listen(server);
 }
 
 function proxyPipe(front: Socket, port: number): void {
@@ -249,7 +240,7 @@ async function loadProxy(port: number): Promise<Figures> {
     };
     send();
   });
-  const upstreamPort = await listen(upstream);
+  const { port: upstreamPort, close } = await listen(upstream);
   const first = Buffer.alloc(2);
   first.writeUInt16BE(upstreamPort);
   const start = performance.now();
@@ -271,7 +262,7 @@ async function loadProxy(port: number): Promise<Figures> {
     socket.on("close", resolve);
     socket.on("error", reject);
   });
-  await close(upstream);
+  await close();
   if (byteLength < PROXY_BYTES) throw new Error(`${byteLength} bytes came through`);
   return { operations: 1, megabytesPerSecond: byteLength / (performance.now() - start) / 1000 };
 }

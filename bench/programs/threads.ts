@@ -8,7 +8,6 @@
 import { createHash } from "node:crypto";
 import { openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import http, { type IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { gunzipSync, gzip, gzipSync } from "node:zlib";
@@ -16,9 +15,12 @@ import { SharedArena } from "cleanslab/shared";
 import { CLONE, FILLED, openWay, POOL, type Reader, RING, receive, type Start, TRANSFER, tell } from "../messages.ts";
 import { countLines, csv } from "./files.ts";
 import {
+  eachOf,
   type Figures,
   type JobProgram,
   leases,
+  listen,
+  numbersFrom,
   ordinary,
   quantile,
   type Server,
@@ -27,7 +29,8 @@ import {
 import { load } from "./uploads.ts";
 
 const ALONE = "one thread alone";
-const ENTRY = new URL("./threads.js", import.meta.url);
+/** The bundle of this file: scripts/bench.mjs. */
+const ENTRY = new URL("./program-thread.js", import.meta.url);
 const WINDOW = 64;
 
 /** Milliseconds, the same in all threads. */
@@ -207,20 +210,22 @@ async function serve(variant: string): Promise<Server> {
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port, close } = await listen(server);
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     async close() {
       server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await close();
     },
   };
 }
 
 /** Text that compresses to a third or so. */
 function records(): Buffer {
+  const next = numbersFrom(7);
   let text = "";
-  for (let seed = 7; text.length < LIMIT; seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) {
+  while (text.length < LIMIT) {
+    const seed = next();
     text += `{"id":${seed},"name":"name ${seed % 1000}","value":${seed % 100000},"ok":true}\n`;
   }
   return Buffer.from(text.slice(0, LIMIT));
@@ -258,16 +263,12 @@ function jobs(byteLength: number, count: number): JobProgram["work"] {
     const latencies: number[] = [];
     await Promise.all(sources.map(run));
     const start = now();
-    let next = 0;
-    const client = async (): Promise<void> => {
-      for (let each = next++; each < count; each = next++) {
-        const began = now();
-        const digest = await run(sources[each % SOURCES] as Buffer);
-        latencies.push(now() - began);
-        if (digests[each % SOURCES]?.compare(digest) !== 0) throw new Error(`${variant}: a digest came out wrong`);
-      }
-    };
-    await Promise.all(Array.from({ length: IN_FLIGHT }, client));
+    await eachOf(count, IN_FLIGHT, async (each) => {
+      const began = now();
+      const digest = await run(sources[each % SOURCES] as Buffer);
+      latencies.push(now() - began);
+      if (digests[each % SOURCES]?.compare(digest) !== 0) throw new Error(`${variant}: a digest came out wrong`);
+    });
     const ms = now() - start;
     return {
       operations: count,

@@ -7,12 +7,22 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Arena, type Lease } from "cleanslab";
 import { collect } from "cleanslab/node";
-import { type Figures, leases, ordinary, quantile, type Server, type ServerProgram } from "./program.ts";
+import {
+  eachOf,
+  type Figures,
+  free,
+  latencyFigures,
+  leases,
+  listen,
+  numbersFrom,
+  ordinary,
+  type Server,
+  type ServerProgram,
+} from "./program.ts";
 
 const CAP_BYTES = 16 << 20;
 const LIMIT = 1 << 20;
@@ -48,10 +58,7 @@ function preallocated(frees: boolean): Handler {
       request.on("data", (chunk: Buffer) => {
         at += chunk.copy(body, at);
         hash.update(chunk);
-        const { buffer } = chunk as Buffer<ArrayBuffer>;
-        if (frees && chunk.byteOffset === 0 && buffer.byteLength === chunk.length && chunk.length > 8192) {
-          (buffer as ArrayBuffer & { transfer(length: number): ArrayBuffer }).transfer(0);
-        }
+        if (frees) free(chunk);
       });
       request.on("end", () => store(path, body).then(() => resolve(hash.digest("hex")), reject));
       request.on("error", reject);
@@ -147,12 +154,12 @@ async function serveWith(variant: string, isCapped: boolean): Promise<Server> {
       (error: unknown) => response.writeHead(500).end(String(error)),
     );
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port, close } = await listen(server);
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     async close() {
       server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
+      await close();
       rmSync(folder, { recursive: true });
     },
   };
@@ -171,14 +178,9 @@ export interface UploadLoad {
 
 export async function load(port: number, { clients, uploads, isSlow, source, check }: UploadLoad): Promise<Figures> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: clients });
-  let seed = 7;
-  const random = (below: number): number => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-    return (seed >>> 8) % below;
-  };
+  const random = numbersFrom(7);
   const latencies: number[] = [];
   let sentBytes = 0;
-  let left = uploads;
   const upload = (byteLength: number): Promise<Buffer> =>
     new Promise((resolve, reject) => {
       const request = http.request(
@@ -204,27 +206,17 @@ export async function load(port: number, { clients, uploads, isSlow, source, che
       next();
     });
   const start = performance.now();
-  await Promise.all(
-    Array.from({ length: clients }, async () => {
-      while (left-- > 0) {
-        const byteLength = (random(64) + 1) * 16384;
-        const began = performance.now();
-        const answer = await upload(byteLength);
-        latencies.push(performance.now() - began);
-        sentBytes += byteLength;
-        if (!check(answer, byteLength)) throw new Error(`an upload of ${byteLength} bytes came out wrong: ${answer}`);
-      }
-    }),
-  );
+  await eachOf(uploads, clients, async () => {
+    const byteLength = (((random() >>> 8) % 64) + 1) * 16384;
+    const began = performance.now();
+    const answer = await upload(byteLength);
+    latencies.push(performance.now() - began);
+    sentBytes += byteLength;
+    if (!check(answer, byteLength)) throw new Error(`an upload of ${byteLength} bytes came out wrong: ${answer}`);
+  });
   const seconds = (performance.now() - start) / 1000;
   agent.destroy();
-  return {
-    megabytesPerSecond: sentBytes / seconds / 1e6,
-    p50Ms: quantile(latencies, 0.5),
-    p99Ms: quantile(latencies, 0.99),
-    worstMs: quantile(latencies, 1),
-    operations: latencies.length,
-  };
+  return { megabytesPerSecond: sentBytes / seconds / 1e6, ...latencyFigures(latencies) };
 }
 
 function loadHashed(port: number, clients: number, uploads: number, isSlow: boolean): Promise<Figures> {

@@ -32,8 +32,6 @@ const SHIFTS: Readonly<Record<string, number>> = {
 };
 const LEASE_TO_LEASE = "from lease to lease";
 const PAGE_TO_LEASE = "from a page's start to a lease";
-const FRESH_TO_LEASE = "from a fresh array to a lease";
-const FRESH_TO_FRESH = "from fresh array to fresh array";
 const PERIOD_BYTES = 4096;
 /** Copied to in turn, so that several memories have their part. */
 const PLACES = 64;
@@ -46,8 +44,8 @@ export interface AliasingInput {
 }
 
 export interface AliasingResult extends Timed {
-  /** Share of the destinations that begin 1 to 63 bytes above their source, modulo 4096; `null` where JavaScript cannot tell. */
-  share: number | null;
+  /** Share of the destinations that begin 1 to 63 bytes above their source, modulo 4096. */
+  share: number;
 }
 
 export const aliasing: Question<AliasingInput, AliasingResult> = {
@@ -57,51 +55,38 @@ export const aliasing: Question<AliasingInput, AliasingResult> = {
   nodeFlags: COMPILED_AT_ONCE,
   cases: (form) =>
     LENGTHS[form].flatMap((byteLength) =>
-      [...Object.keys(SHIFTS), LEASE_TO_LEASE, PAGE_TO_LEASE, FRESH_TO_LEASE, FRESH_TO_FRESH].map((rival) => ({
+      [...Object.keys(SHIFTS), LEASE_TO_LEASE, PAGE_TO_LEASE].map((rival) => ({
         rival,
         byteLength,
         plan: PLANS[form],
       })),
     ),
   run({ rival, byteLength, plan }) {
-    const { sources, destinations, areKnown } = open(rival, byteLength);
-    return {
-      ...time(copies(sources, destinations), plan),
-      share: areKnown ? shareInTheWay(sources, destinations) : null,
-    };
+    const { sources, destinations } = open(rival, byteLength);
+    return { ...time(copies(sources, destinations), plan), share: shareInTheWay(sources, destinations) };
   },
   measurements,
   tables,
 };
 
+/** WebAssembly memories begin at a page's start, so offsets tell all. */
 interface Copies {
   sources: readonly Uint8Array[];
   destinations: readonly Uint8Array[];
-  /** Whether the buffers begin at a page's start, as WebAssembly memories do: then offsets tell all. */
-  areKnown: boolean;
 }
 
 function open(rival: string, byteLength: number): Copies {
   const shift = SHIFTS[rival];
-  if (shift !== undefined) {
-    return { sources: [inMemory(0, byteLength)], destinations: [inMemory(shift, byteLength)], areKnown: true };
-  }
-  const fresh = (): Uint8Array => new Uint8Array(byteLength);
-  if (rival === FRESH_TO_FRESH) return { sources: times(fresh), destinations: times(fresh), areKnown: false };
+  if (shift !== undefined) return { sources: [inMemory(0, byteLength)], destinations: [inMemory(shift, byteLength)] };
   const arena = new Arena({ trace: "off" });
-  const leased = times(() => arena.acquire(byteLength).bytes);
-  if (rival === FRESH_TO_LEASE) return { sources: times(fresh), destinations: leased, areKnown: false };
-  if (rival === PAGE_TO_LEASE) return { sources: [inMemory(0, byteLength)], destinations: leased, areKnown: true };
+  const leased = Array.from({ length: PLACES }, () => arena.acquire(byteLength).bytes);
+  if (rival === PAGE_TO_LEASE) return { sources: [inMemory(0, byteLength)], destinations: leased };
   // From the first half to the second, as a program does that has received and now answers.
-  return { sources: leased.slice(0, PLACES / 2), destinations: leased.slice(PLACES / 2), areKnown: true };
+  return { sources: leased.slice(0, PLACES / 2), destinations: leased.slice(PLACES / 2) };
 }
 
 function inMemory(byteOffset: number, byteLength: number): Uint8Array {
   return new Uint8Array(new WebAssembly.Memory({ initial: MEMORY_PAGES }).buffer, byteOffset, byteLength);
-}
-
-function times(make: () => Uint8Array): Uint8Array[] {
-  return Array.from({ length: PLACES }, make);
 }
 
 function copies(sources: readonly Uint8Array[], destinations: readonly Uint8Array[]): Batch {
@@ -145,7 +130,7 @@ function tables(figures: readonly Measurement[]): Table[] {
         figures
           .filter((each) => each.rival === rival && each.metric === "1 to 63 above")
           .map(({ value }) => `${(value * 100).toFixed(0)} %`)
-          .join(", ") || "–",
+          .join(", "),
       ]),
     },
   ];

@@ -15,9 +15,9 @@ import {
   SLAB_COUNT,
 } from "../../src/memory/abi.js";
 import { type Batch, COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
-import { cycle } from "../loops.ts";
+import { lend } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { DEFAULT, rivalNamed } from "../rivals.ts";
+import { DEFAULT, openRival } from "../rivals.ts";
 import { figureOf, find, formatLength, formatNs, formatRatio, formatSpread, valuesOfAt } from "../tables.ts";
 
 const LENGTHS: Readonly<Record<Form, readonly number[]>> = {
@@ -43,6 +43,7 @@ const BOOK = "a book: a memory and an instance of the module";
 const RUN = "run: opened, and once a segment recycled";
 const FILL = "zeroing by fill(0)";
 const MEASURED = "before-reuse, acquire to release";
+const REVOCATIONS = "revocations a lease";
 
 /** Where results go, so that making them is not optimised away. */
 const kept: unknown[] = new Array(16).fill(undefined);
@@ -91,7 +92,7 @@ const LARGE: Readonly<Record<string, () => Batch>> = {
   },
 };
 
-const BY_LENGTH: Readonly<Record<string, (byteLength: number) => Batch | Promise<Batch>>> = {
+const BY_LENGTH: Readonly<Record<string, (byteLength: number) => Batch>> = {
   [RUN]: (byteLength) => {
     const { exports } = openBook();
     const segment = exports.addSegment(0);
@@ -110,7 +111,7 @@ const BY_LENGTH: Readonly<Record<string, (byteLength: number) => Batch | Promise
       for (let each = 0; each < operations; each++) bytes.fill(0);
     };
   },
-  [MEASURED]: async (byteLength) => cycle(await rivalNamed(DEFAULT).open({ byteLength, alive: 1 }), byteLength),
+  [MEASURED]: (byteLength) => lend(openRival(DEFAULT, { byteLength, alive: 1 }), byteLength, 1),
 };
 
 export interface PiecesInput {
@@ -137,8 +138,8 @@ export const pieces: Question<PiecesInput, PiecesResult> = {
       Object.keys(BY_LENGTH).map((piece) => ({ piece, byteLength, plan: PLANS[form] })),
     ),
   ],
-  async run({ piece, byteLength, plan }) {
-    const batch = byteLength === null ? (SMALL[piece] ?? LARGE[piece])?.() : await BY_LENGTH[piece]?.(byteLength);
+  run({ piece, byteLength, plan }) {
+    const batch = byteLength === null ? (SMALL[piece] ?? LARGE[piece])?.() : BY_LENGTH[piece]?.(byteLength);
     if (batch === undefined) throw new Error(`no piece is called "${piece}"`);
     const timed = time(batch, plan);
     return { ...timed, revocations: piece === MEASURED ? revocationsPerLease(byteLength ?? 0) : null };
@@ -187,41 +188,30 @@ function revocationsPerLease(byteLength: number): number {
 function measurements(outcomes: readonly Outcome<PiecesInput, PiecesResult>[]): Measurement[] {
   return outcomes.flatMap(({ input: { piece, byteLength }, runs }): Measurement[] => {
     const at: Measurement["at"] = byteLength === null ? {} : { byteLength };
-    const revocations = { "revocations a lease": ["×", (run: PiecesResult) => run.revocations] } as const;
-    return [...timings(piece, at, runs), ...medians(piece, at, runs, revocations)];
+    return [
+      ...timings(piece, at, runs),
+      ...medians(piece, at, runs, { [REVOCATIONS]: ["×", ({ revocations }) => revocations] }),
+    ];
   });
-}
-
-/** Nanoseconds of a lease, by what they are spent on. */
-export interface Sum {
-  view: number;
-  lease: number;
-  zeroing: number;
-  revocation: number;
-}
-
-/** What the pieces say that a lease of `byteLength` takes. */
-export function explain(figures: readonly Measurement[], byteLength: number): Sum {
-  const perLease = figureOf(figures, { rival: MEASURED, metric: "revocations a lease", byteLength });
-  return {
-    view: figureOf(figures, { rival: VIEW }),
-    lease: figureOf(figures, { rival: LEASE }),
-    zeroing: figureOf(figures, { rival: FILL, byteLength }),
-    revocation: perLease * figureOf(figures, { rival: REVOKE }),
-  };
 }
 
 function tables(figures: readonly Measurement[]): Table[] {
   const lengths = valuesOfAt(figures, "byteLength").map(Number);
-  const head = ["", ...lengths.map(formatLength)];
+  const nsOf = (rival: string) => (byteLength: number) => figureOf(figures, { rival, byteLength });
+  const revocation = (byteLength: number): number =>
+    figureOf(figures, { rival: MEASURED, metric: REVOCATIONS, byteLength }) * figureOf(figures, { rival: REVOKE });
+  const parts: readonly (readonly [name: string, ns: (byteLength: number) => number])[] = [
+    ["view", () => figureOf(figures, { rival: VIEW })],
+    ["lease object", () => figureOf(figures, { rival: LEASE })],
+    [FILL, nsOf(FILL)],
+    ["its share of a revocation", revocation],
+  ];
+  const total = (byteLength: number): number => parts.reduce((sum, [, ns]) => sum + ns(byteLength), 0);
+  const measured = nsOf(MEASURED);
   const row = (name: string, figure: (byteLength: number) => number, format = formatNs): string[] => [
     name,
     ...lengths.map((byteLength) => format(figure(byteLength))),
   ];
-  const part = (name: string, of: keyof Sum): string[] => row(name, (byteLength) => explain(figures, byteLength)[of]);
-  const total = (byteLength: number): number =>
-    Object.values(explain(figures, byteLength)).reduce((sum: number, each: number) => sum + each, 0);
-  const measured = (byteLength: number): number => figureOf(figures, { rival: MEASURED, byteLength });
   return [
     {
       title: "Pieces of no length, ns",
@@ -233,16 +223,13 @@ function tables(figures: readonly Measurement[]): Table[] {
     },
     {
       title: "What a lease of the default mode is made of, ns; short leases share a fill and a run with others",
-      head,
+      head: ["", ...lengths.map(formatLength)],
       rows: [
-        part("view", "view"),
-        part("lease object", "lease"),
-        part(FILL, "zeroing"),
-        part("its share of a revocation", "revocation"),
+        ...parts.map(([name, ns]) => row(name, ns)),
         row("sum of the pieces", total),
         row("measured", measured),
         row("measured, of the sum", (byteLength) => measured(byteLength) / total(byteLength), formatRatio),
-        row(RUN, (byteLength) => figureOf(figures, { rival: RUN, byteLength })),
+        row(RUN, nsOf(RUN)),
       ],
     },
   ];

@@ -5,8 +5,9 @@
  */
 
 import { Arena } from "cleanslab";
+import { medians } from "../harness.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { percentile, summarize } from "../statistics.ts";
+import { percentile } from "../statistics.ts";
 import { figureOf, find, formatSpread, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
 const LOOP_BYTES = 64 * 1024;
@@ -74,14 +75,13 @@ export type SideEffectsResult = Record<string, { before: number; after: number }
 
 function toMeasurements(rival: string, runs: readonly SideEffectsResult[]): Measurement[] {
   return Object.keys(LOOPS).flatMap((loop) => {
-    const of = (when: "before" | "after"): number[] => runs.map((each) => each[loop]?.[when] ?? Number.NaN);
-    const ratios = runs.map((each) => (each[loop]?.after ?? Number.NaN) / (each[loop]?.before ?? Number.NaN));
-    return [
-      { rival, at: { loop }, metric: "a byte, before", unit: "ns", ...summarize(of("before")) },
-      { rival, at: { loop }, metric: "a byte, after", unit: "ns", ...summarize(of("after")) },
+    const of = (run: SideEffectsResult) => run[loop] ?? { before: Number.NaN, after: Number.NaN };
+    return medians(rival, { loop }, runs, {
+      "a byte, before": ["ns", (run) => of(run).before],
+      "a byte, after": ["ns", (run) => of(run).after],
       // Of each process's own two figures: they were made closest to each other.
-      { rival, at: { loop }, metric: "after / before", unit: "×", ...summarize(ratios) },
-    ] satisfies Measurement[];
+      "after / before": ["×", (run) => of(run).after / of(run).before],
+    });
   });
 }
 

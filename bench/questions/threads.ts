@@ -4,11 +4,11 @@
  * targets. How messages go is messages.ts.
  */
 
-import { COMPILED_AT_ONCE, MEAN, type Plan, type Timed, time, timings } from "../harness.ts";
-import { churn, cycle, releaseOrder } from "../loops.ts";
+import { COMPILED_AT_ONCE, MEAN, medians, type Plan, type Timed, time, timings } from "../harness.ts";
+import { lend } from "../loops.ts";
 import { CHANNEL, ENTRY, FILLED, openWay, SUM, WAY_NAMES } from "../messages.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { ARRAY_POOL, namesOf, rivalNamed, SHARED, SHARED_RIVALS } from "../rivals.ts";
+import { ARRAY_POOL, openRival, SHARED, SHARED_RIVALS } from "../rivals.ts";
 import { summarize } from "../statistics.ts";
 import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
@@ -64,7 +64,7 @@ export const threads: Question<Input, Result> = {
 function cases(form: Form): Input[] {
   const leases = (form === "full" ? [1, 64] : [1]).flatMap((alive) =>
     LEASES.flatMap((byteLength) =>
-      [ARRAY_POOL, ...namesOf(SHARED_RIVALS)].map((rival) => ({ rival, byteLength, alive, plan: PLANS[form] })),
+      [ARRAY_POOL, ...SHARED_RIVALS].map((rival) => ({ rival, byteLength, alive, plan: PLANS[form] })),
     ),
   );
   const messages = MESSAGES.flatMap((byteLength) => {
@@ -76,10 +76,8 @@ function cases(form: Form): Input[] {
   return [...leases, ...messages];
 }
 
-async function lease({ rival, byteLength, alive, plan }: LeaseInput): Promise<Timed> {
-  const allocator = await rivalNamed(rival).open({ byteLength, alive });
-  const order = releaseOrder("first in, first out", alive);
-  return time(alive === 1 ? cycle(allocator, byteLength) : churn(allocator, byteLength, alive, order), plan);
+function lease({ rival, byteLength, alive, plan }: LeaseInput): Timed {
+  return time(lend(openRival(rival, { byteLength, alive }), byteLength, alive), plan);
 }
 
 async function sendMessages({ way, byteLength, window, messages, runs }: MessageInput): Promise<MessageResult> {
@@ -117,12 +115,11 @@ function measurements(outcomes: readonly Outcome<Input, Result>[]): Measurement[
   return outcomes.flatMap(({ input, runs }): Measurement[] => {
     const { byteLength } = input;
     if (!("way" in input)) return timings(input.rival, { byteLength, alive: input.alive }, runs as Timed[]);
-    const results = runs as MessageResult[];
     const at = { messageBytes: byteLength, window: input.window };
-    return [
-      { rival: input.way, at, metric: "time", unit: "ns", ...summarize(results.map(({ ns }) => ns)) },
-      { rival: input.way, at, metric: CPU, unit: "ns", ...summarize(results.map(({ cpuNs }) => cpuNs)) },
-    ];
+    return medians(input.way, at, runs as MessageResult[], {
+      time: ["ns", ({ ns }) => ns],
+      [CPU]: ["ns", ({ cpuNs }) => cpuNs],
+    });
   });
 }
 

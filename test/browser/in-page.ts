@@ -11,7 +11,7 @@ import { checkThrows } from "../contract/check.ts";
 import { type CaseResult, type ContractCase, runContract } from "../contract/contract.ts";
 import { type SharedLibrary, shared } from "../contract/shared.ts";
 import { starter } from "../contract/threads.ts";
-import { type Outcome, type Run, receiveFrames, runPipelines, runWay, WORKER_NAME } from "./pipeline.ts";
+import { receiveFrames, runPipelines, WORKER_NAME } from "./pipeline.ts";
 import { webcodecs } from "./webcodecs.ts";
 
 export function runHere(): Promise<CaseResult[]> {
@@ -71,14 +71,8 @@ export function runWebCodecs(): Promise<CaseResult[]> {
   return runContract(library, webcodecs);
 }
 
-const here = new URL(import.meta.url);
-
 export function runFramesToWorker(): Promise<CaseResult[]> {
-  return runPipelines(here);
-}
-
-export function runFrames(run: Run): Promise<Outcome> {
-  return runWay(run, here);
+  return runPipelines(new URL(import.meta.url));
 }
 
 export function runInWorker(): Promise<CaseResult[]> {

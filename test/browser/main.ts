@@ -3,8 +3,7 @@
  * and real Firefox, in pages with and without cross-origin isolation and in
  * workers; shared memory between them; the recipe for WebCodecs; a profile in
  * speedscope; a page that forbids WebAssembly; and the pages of the site, clicked
- * through. With `-- PART`, only the suites whose names contain it. With `-- --measure`,
- * frames to a worker are measured instead.
+ * through. With `-- PART`, only the suites whose names contain it.
  * Ends non-zero if a case fails or a browser does not run.
  */
 
@@ -17,7 +16,6 @@ import { type EngineResult, report } from "../contract/report.ts";
 import { installInto, inTemporaryFolder, packInto, run } from "../package/tarball.ts";
 import { type BrowserKind, provideBrowsers, start } from "./browsers.ts";
 import { runFrames } from "./frames.ts";
-import { measureFrames } from "./measure.ts";
 import { clickThrough } from "./playground.ts";
 import { openProfile } from "./profiles.ts";
 import { serve } from "./server.ts";
@@ -26,8 +24,6 @@ type InPage = typeof import("./in-page.ts");
 
 /** Milliseconds for one suite in one page. */
 const PAGE_TIMEOUT = 120_000;
-
-const isMeasured = process.argv[2] === "--measure";
 
 /** Of site/. */
 const PAGES = ["playground", "frames"] as const;
@@ -39,7 +35,7 @@ async function main(): Promise<boolean> {
     mkdirSync(home);
     await installInto(home, await packInto(folder));
     await bundleInto(home);
-    if (!isMeasured) for (const page of PAGES) await buildPage(page, join(folder, page));
+    for (const page of PAGES) await buildPage(page, join(folder, page));
     const server = await serve({
       "/package/": join(home, "node_modules/cleanslab"),
       "/tests/": home,
@@ -47,11 +43,6 @@ async function main(): Promise<boolean> {
       ...Object.fromEntries(PAGES.map((page) => [`/${page}/`, join(folder, page)])),
     });
     try {
-      const [[chromium, chromiumPath]] = browsers as [[BrowserKind, string]];
-      if (isMeasured) {
-        await measureFrames(chromium, chromiumPath, `${server.origin}/isolated`);
-        return true;
-      }
       const results: EngineResult[] = [];
       for (const [kind, path] of browsers) results.push(...(await runIn(kind, path, server.origin)));
       return report("browser", results);
@@ -129,10 +120,7 @@ const SUITES: readonly [where: string, url: string, suite: (page: Page) => Promi
   ["profiles", "/plain", openProfile],
 ];
 
-async function contractIn(
-  page: Page,
-  where: Exclude<keyof InPage, "runFrames" | "refusal" | "profile">,
-): Promise<CaseResult[]> {
+async function contractIn(page: Page, where: Exclude<keyof InPage, "refusal" | "profile">): Promise<CaseResult[]> {
   return page.evaluate(async (entry) => {
     const inPage: InPage = await import("/tests/in-page.js" as string);
     return inPage[entry]();

@@ -5,15 +5,7 @@
 
 import type { Arena } from "cleanslab";
 import { audioToLease, frameToLease } from "../../examples/recipes/webcodecs.ts";
-import {
-  check,
-  checkArenaError,
-  checkEqual,
-  checkRejects,
-  checkSound,
-  randomFrom,
-  rejectionOf,
-} from "../contract/check.ts";
+import { check, checkEqual, checkSound, randomFrom, rejectionOf } from "../contract/check.ts";
 import type { ContractCase, Environment, Library } from "../contract/contract.ts";
 
 const FORMATS = ["RGBA", "I420"] as const;
@@ -183,65 +175,4 @@ export const webcodecs: readonly ContractCase[] = [
       checkNoneOut(arena);
     },
   ),
-  needing(
-    "VideoFrame",
-    "a frame closed while it is copied is copied whole or not at all, and nothing stays leased",
-    async (library) => {
-      using arena = new library.Arena();
-      const frame = makeFrame("I420", 1280, 720);
-      const fresh = new Uint8Array(frame.allocationSize());
-      await frame.copyTo(fresh);
-      soil(arena, fresh.length);
-      const copied = frameToLease(frame, arena);
-      frame.close();
-      const lease = await copied.catch((error: unknown) => check(error instanceof DOMException, String(error)));
-      if (lease !== undefined) checkBytes(lease.bytes, fresh, "the lease");
-      lease?.release();
-      checkNoneOut(arena);
-    },
-  ),
-  {
-    name: "a copy that fails half way rejects with its own error, and its bytes are gone",
-    async run(library) {
-      using arena = new library.Arena();
-      const lost = new Error("the decoder was lost");
-      const broken: Pick<VideoFrame, "allocationSize" | "copyTo"> = {
-        allocationSize: () => 1000,
-        copyTo: async (bytes) => {
-          (bytes as Uint8Array).fill(1, 0, 500);
-          await Promise.resolve();
-          throw lost;
-        },
-      };
-      checkEqual(await rejectionOf(frameToLease(broken as VideoFrame, arena)), lost, "the reason");
-      checkNoneOut(arena);
-      const next = arena.acquire(1000);
-      checkBytes(next.bytes, new Uint8Array(1000), "the next lease");
-      next.release();
-    },
-  },
-  needing(
-    "VideoFrame",
-    "at the cap a frame is ERR_ARENA_EXHAUSTED, and is copied once there is room",
-    async (library) => {
-      using arena = new library.Arena({ maxBytes: 4 * 1024 * 1024, onExhausted: "throw" });
-      const frame = makeFrame("RGBA", 1280, 720);
-      const first = await frameToLease(frame, arena);
-      await checkRejects(library, frameToLease(frame, arena), "ERR_ARENA_EXHAUSTED");
-      checkEqual(arena.stats().liveLeases, 1, "liveLeases");
-      first.release();
-      (await frameToLease(frame, arena)).release();
-      checkNoneOut(arena);
-      frame.close();
-    },
-  ),
-  needing("VideoFrame", "an arena disposed while a frame is copied is ERR_ARENA_DISPOSED", async (library) => {
-    const arena = new library.Arena();
-    const frame = makeFrame("RGBA", 1280, 720);
-    const copied = frameToLease(frame, arena);
-    arena[Symbol.dispose]();
-    checkArenaError(library, await rejectionOf(copied), "ERR_ARENA_DISPOSED");
-    checkEqual(arena.stats().liveLeases, 0, "liveLeases");
-    frame.close();
-  }),
 ];

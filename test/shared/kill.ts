@@ -9,8 +9,14 @@ import { once } from "node:events";
 import { resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import type { SharedLease, SharedPort, SharedPortHandle } from "cleanslab/shared";
-import { type ArenaError, SharedArena, type SharedArenaHandle } from "cleanslab/shared";
+import {
+  type ArenaError,
+  SharedArena,
+  type SharedArenaHandle,
+  type SharedLease,
+  type SharedPort,
+  type SharedPortHandle,
+} from "cleanslab/shared";
 import { buildSync } from "esbuild";
 
 const MAX_BYTES = 24 << 20;
@@ -160,18 +166,11 @@ async function work({ handle, port2, seed, exitsAfter, hasChild }: Job): Promise
   process.exit(0);
 }
 
-/** A worker and this thread's end of their channel. */
-class Lane {
+/** A worker, this thread's end of their channel, and what was posted to it. */
+interface Lane {
   readonly worker: Worker;
   readonly port: SharedPort;
-  /** What was posted to it. */
-  readonly sent: Message[] = [];
-
-  constructor(bundle: string, arena: SharedArena, job: Pick<Job, "seed" | "exitsAfter" | "hasChild">) {
-    const { port1, port2 } = arena.channel({ capacity: 8 });
-    this.port = port1;
-    this.worker = new Worker(bundle, { workerData: { ...job, handle: arena.handle, port2 } satisfies Job });
-  }
+  readonly sent: Message[];
 }
 
 /** Ends so many workers, a few at a time, works with them, and then looks whether everything is back. */
@@ -210,9 +209,11 @@ export async function kill(deaths: number, seed: number): Promise<Kills> {
 
   const one = async (nth: number): Promise<void> => {
     const exitsAfter = nth % 4 === 0 ? Math.ceil(random() * STEPS) : -1;
-    const lane = new Lane(bundle, arena, { seed: seed + nth, exitsAfter, hasChild: nth % 6 === 1 });
+    const { port1: port, port2 } = arena.channel({ capacity: 8 });
+    const job: Job = { handle: arena.handle, port2, seed: seed + nth, exitsAfter, hasChild: nth % 6 === 1 };
+    const lane: Lane = { worker: new Worker(bundle, { workerData: job }), port, sent: [] };
     lanes.push(lane);
-    const { worker, port, sent } = lane;
+    const { worker, sent } = lane;
     worker.on("message", (message: Message) => guarded(() => adopt(message)));
     worker.on("error", (error) => kills.problems.push(String(error.stack)));
     const end = (): unknown => exitsAfter < 0 && setTimeout(() => worker.terminate(), random() * MOST_MS);

@@ -46,7 +46,7 @@ const ROWS: readonly (readonly [name: string, file: string, from: string, to: st
   ["giveLong: the block is free before the tails", "slabs.ts", "  for (let i = count - 1; i > 0; i--) swap(slabWord(head + i)", "  write(recordOf(head << BLOCKS_SHIFT), FREE);\n  for (let i = count - 1; i > 0; i--) swap(slabWord(head + i)"],
   ["handOver: the generation is not raised", "slabs.ts", "(read(record + GENERATION) + 1) & GENERATION_MASK", "max(1, read(record + GENERATION)) & GENERATION_MASK"],
   ["handOver: in transit before the generation", "slabs.ts", "  write(record + GENERATION, generation);\n", "  write(record, IN_TRANSIT | me);\n  write(record + GENERATION, generation);\n"],
-  ["handOver: in transit before the length", "slabs.ts", "  write(record + BYTE_LENGTH, byteLength);\n  write(record, IN_TRANSIT | me);\n", "  write(record, IN_TRANSIT | me);\n  write(record + BYTE_LENGTH, byteLength);\n"],
+  ["handOver: in transit before the length", "slabs.ts", "  write(record + BYTE_LENGTH, byteLength);\n  write(record, IN_TRANSIT | me);\n", "  write(record, IN_TRANSIT | me);\n  write(record + BYTE_LENGTH, byteLength);\n", "nobody has a token before handOver answers its generation, which is new"],
   ["adopt: without a swap", "slabs.ts", "return swapPair(record, pair, (<i64>generation << 32) | <i64>(OWNED | me)) ? 0 : USED_TOKEN;", "write(record, OWNED | me);\n  return 0;"],
   ["adopt: swaps the state alone", "slabs.ts", "swapPair(record, pair, (<i64>generation << 32) | <i64>(OWNED | me))", "swap(record, <i32>pair, OWNED | me)"],
   ["adopt: whatever the state", "slabs.ts", "if ((<i32>pair & KIND) != IN_TRANSIT) return generation == 0 ? NO_TOKEN : USED_TOKEN;", ""],

@@ -3,6 +3,7 @@
  * for each test file. Nothing here waits by the clock.
  */
 
+import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
@@ -23,14 +24,12 @@ buildSync({
   logLevel: "warning",
 });
 
-/** A worker at its job. It says something by `postMessage`, and lives until it is told to end, or the job ends it. */
+/** A worker at its job, until it has no more to do, or is told to end. */
 export class Thread {
   readonly worker: Worker;
   readonly threadId: number;
   /** Its end: what it exited with. */
   readonly exited: Promise<number>;
-  readonly #said: unknown[] = [];
-  #listener: ((message: unknown) => void) | undefined;
 
   constructor(job: keyof Jobs, data: object) {
     this.worker = new Worker(bundle, { workerData: { job, ...data } });
@@ -41,25 +40,12 @@ export class Thread {
       this.worker.once("exit", (code) => setImmediate(resolve, code));
     });
     this.exited.catch(() => {});
-    this.worker.on("message", (message) => {
-      this.#said.push(message);
-      this.#listener?.(message);
-    });
   }
 
-  /** The next thing that it says and that nobody has heard. */
+  /** The next thing that it says: ask before it can. */
   async hear<T>(): Promise<T> {
-    if (this.#said.length === 0) {
-      await Promise.race([
-        new Promise((resolve) => {
-          this.#listener = resolve;
-        }),
-        this.exited.then(() => {
-          if (this.#said.length === 0) throw new Error("the worker ended and had nothing to say");
-        }),
-      ]);
-    }
-    return this.#said.shift() as T;
+    const [message] = await once(this.worker, "message");
+    return message as T;
   }
 
   /** Gives it the time to end that it would need. */
@@ -70,10 +56,5 @@ export class Thread {
 
   say(message: unknown): void {
     this.worker.postMessage(message);
-  }
-
-  async end(): Promise<void> {
-    await this.worker.terminate();
-    await this.exited.catch(() => {});
   }
 }

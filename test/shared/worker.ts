@@ -1,23 +1,15 @@
 /** What the workers of the tests do. Each job attaches, works, and says so. */
 
 import { once } from "node:events";
-import { parentPort, Worker, workerData } from "node:worker_threads";
-import {
-  SharedArena,
-  type SharedArenaHandle,
-  type SharedLease,
-  type SharedPort,
-  type SharedPortHandle,
-} from "cleanslab/shared";
+import { parentPort, workerData } from "node:worker_threads";
+import { SharedArena, type SharedArenaHandle, type SharedLease, type SharedPortHandle } from "cleanslab/shared";
 
 interface Data {
   readonly handle: SharedArenaHandle;
-  readonly port2?: SharedPortHandle;
+  readonly port2: SharedPortHandle;
   /** How many, or how long. */
-  readonly count?: number;
-  readonly token?: number;
-  readonly isStranger?: boolean;
-  readonly flag?: Int32Array;
+  readonly count: number;
+  readonly flag: Int32Array;
 }
 
 const port = parentPort;
@@ -36,76 +28,25 @@ const code = (fn: () => unknown): unknown => {
   }
 };
 
-const open = ({ handle, port2 }: Data): SharedPort => {
-  if (port2 === undefined) throw new Error("this job needs a port");
-  return SharedArena.attach(handle).open(port2);
-};
-
 export const jobs = {
-  /** Holds `count` leases of 1000 bytes and a long one, keeps one block, hands one over: the token. */
-  async hold({ handle, count = 1 }: Data) {
-    const arena = SharedArena.attach(handle);
-    for (let each = 0; each < count; each++) held.push(arena.acquire(1000));
-    held.push(arena.acquire(100_000));
-    arena.acquire(5000).release();
-    const sent = arena.acquire(10);
-    sent.bytes.fill(7);
-    say({ threadId: arena.threadId, token: sent.handOver() });
-    await hear();
-    process.exit(3);
-  },
-  /** Hands over what it was told to make, forever. */
-  async produce({ handle }: Data) {
-    const arena = SharedArena.attach(handle);
-    for (;;) {
-      const byteLength = (await hear()) as number;
-      const lease = arena.acquire(byteLength);
-      lease.bytes.fill(byteLength & 255);
-      say(lease.handOver());
-    }
-  },
-  /** Sends each message back, with its tag and one more in each byte. */
-  async echo(data: Data) {
-    const port2 = open(data);
+  /** Sends each message back, with its tag, until the channel ends. */
+  async echo({ handle, port2 }: Data) {
+    const end = SharedArena.attach(handle).open(port2);
     say("open");
-    for await (const lease of port2) {
-      for (let at = 0; at < lease.byteLength; at++) (lease.bytes[at] as number)++;
-      await port2.send(lease, lease.tag);
-    }
-    port2.close();
-    say("end");
-    port?.close();
+    for await (const lease of end) await end.send(lease, lease.tag);
   },
-  /** The same, blocking. */
-  async echoSync(data: Data) {
-    const port2 = open(data);
+  /** Opens its port, receives nothing, and exits. */
+  async openPort({ handle, port2 }: Data) {
+    SharedArena.attach(handle).open(port2);
     say("open");
-    for (let lease = port2.receiveSync(); lease !== undefined; lease = port2.receiveSync()) {
-      (lease.bytes[0] as number)++;
-      if (!port2.trySend(lease, lease.tag)) throw new Error("the test sends one at a time");
-    }
-    say("end");
-    port?.close();
-  },
-  /** Receives `count` messages, then stops to, and holds them. */
-  async receive(data: Data) {
-    const port2 = open(data);
-    say("open");
-    for (let each = 0; each < (data.count ?? 0); each++) {
-      const lease = await port2.receive();
-      if (lease !== undefined) held.push(lease);
-    }
-    say("received");
     await hear();
     process.exit(0);
   },
-  /** Sends `count` messages, then ends: by closing, or at once. */
-  async sendAndEnd(data: Data) {
-    const arena = SharedArena.attach(data.handle);
-    const port2 = arena.open(data.port2 as SharedPortHandle);
-    for (let each = 0; each < (data.count ?? 0); each++) port2.trySend(arena.copyOf(Uint8Array.of(each, 1)), each);
-    say("sent");
-    if ((await hear()) === "close") port2.close();
+  /** Sends `count` messages, and exits. */
+  async sendAndExit({ handle, port2, count }: Data) {
+    const arena = SharedArena.attach(handle);
+    const end = arena.open(port2);
+    for (let each = 0; each < count; each++) end.trySend(arena.copyOf(Uint8Array.of(each, 1)), each);
     process.exit(0);
   },
   /** Makes a channel, blocks until it ends, and says what came: tags, and the code of the error. */
@@ -120,17 +61,6 @@ export const jobs = {
       }
     });
     say([tags, error]);
-    port?.close();
-  },
-  /** Makes an arena, and ends. */
-  async create() {
-    const arena = new SharedArena({ maxBytes: 1 << 20 });
-    held.push(arena.acquire(1000), arena.acquire(100_000));
-    const sent = arena.acquire(10);
-    sent.bytes.fill(7);
-    say({ handle: arena.handle, token: sent.handOver() });
-    await hear();
-    process.exit(0);
   },
   /** Attaches until no thread more can, and hands a lease over from each. */
   async crowd({ handle }: Data) {
@@ -143,7 +73,6 @@ export const jobs = {
       }
     });
     say([attached, full]);
-    port?.close();
   },
   /** Attaches, and throws. */
   async fail({ handle }: Data) {
@@ -152,41 +81,17 @@ export const jobs = {
     await hear();
     throw new Error("as the test wants");
   },
-  /** Fills the arena with leases of `count` bytes, and releases one each time it is told to. */
-  async fill({ handle, count = 65536 }: Data) {
-    const arena = SharedArena.attach(handle);
-    const full = (): unknown =>
-      code(() => {
-        for (;;) held.push(arena.acquire(count));
-      });
-    say([full(), held.length]);
-    for (;;) {
-      if ((await hear()) === "end") port?.close();
-      held.pop()?.release();
-      say(held.length);
-    }
-  },
-  /** Uses `count` bytes of every kind, releases them, and then does nothing: it keeps blocks. */
-  async keep({ handle, count = 1000 }: Data) {
-    const arena = SharedArena.attach(handle);
-    const leases = Array.from({ length: 32 }, () => arena.acquire(count));
-    for (const lease of leases) lease.release();
-    say(arena.stats().blocks.kept);
-    await hear();
-    port?.close();
-  },
   /** Keeps blocks, and is never idle until the flag is set. */
-  async busy({ handle, flag = new Int32Array(1) }: Data) {
+  async busy({ handle, flag }: Data) {
     const arena = SharedArena.attach(handle);
     arena.acquire(1000).release();
     const leases = Array.from({ length: 16 }, () => arena.acquire(8000));
     for (const lease of leases) lease.release();
     say("busy");
     while (Atomics.load(flag, 0) === 0) arena.acquire(1000).release();
-    port?.close();
   },
   /** Waits for room, and says what it got. */
-  async wait({ handle, count = 65536 }: Data) {
+  async wait({ handle, count }: Data) {
     const arena = SharedArena.attach(handle);
     say("waiting");
     const lease = await arena.acquireAsync(count);
@@ -194,22 +99,6 @@ export const jobs = {
     lease.release();
     arena.trim();
     await hear();
-    port?.close();
-  },
-  /** Starts another worker, which holds leases; and holds some itself unless it is to be a stranger to the arena. */
-  async parent({ handle, isStranger = false }: Data) {
-    if (!isStranger) held.push(SharedArena.attach(handle).acquire(1000));
-    const child = new Worker(process.argv[1] ?? "", { workerData: { job: "hold", handle, count: 5 } });
-    const [said] = (await once(child, "message")) as [object];
-    say(said);
-    await hear();
-  },
-  /** Says what an adopt of the token brings. */
-  async adopt({ handle, token = 0 }: Data) {
-    const arena = SharedArena.attach(handle);
-    say(code(() => held.push(arena.adopt(token))));
-    say(held[0] === undefined ? undefined : [held[0].byteLength, held[0].bytes[0]]);
-    port?.close();
   },
   /** Goes on after it was declared dead. */
   async zombie({ handle }: Data) {
@@ -232,7 +121,7 @@ export const jobs = {
       code(() => arena.acquire(400_000)),
       code(() => arena.adopt(1)),
     ]);
-    port?.close();
+    port.close();
   },
 } satisfies Record<string, (data: Data) => Promise<void>>;
 

@@ -19,7 +19,6 @@ type Settled = [key: number, answer: Answer];
 export const HAND = "a hand";
 
 let arena: SharedArena;
-let foreign: { lease: SharedLease; token: number; port2: SharedPortHandle } | undefined;
 const leases = new Map<number, SharedLease>();
 const ports = new Map<number, SharedPort>();
 const aborts = new Map<number, AbortController>();
@@ -119,22 +118,6 @@ export const deeds = {
       ...[() => arena.acquire(100), () => arena.acquire(100_000), () => arena.adopt(token), () => arena.channel()],
       ...[() => arena.scope(), () => arena.trim()],
     ]),
-  /** The codes of calls with arguments that are wrong everywhere. */
-  misuse(forged: number): string {
-    foreign ??= of(new SharedArena({ maxBytes: 65_536 }));
-    const { lease, token, port2 } = foreign;
-    const none = undefined as never;
-    using port = arena.channel({ capacity: 1 }).port1;
-    return codesOf([
-      ...[-1, 0.5, 2 ** 53].map((byteLength) => () => arena.acquire(byteLength)),
-      ...[() => arena.acquireFilled(10, none), () => arena.copyOf(none), () => arena.use(10, none)],
-      ...[token, forged, -1, 0.5, none].map((each) => () => arena.adopt(each)),
-      ...[() => arena.channel({ capacity: 0 }), () => arena.open(port2), () => arena.open(none)],
-      ...[() => port.trySend(lease), () => port.trySend(none), () => port.trySend(lease, 2 ** 40)],
-      ...[-1, arena.threadId].map((threadId) => () => arena.threadEnded(threadId)),
-      ...[() => SharedArena.attach(none), () => new SharedArena({ maxBytes: 1 })],
-    ]);
-  },
 };
 
 export type Deed = keyof typeof deeds;
@@ -161,10 +144,6 @@ function begin(next: SharedArena): SharedArena {
   settled = [];
   arena = next;
   return next;
-}
-
-function of(other: SharedArena): NonNullable<typeof foreign> {
-  return { lease: other.acquire(10), token: other.acquire(10).handOver(), port2: other.channel().port2 };
 }
 
 function later<T>(key: number, coming: Promise<T>, answer: (value: T) => unknown): void {

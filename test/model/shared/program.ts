@@ -3,8 +3,9 @@
 import fc from "fast-check";
 import { kindOf, shorten } from "../program.js";
 import type { Tally } from "../world.js";
+import type { Dice } from "./model.js";
 import { type Kind, Pool } from "./threads.js";
-import { type Dice, type Settings, type Step, World } from "./world.js";
+import { type Settings, type Step, World } from "./world.js";
 
 /** What programs do, and how often. */
 const STEPS: readonly [weight: number, ...Step[]][] = [
@@ -17,7 +18,7 @@ const STEPS: readonly [weight: number, ...Step[]][] = [
   [30, "writer", "useEnded", "channel"],
   [20, "scope", "adoptAgain", "trim", "attach"],
   [16, "close", "detach"],
-  [10, "abort", "misuse", "peerEnded"],
+  [10, "abort", "peerEnded"],
   [1, "threadEnded"],
 ];
 

@@ -1,6 +1,6 @@
 /**
- * Views kept past their release: four ways to keep one, reading and writing,
- * before and after the next owner has the memory.
+ * Views kept past their release, and buffers of which a view is made later: reading and
+ * writing, before and after the next owner has the memory.
  */
 
 import { firstOf, Harm, type Observation, type Probe, themed, thrownBy } from "../probe.ts";
@@ -13,32 +13,20 @@ export interface Kept {
   write(): void;
 }
 
-const WAYS: Record<string, (bytes: Uint8Array<ArrayBuffer>) => Kept> = {
+const WAYS: Record<string, Keep> = {
   view: (bytes) => ({
     look: () => bytes,
     write: () => {
       for (let index = 0; index < BUFFER_BYTES; index++) bytes[index] = Mark.stale;
     },
   }),
-  subarray: (bytes) => keepSubarray(bytes.subarray(0)),
-  DataView: (bytes) => keepDataView(new DataView(bytes.buffer, bytes.byteOffset, bytes.length)),
   ".buffer": ({ buffer, byteOffset, length }) => ({
     look: () => new Uint8Array(buffer, byteOffset, length),
     write: () => void new Uint8Array(buffer, byteOffset, length).fill(Mark.stale),
   }),
 };
 
-function keepSubarray(part: Uint8Array): Kept {
-  return { look: () => part, write: () => part.set(new Uint8Array(BUFFER_BYTES).fill(Mark.stale)) };
-}
-
-function keepDataView(view: DataView): Kept {
-  const look = (): Uint8Array => Uint8Array.from({ length: BUFFER_BYTES }, (_, index) => view.getUint8(index));
-  const write = (): void => {
-    for (let index = 0; index < BUFFER_BYTES; index++) view.setUint8(index, Mark.stale);
-  };
-  return { look, write };
-}
+type Keep = (bytes: Uint8Array<ArrayBuffer>) => Kept;
 
 export const STALE_PROBES: readonly Probe[] = Object.entries(WAYS).flatMap(([way, keep]) =>
   themed("a view kept past its release", {
@@ -48,8 +36,6 @@ export const STALE_PROBES: readonly Probe[] = Object.entries(WAYS).flatMap(([way
     [`stale ${way} writes after reuse`]: (from) => writeAfter(from, keep),
   }),
 );
-
-type Keep = (bytes: Uint8Array<ArrayBuffer>) => Kept;
 
 function releasedButKept(allocator: Allocator, keep: Keep): Kept {
   const held = acquireMarked(allocator, Mark.first);
