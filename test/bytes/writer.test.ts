@@ -6,7 +6,7 @@ import type { ByteFiller } from "../../src/bytes/filler.ts";
 import { smallerSteps } from "../../src/bytes/growing.ts";
 import type { ByteWriter } from "../../src/bytes/writer.ts";
 import { leaseCopy } from "../../src/lease/filled.ts";
-import { expectBytes, expectThrow, leb128, wrong } from "../helpers.ts";
+import { expectBytes, expectThrow, leb128, smallArena, wrong } from "../helpers.ts";
 import { content, DIRT, detach, FakeSource, INTEGERS, KINDS, lying, MAX_INT64, MAX_UINT64 } from "./helpers.ts";
 
 /** How often `write` succeeded. */

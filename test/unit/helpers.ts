@@ -37,7 +37,6 @@ export class FakeOwner implements BlockOwner {
 
   get source(): LeaseSource {
     return {
-      acquire: () => expect.unreachable(),
       acquireUnzeroed: (byteLength: number): Lease => {
         if (this.target === undefined) throw new Error("no room");
         return this.target.lease(byteLength, 2048);
