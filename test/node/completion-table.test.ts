@@ -9,15 +9,14 @@
  */
 
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import { join } from "node:path";
-import { Duplex, duplexPair, PassThrough, type Readable, Writable } from "node:stream";
+import { type Duplex, duplexPair, PassThrough, type Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 import { constants, createGzip, gunzipSync } from "node:zlib";
@@ -31,6 +30,7 @@ import {
   listen,
   NEVER_MS,
   NeverEnded,
+  pattern,
   quiet,
   reuse,
   selfSigned,
@@ -56,15 +56,10 @@ interface Target {
   close?(): unknown;
 }
 
-/** Bytes in which each place can be told from every other. */
-function bytesOf(seed: string, byteLength: number): Buffer {
-  return createHash("shake256", { outputLength: byteLength }).update(seed).digest();
-}
-
-const MESSAGE = bytesOf("message", 200_000);
+const MESSAGE = pattern(200_000);
 const MESSAGE_CHUNK_BYTES = 40_000;
 /** More than a connection takes while its other side does not read. */
-const FLOOD = bytesOf("flood", 5_000_000);
+const FLOOD = pattern(5_000_000, 2);
 const FLOOD_CHUNK_BYTES = 500_000;
 
 /** @throws NeverEnded if it does not come true. */
@@ -276,28 +271,6 @@ function replaced(answer: (takesMore: boolean) => unknown): Target {
   return through(stream);
 }
 
-/** Of another library, or of an older Node: a `write` without a callback, and a class that is none of Node's. */
-class Foreign extends EventEmitter {
-  destroyed = false;
-  readonly kept: Uint8Array[] = [];
-  write(chunk: Uint8Array): boolean {
-    if (this.destroyed) return false;
-    this.kept.push(chunk);
-    setImmediate(() => this.emit("drain"));
-    return false;
-  }
-  cork(): void {}
-  uncork(): void {}
-  end(): void {
-    this.destroy();
-  }
-  destroy(): void {
-    if (this.destroyed) return;
-    this.destroyed = true;
-    setImmediate(() => this.emit("close"));
-  }
-}
-
 const SYNC = constants.Z_SYNC_FLUSH;
 
 const ROWS: Record<string, () => Target | Promise<Target>> = {
@@ -317,22 +290,6 @@ const ROWS: Record<string, () => Target | Promise<Target>> = {
   "a child's stdin": child,
   gzip: () => through(createGzip({ level: 1 }), (read) => gunzipSync(read, { finishFlush: SYNC })),
   "a PassThrough": () => through(new PassThrough()),
-  "a Transform that counts bytesWritten": () => through(Object.assign(new PassThrough(), { bytesWritten: 0 })),
-  "a stream pair"() {
-    const [stream, reader] = duplexPair();
-    return { stream, reader: quiet(reader) };
-  },
-  "a Duplex made of an async generator": () =>
-    through(
-      Duplex.from(async function* (chunks: AsyncIterable<Buffer>) {
-        yield* chunks;
-      }),
-    ),
-  "a Writable that calls back later": () =>
-    keeping((keep, done) => {
-      keep();
-      setImmediate(done);
-    }),
   "a Writable that calls back before it reads": () =>
     keeping((keep, done) => {
       done();
@@ -354,10 +311,6 @@ const ROWS: Record<string, () => Target | Promise<Target>> = {
   "a Writable that never calls back": () => keeping((keep) => keep(), true),
   "a stream whose replaced write drops the callback": () => replaced((takesMore) => takesMore),
   "a stream whose replaced write answers nothing": () => replaced(() => undefined),
-  "a stream of another library": () => {
-    const stream = new Foreign();
-    return { stream: wrong(stream), arrived: () => Buffer.concat(stream.kept) };
-  },
 };
 
 /** Writes the message's leases, one after the other. Settles as its promises do. */

@@ -5,7 +5,6 @@
  * from its start, and no lease is left.
  */
 
-import { createHash } from "node:crypto";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
@@ -15,7 +14,7 @@ import type { Arena } from "cleanslab";
 import { writeAndRelease } from "cleanslab/web";
 import { describe, expect, test } from "vitest";
 import { MODES, settle, smallArena } from "../helpers.ts";
-import { bounded, expectDrained, quiet, reuse, temporaryFolder } from "../node/helpers.ts";
+import { bounded, expectDrained, pattern, quiet, reuse, temporaryFolder } from "../node/helpers.ts";
 
 interface Target {
   readonly stream: WritableStream<Uint8Array>;
@@ -28,7 +27,7 @@ interface Target {
   arrived(read: Buffer): Buffer;
 }
 
-const MESSAGE = createHash("shake256", { outputLength: 100_000 }).update("message").digest();
+const MESSAGE = pattern(100_000);
 const CHUNK_BYTES = 20_000;
 const folder = temporaryFolder();
 let files = 0;
