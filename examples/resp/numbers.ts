@@ -27,8 +27,9 @@ export function readInteger(bytes: Uint8Array, start: number, end: number): numb
 /** A length: digits, or -1 for RESP2's nulls. Longer than a safe integer is broken. */
 export function readLength(bytes: Uint8Array, start: number, end: number): number | null {
   const value = readInteger(bytes, start, end);
-  if (typeof value !== "number" || bytes[start] === PLUS) return null;
-  return value >= 0 ? (bytes[start] === MINUS ? null : value) : value === -1 ? -1 : null;
+  if (typeof value !== "number") return null;
+  const isSigned = bytes[start] === MINUS || bytes[start] === PLUS;
+  return value === -1 || (value >= 0 && !isSigned) ? value : null;
 }
 
 export function readDouble(bytes: Uint8Array, start: number, end: number): number | null {

@@ -34,6 +34,7 @@ export interface RespLimits {
 
 const CR = 13;
 const LF = 10;
+const COLON = 58;
 const LONE_CR_LF = "a line has a CR or LF that is not part of a CR LF";
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -42,10 +43,6 @@ interface Blob {
   readonly kind: "bulk" | "bulk-error" | "verbatim";
   /** Of a streamed string: up to the end of the chunk that is being read. */
   readonly byteLength: number;
-  /** The first four bytes of a verbatim string, one character each: a format and a colon. */
-  prefix: string;
-  /** What is wrong with a verbatim string; all its bytes are content then. */
-  error: ParseError | null;
 }
 
 /** An aggregate that is not full yet. A map's and an attribute's items are keys and values in turn. */
@@ -270,12 +267,8 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       return;
     }
     this.#countBytes(byteLength);
-    const blob: Blob = { kind, byteLength, prefix: "", error: null };
-    if (kind === "verbatim" && byteLength < 4) {
-      blob.error = this.#malformed(`a verbatim string of ${byteLength} bytes has no room for a format and a colon`);
-    }
-    this.#body.expect(kind === "verbatim" && blob.error === null ? byteLength - 4 : byteLength);
-    this.#blob = blob;
+    this.#body.expect(byteLength);
+    this.#blob = { kind, byteLength };
   }
 
   /** Of a streamed string. One of length 0 ends it. */
@@ -288,7 +281,7 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       return;
     }
     this.#countBytes(byteLength);
-    this.#blob = { kind: "bulk", byteLength: this.#body.byteLength + byteLength, prefix: "", error: null };
+    this.#blob = { kind: "bulk", byteLength: this.#body.byteLength + byteLength };
   }
 
   #countBytes(byteLength: number): void {
@@ -307,48 +300,41 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     }
   }
 
-  #readBlob(blob: Blob, chunk: Uint8Array, start: number): number {
-    let at = start;
-    if (blob.kind === "verbatim" && blob.error === null && blob.prefix.length < 4) {
-      const end = Math.min(chunk.length, at + 4 - blob.prefix.length);
-      blob.prefix += ascii(chunk, at, end);
-      at = end;
-      if (blob.prefix.length === 4 && !blob.prefix.endsWith(":")) this.#spoilVerbatim(blob);
-    }
-    const left = blob.byteLength - blob.prefix.length - this.#body.byteLength;
-    if (left > 0 && at < chunk.length) {
-      const end = Math.min(chunk.length, at + left);
-      this.#body.append(chunk, at, end);
-      at = end;
-    }
-    if (left > 0 && this.#body.byteLength + blob.prefix.length < blob.byteLength) return at;
+  #readBlob({ kind, byteLength }: Blob, chunk: Uint8Array, start: number): number {
+    let at = Math.min(chunk.length, start + byteLength - this.#body.byteLength);
+    this.#body.append(chunk, start, at);
+    if (this.#body.byteLength < byteLength) return at;
     while (at < chunk.length && this.#terminator < 2) {
       if (chunk[at++] !== (this.#terminator++ === 0 ? CR : LF)) {
-        throw this.#malformed(`no CR LF behind a string of ${blob.byteLength} bytes`);
+        throw this.#malformed(`no CR LF behind a string of ${byteLength} bytes`);
       }
     }
-    if (this.#terminator === 2) this.#finishBlob(blob);
+    if (this.#terminator === 2) this.#finishBlob(kind);
     return at;
   }
 
-  /** The prefix is no format and colon: it is content, like all that comes. */
-  #spoilVerbatim(blob: Blob): void {
-    blob.error = this.#malformed(
-      `a verbatim string begins with ${JSON.stringify(blob.prefix)}, not with a format and a colon`,
-    );
-    this.#body.expect(blob.byteLength);
-    this.#body.append(Buffer.from(blob.prefix, "latin1"), 0, 4);
-    blob.prefix = "";
-  }
-
-  #finishBlob({ kind, prefix, error }: Blob): void {
+  #finishBlob(kind: Blob["kind"]): void {
     this.#terminator = 0;
     this.#blob = null;
     if (this.#streamOffset !== null) return;
-    const lease = this.#body.take();
-    if (error !== null) this.#finish({ kind: "malformed", type: "=", error, lease });
-    else if (kind === "verbatim") this.#finish({ kind, ...formatOf(prefix), lease });
-    else this.#finish({ kind, lease });
+    this.#finish(kind === "verbatim" ? this.#takeVerbatim() : { kind, lease: this.#body.take() });
+  }
+
+  /** Three bytes of format and a colon stand in front; without them all of it is content. */
+  #takeVerbatim(): RespReply<L> {
+    const { bytes } = this.#body;
+    if (bytes[3] !== COLON) {
+      const what =
+        bytes.length < 4
+          ? `of ${bytes.length} bytes has no room for a format and a colon`
+          : `begins with ${quote(bytes, 0, 4)}, not with a format and a colon`;
+      const error = this.#malformed(`a verbatim string ${what}`);
+      return { kind: "malformed", type: "=", error, lease: this.#body.take() };
+    }
+    const { text: format, raw } = textOf(bytes, 0, 3);
+    const lease = this.#source.copyOf(bytes.subarray(4));
+    this.#body.destroy();
+    return { kind: "verbatim", format, ...(raw !== undefined && { rawFormat: raw }), lease };
   }
 
   #beginAggregate(kind: Frame<L>["kind"], type: string, bytes: Uint8Array, start: number, end: number): void {
@@ -458,12 +444,6 @@ function textOf(bytes: Uint8Array, start: number, end: number): RespText {
   const line = bytes.subarray(start, end);
   const text = utf8.decode(line);
   return text.includes("\uFFFD") && !isUtf8(line) ? { text, raw: new Uint8Array(line) } : { text };
-}
-
-/** The same for the format of a verbatim string, which is the first three of `prefix`. */
-function formatOf(prefix: string): { format: string; rawFormat?: Uint8Array<ArrayBuffer> } {
-  const { text, raw } = textOf(Buffer.from(prefix, "latin1"), 0, 3);
-  return raw === undefined ? { format: text } : { format: text, rawFormat: raw };
 }
 
 function quote(bytes: Uint8Array, start: number, end: number): string {
