@@ -86,7 +86,7 @@ const TYPES: Record<string, TarEntryType> = {
   D: "dumpdir",
   M: "continuation",
 };
-const WITHOUT_DATA: ReadonlySet<TarEntryType> = new Set([
+const WITHOUT_DATA = new Set<TarEntryType>([
   "link",
   "symlink",
   "character-device",
@@ -113,10 +113,8 @@ export function makeEntry(header: RawHeader, extensions: Extensions): { entry: T
   const size = numberIn(pax, "size", WHOLE);
   if (size === null && pax.has("size")) {
     const value = JSON.stringify(textOf(pax.get("size") as Uint8Array));
-    throw new ParseError(
-      "ERR_MALFORMED",
-      `the entry at byte ${header.offset} has the pax size ${value}, which is no size`,
-    );
+    const what = `the entry at byte ${header.offset} has the pax size ${value}, which is no size`;
+    throw new ParseError("ERR_MALFORMED", what);
   }
   const stored = size ?? header.byteLength;
   const type = typeOf(header, rawName, stored, pax);
