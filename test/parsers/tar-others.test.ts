@@ -30,12 +30,12 @@ import fc from "fast-check";
 import { extract, pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CHUNK_BYTES } from "../../examples/tar/parser.ts";
+import { pattern } from "../node/helpers.ts";
 import { seed } from "../seeded.ts";
 import {
   entriesOf,
   expanded,
   latin1,
-  noise,
   outcomeOf,
   type Read,
   readAtRandomSplits,
@@ -70,7 +70,7 @@ beforeAll(() => {
   const files = join(folder, "files");
   for (const [name, byteLength] of Object.entries(FILES)) {
     mkdirSync(dirname(join(files, name)), { recursive: true });
-    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), noise(byteLength, byteLength));
+    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), pattern(byteLength, byteLength));
   }
   chmodSync(join(files, "one"), 0o4751);
   utimesSync(join(files, "one"), 1, 1.25);
@@ -84,7 +84,7 @@ beforeAll(() => {
     ["all hole", 0],
   ] as const) {
     const file = openSync(join(files, name), "w");
-    for (let each = 1; each <= regions; each++) writeSync(file, noise(4096, each), 0, 4096, 32_768 * each);
+    for (let each = 1; each <= regions; each++) writeSync(file, pattern(4096, each), 0, 4096, 32_768 * each);
     closeSync(file);
     truncateSync(join(files, name), 32_768 * (regions + 2));
   }
@@ -161,20 +161,6 @@ describe.skipIf(!hasGnuTar)("an archive of GNU tar", () => {
       expect([one?.mtime, one?.format, one?.pax.has("atime")]).toEqual([1.25, "pax", true]);
     }
   });
-
-  test("in volumes: the one that a file began in is cut, the rest of the file is offered as a continuation", () => {
-    const volumes = Array.from({ length: 6 }, (_, each) => join(folder, `volume${each}`));
-    const files = volumes.map((volume) => `-f${volume}`);
-    execFileSync("tar", ["-C", folder, "--format=gnu", "-c", "-M", "-L", "10", ...files, "files/three chunks"], {
-      env,
-    });
-    const [first, ...others] = volumes.filter((volume) => existsSync(volume)).map((volume) => readFileSync(volume));
-    expect(outcomeOf(tarParser(), [first as Buffer]).error).toMatch(/^ERR_TRUNCATED/);
-    const [rest] = entriesOf(others.at(-1) as Buffer) as [Read];
-    expect(rest.entry).toMatchObject({ type: "continuation", name: "files/three chunks" });
-    const whole = noise(3 * CHUNK_BYTES, 3 * CHUNK_BYTES);
-    expect(rest.bytes.equals(whole.subarray(-rest.bytes.length))).toBe(true);
-  });
 });
 
 describe.skipIf(!hasGnuTar || !hasPython)("an archive of Python", () => {
@@ -225,7 +211,7 @@ test("random entries of every type that tar-stream makes are what its own extrac
     const archive = pack();
     for (const [each, kind, uid, mtime, length] of all) {
       const header = { name: each, type: kind, uid, gid: uid, mtime: new Date(mtime * 1000), linkname: `to ${each}` };
-      archive.entry({ ...header, devmajor: 4, devminor: 64 }, Buffer.from(noise(kind === "file" ? length : 0)));
+      archive.entry({ ...header, devmajor: 4, devminor: 64 }, Buffer.from(pattern(kind === "file" ? length : 0)));
     }
     archive.finalize();
     const pieces: Buffer[] = [];

@@ -9,9 +9,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as ws from "ws";
 import { createEchoServer } from "../../examples/websocket/echo.ts";
 import { encodeClose, encodeFrame, type FrameToSend, randomMaskingKey } from "../../examples/websocket/frames.ts";
-import { listen, type Served } from "../node/helpers.ts";
+import { listen, pattern, type Served } from "../node/helpers.ts";
 import { seed } from "../seeded.ts";
-import { expectSame, noise, outcomeOf, type Role, shares, split, splitAtShares, wsParser } from "./helpers.ts";
+import { expectSame, outcomeOf, type Role, shares, split, splitAtShares, wsParser } from "./helpers.ts";
 
 /** What came of an input: every message, and the code to close with if it was broken. */
 interface Heard {
@@ -95,7 +95,7 @@ describe.each(["server", "client"] as const)("beside ws's receiver, as a %s", (r
   const BETWEEN: FrameToSend[][] = [
     [],
     [{ opcode: "ping", payload: "!" }],
-    [{ opcode: "pong" }, { opcode: "ping", payload: noise(125) }],
+    [{ opcode: "pong" }, { opcode: "ping", payload: pattern(125) }],
     [{ opcode: "continuation", final: false }],
   ];
   test.each<[what: string, payload: Uint8Array]>([
@@ -121,7 +121,7 @@ describe.each(["server", "client"] as const)("beside ws's receiver, as a %s", (r
 
   test("every length at which the header changes, from us and from ws, whole and in two fragments", async () => {
     for (const length of [0, 1, 124, 125, 126, 127, 128, 65_534, 65_535, 65_536, 65_537]) {
-      const payload = noise(length, length + 1);
+      const payload = pattern(length, length + 1);
       const binary = { kind: "binary", bytes: Buffer.from(payload) };
       expectSame(throughOurs([rawFrame(0x82, payload, role === "server")], role).given, [binary], "from ws");
       for (const at of [0, 1, 125, 126, 65_535, length - 1, length].filter((at) => at >= 0 && at <= length)) {
@@ -143,7 +143,7 @@ describe.each(["server", "client"] as const)("beside ws's receiver, as a %s", (r
     const payload = fc.oneof(
       { weight: 3, arbitrary: text },
       { weight: 2, arbitrary: fc.uint8Array({ maxLength: 140 }) },
-      { weight: 1, arbitrary: long.map((length) => noise(length)) },
+      { weight: 1, arbitrary: long.map((length) => pattern(length)) },
       {
         weight: 1,
         arbitrary: closing.map(([code, reason]) => Buffer.concat([Uint8Array.of(code >> 8, code & 255), reason])),
@@ -167,9 +167,11 @@ describe.each(["server", "client"] as const)("beside ws's receiver, as a %s", (r
 
   test("a close with a code and a reason", async () => {
     const key = role === "server" ? { maskingKey: randomMaskingKey() } : {};
-    const lease = encodeClose(encoding, { code: 4001, reason: "schön", ...key });
-    expect((await hearBoth([lease.bytes], role)).given).toEqual([{ kind: "close", code: 4001, reason: "schön" }]);
-    lease.release();
+    for (const reason of ["schön", "\uFEFFhi\0"]) {
+      const lease = encodeClose(encoding, { code: 4001, reason, ...key });
+      expect((await hearBoth([lease.bytes], role)).given).toEqual([{ kind: "close", code: 4001, reason }]);
+      lease.release();
+    }
   });
 });
 
@@ -205,13 +207,13 @@ describe("a ws client and our server", () => {
     client.on("pong", (data: Buffer) => got.push(String(data)));
     const wanted: unknown[] = [];
     for (const length of [0, 1, 125, 126, 65_535, 65_536, 1_000_003]) {
-      const payload = Buffer.from(noise(length));
+      const payload = Buffer.from(pattern(length));
       const text = "ü🙂x".repeat(length / 7);
       client.send(payload);
       client.send(text);
       wanted.push([payload, true], [Buffer.from(text), false]);
     }
-    const parts = Array.from({ length: 20 }, (_, each) => Buffer.from(noise(each * 977, each + 1)));
+    const parts = Array.from({ length: 20 }, (_, each) => Buffer.from(pattern(each * 977, each + 1)));
     for (const [each, part] of parts.entries()) {
       client.send(part, { binary: true, fin: each === parts.length - 1 });
       if (each < parts.length - 1) client.ping(`ping ${each}`);
@@ -257,25 +259,13 @@ describe("a ws client and our server", () => {
       ["as it should be", (value) => value, 101, 101, 101, 101],
       ["behind a byte order mark", (value) => `\xef\xbb\xbf${value}`, 400, 426, 400, 101],
       ["not UTF-8", (value) => `${value}\xff`, 400, 426, 400, 101],
-      ["behind a no-break space", (value) => `\xa0${value}`, 400, 426, 400, 101],
-      ["with a NUL", (value) => `${value}\0`, 400, 400, 400, 400],
       // What upgrades to nothing is an ordinary request to Node.
       ["empty", () => "", 426, 426, 400, 101],
-      ["of 10 000 bytes", (value) => value.padEnd(10_000, "x"), 400, 426, 400, 101],
-      ["of 100 000 bytes", (value) => value.padEnd(100_000, "x"), 431, 431, 431, 431],
     ];
     test.each(ODD)("with a field that is %s", async (_, make, ...statuses) => {
-      const fields = [
-        "upgrade",
-        "sec-websocket-version",
-        "sec-websocket-key",
-        "origin",
-        "sec-websocket-protocol",
-        "x-other",
-      ];
+      const fields = ["upgrade", "sec-websocket-version", "sec-websocket-key", "origin"];
       for (const [each, field] of fields.entries()) {
-        const status = await statusOf({ ...GOOD, [field]: make(GOOD[field] ?? "any") });
-        expect(status, field).toBe(statuses[Math.min(each, 3)]);
+        expect(await statusOf({ ...GOOD, [field]: make(GOOD[field] ?? "any") }), field).toBe(statuses[each]);
       }
     });
 
@@ -301,7 +291,7 @@ describe("a ws client and our server", () => {
 
   test("a client that goes away in the middle of a message leaves nothing leased", async () => {
     const client = await open();
-    client.send(noise(100_000), { fin: false });
+    client.send(pattern(100_000), { fin: false });
     client.ping();
     await once(client, "pong");
     expect(arena.stats().liveLeases).toBeGreaterThan(0);
