@@ -15,7 +15,7 @@ import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesFiller, BytesSource, HeldBytes } from "../parsing/source.ts";
 import { type Extensions, makeEntry, type TarEntry } from "./entry.ts";
-import { BLOCK_BYTES, isZeroBlock, type RawHeader, readHeader } from "./header.ts";
+import { BLOCK_BYTES, type Header, isZeroBlock, readHeader } from "./header.ts";
 import { readPaxRecords, withRecords } from "./pax.ts";
 import type { SparseMapReader } from "./sparse.ts";
 import { untilNul } from "./text.ts";
@@ -171,12 +171,12 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#endBlocks = this.#endBlocks === 0 ? 1 : 2;
   }
 
-  #takeHeader(header: RawHeader): void {
+  #takeHeader(header: Header): void {
     if (EXTENSIONS[header.type] === undefined) this.#beginEntry(header);
     else this.#beginExtension(header);
   }
 
-  #beginExtension({ type, byteLength, offset }: RawHeader): void {
+  #beginExtension({ type, byteLength, offset }: Header): void {
     if (type === "g") this.#globalBytes += byteLength;
     if (Math.max(byteLength, this.#globalBytes) > this.#maxExtensionBytes) {
       throw this.#overExtensionBytes(`the ${EXTENSIONS[type]} at byte ${offset} has ${byteLength} bytes,`);
@@ -209,7 +209,7 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#extension.destroy();
   }
 
-  #beginEntry(header: RawHeader): void {
+  #beginEntry(header: Header): void {
     const { entry, map } = makeEntry(header, this.#extensions);
     this.#extensions = { longName: null, longLinkName: null, pax: null, globalPax: this.#extensions.globalPax };
     this.#entry = entry;
