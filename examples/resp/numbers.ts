@@ -1,4 +1,4 @@
-/** The numbers of RESP, read from bytes. Owns their syntax; `null` means that it was broken. */
+/** The numbers and booleans of RESP, read from bytes. Owns their syntax; `null` means that it was broken. */
 
 const MINUS = 0x2d;
 const PLUS = 0x2b;
@@ -42,6 +42,11 @@ export function readDouble(bytes: Uint8Array, start: number, end: number): numbe
 export function readBigNumber(bytes: Uint8Array, start: number, end: number): bigint | null {
   const text = ascii(bytes, start, end);
   return /^[+-]?\d+$/.test(text) ? BigInt(text.replace("+", "")) : null;
+}
+
+export function readBoolean(bytes: Uint8Array, start: number, end: number): boolean | null {
+  const text = ascii(bytes, start, end);
+  return text === "t" ? true : text === "f" ? false : null;
 }
 
 export function ascii(bytes: Uint8Array, start: number, end: number): string {

@@ -18,7 +18,7 @@ import { checkedLimit, ParseError } from "../parsing/errors.ts";
 import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
-import { ascii, readBigNumber, readDouble, readInteger, readLength } from "./numbers.ts";
+import { ascii, readBigNumber, readBoolean, readDouble, readInteger, readLength } from "./numbers.ts";
 import { type RespPairs, type RespReply, type RespText, releasePairs, releaseReply } from "./reply.ts";
 
 export interface RespLimits {
@@ -190,31 +190,13 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     if (start === end) throw this.#malformed("a line is empty, where a type was due");
     const type = String.fromCharCode(bytes[start] as number);
     const content = start + 1;
-    if (this.#streamOffset !== null) {
-      this.#beginChunk(type, bytes, content, end);
-      return;
-    }
     const aggregate = AGGREGATES[type];
-    if (aggregate !== undefined) {
-      this.#beginAggregate(aggregate, type, bytes, content, end);
-      return;
-    }
     const blob = BLOBS[type];
-    if (blob !== undefined) {
-      this.#beginBlob(blob, type, bytes, content, end);
-      return;
-    }
-    if (type === ".") {
-      this.#endStreamedAggregate(content === end);
-      return;
-    }
-    const value = this.#scalar(type, bytes, content, end);
-    if (value !== null) {
-      this.#finish(value);
-      return;
-    }
-    const error = this.#malformed(`${quote(bytes, content, end)} is not ${SCALARS[type]}`);
-    this.#finish({ kind: "malformed", type, error, lease: this.#source.copyOf(bytes.subarray(content, end)) });
+    if (this.#streamOffset !== null) this.#beginChunk(type, bytes, content, end);
+    else if (aggregate !== undefined) this.#beginAggregate(aggregate, type, bytes, content, end);
+    else if (blob !== undefined) this.#beginBlob(blob, type, bytes, content, end);
+    else if (type === ".") this.#endStreamedAggregate(content === end);
+    else this.#finish(this.#scalar(type, bytes, content, end) ?? this.#malformedScalar(type, bytes, content, end));
   }
 
   /** A value that is one line; null if its content is broken. */
@@ -224,26 +206,24 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
         return lineOf("simple", bytes, start, end);
       case "-":
         return lineOf("error", bytes, start, end);
-      case ":": {
-        const value = readInteger(bytes, start, end);
-        return value === null ? null : { kind: "integer", value };
-      }
-      case ",": {
-        const value = readDouble(bytes, start, end);
-        return value === null ? null : { kind: "double", value };
-      }
-      case "(": {
-        const value = readBigNumber(bytes, start, end);
-        return value === null ? null : { kind: "big-number", value };
-      }
+      case ":":
+        return scalarOf("integer", readInteger(bytes, start, end));
+      case ",":
+        return scalarOf("double", readDouble(bytes, start, end));
+      case "(":
+        return scalarOf("big-number", readBigNumber(bytes, start, end));
       case "#":
-        if (end - start !== 1 || (bytes[start] !== 0x74 && bytes[start] !== 0x66)) return null;
-        return { kind: "boolean", value: bytes[start] === 0x74 };
+        return scalarOf("boolean", readBoolean(bytes, start, end));
       case "_":
         return start === end ? { kind: "null" } : null;
       default:
         throw this.#malformed(`no type begins with ${JSON.stringify(type)}`);
     }
+  }
+
+  #malformedScalar(type: string, bytes: Uint8Array, start: number, end: number): RespReply<L> {
+    const error = this.#malformed(`${quote(bytes, start, end)} is not ${SCALARS[type]}`);
+    return { kind: "malformed", type, error, lease: this.#source.copyOf(bytes.subarray(start, end)) };
   }
 
   /** A length, -1 where RESP2 writes a null so, or Infinity for what is streamed. */
@@ -433,6 +413,10 @@ function pairsOf<L extends HeldBytes>(items: readonly RespReply<L>[], pairs: Res
     pairs.push([items[at] as RespReply<L>, items[at + 1] as RespReply<L>]);
   }
   return pairs;
+}
+
+function scalarOf<K extends string, V>(kind: K, value: V | null): { kind: K; value: V } | null {
+  return value === null ? null : { kind, value };
 }
 
 function lineOf<K extends "simple" | "error">(kind: K, bytes: Uint8Array, start: number, end: number) {

@@ -8,10 +8,8 @@
  * - no lease is left.
  */
 
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
@@ -49,8 +47,6 @@ interface Target {
   readonly isBroken?: boolean;
   /** Breaks the connection from the other side. */
   cut?(): unknown;
-  /** Whether all has arrived that ever will. */
-  hasEnded?(): boolean;
   /** The bytes that arrived, out of those that the other side read. */
   arrived?(read: Buffer): Buffer;
   close?(): unknown;
@@ -163,27 +159,30 @@ const WINDOW_BYTES = 1 << 28;
 
 /** A session over a connection that can be stalled below HTTP/2, where frames wait to be sent. */
 async function http2Session() {
-  const server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } });
+  const settings = { initialWindowSize: WINDOW_BYTES };
+  const server = http2.createServer({ settings });
   server.on("session", (session) => quiet(session).setLocalWindowSize(WINDOW_BYTES));
   const { port, close } = await listen(server);
-  const proxy = net.createServer();
-  const proxied = await listen(proxy);
-  const near = nextPeer(proxy, "connection");
-  const session = quiet(
-    http2.connect(`http://127.0.0.1:${proxied.port}`, { settings: { initialWindowSize: WINDOW_BYTES } }),
+  const proxied = await listen(
+    net.createServer((near) => {
+      far = net.connect(port, "127.0.0.1");
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        quiet(from).on("data", (chunk) => to.write(chunk));
+        from.once("close", () => to.destroy());
+      }
+    }),
   );
-  const sides = [await near, net.connect(port, "127.0.0.1")] as const;
-  for (const [from, to] of [sides, [...sides].reverse() as unknown as typeof sides]) {
-    quiet(from).on("data", (chunk) => to.write(chunk));
-    from.once("close", () => to.destroy());
-    from.resume();
-  }
+  let far: net.Socket | undefined;
+  const session = quiet(http2.connect(`http://127.0.0.1:${proxied.port}`, { settings }));
   await once(session, "remoteSettings");
   session.setLocalWindowSize(WINDOW_BYTES);
   return {
     server,
     session,
-    sides,
+    far: far as net.Socket | undefined,
     async close() {
       session.destroy();
       await proxied.close();
@@ -192,36 +191,20 @@ async function http2Session() {
   };
 }
 
-async function http2Request(): Promise<Target> {
-  const { server, session, sides, close } = await http2Session();
-  const stream = session.request({ ":method": "POST", ":path": "/" });
-  const [reader] = (await once(server, "stream")) as [http2.ServerHttp2Stream];
-  reader.respond();
-  await sleep(5);
-  sides[0].pause();
-  const read = (): void => {
-    sides[0].resume();
-    reader.resume();
-  };
-  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[1].destroy(), close };
-}
-
-async function http2Response(isCompatible: boolean): Promise<Target> {
-  const { server, session, sides, close } = await http2Session();
-  if (isCompatible) server.on("request", () => {});
-  const reader = session.request({ ":path": "/" });
-  const [first, second] = await once(server, isCompatible ? "request" : "stream");
-  const stream = isCompatible ? second : first;
-  if (isCompatible) stream.flushHeaders();
-  else stream.respond();
-  quiet(stream);
+async function http2Response(event: "stream" | "request"): Promise<Target> {
+  const { server, session, far, close } = await http2Session();
+  const reader = quiet(session.request({ ":path": "/" }));
+  const [stream, compatible] = await once(server, event);
+  if (event === "stream") stream.respond();
+  else compatible.flushHeaders();
   await once(reader, "response");
-  sides[1].pause();
+  far?.pause();
   const read = (): void => {
-    sides[1].resume();
+    far?.resume();
     reader.resume();
   };
-  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[0].destroy(), close };
+  const cut = (): unknown => far?.destroy();
+  return { stream: event === "stream" ? stream : compatible, reader, isRemote: true, read, cut, close };
 }
 
 const folder = temporaryFolder();
@@ -231,24 +214,6 @@ const newPath = (): string => join(folder, String(files++));
 function file(make: (path: string) => Writable): Target {
   const path = newPath();
   return { stream: make(path), arrived: () => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0)) };
-}
-
-/** A process that copies what it reads to a file. */
-async function child(): Promise<Target> {
-  const path = newPath();
-  const output = await open(path, "w");
-  const process = spawn("cat", { stdio: ["pipe", output.fd, "ignore"] });
-  await output.close();
-  process.kill("SIGSTOP");
-  return {
-    stream: process.stdin as Writable,
-    isRemote: true,
-    read: () => process.kill("SIGCONT"),
-    hasEnded: () => process.exitCode !== null,
-    cut: () => process.kill("SIGKILL"),
-    arrived: () => readFileSync(path),
-    close: () => process.kill("SIGKILL"),
-  };
 }
 
 /** What such a stream gives is what is read from it. */
@@ -282,12 +247,10 @@ const ROWS: Record<string, () => Target | Promise<Target>> = {
   "a request that waits in its agent's queue": queuedRequest,
   "a response whose replaced write drops the callback": responseWithMiddleware,
   "a response over a stream pair": responseOverPair,
-  "an HTTP/2 request": http2Request,
-  "an HTTP/2 response": () => http2Response(false),
-  "an HTTP/2 response of the compatibility API": () => http2Response(true),
+  "an HTTP/2 response": () => http2Response("stream"),
+  "an HTTP/2 response of the compatibility API": () => http2Response("request"),
   "a file": () => file((path) => createWriteStream(path)),
   "a file that does not tell of its close": () => file((path) => createWriteStream(path, { emitClose: false })),
-  "a child's stdin": child,
   gzip: () => through(createGzip({ level: 1 }), (read) => gunzipSync(read, { finishFlush: SYNC })),
   "a PassThrough": () => through(new PassThrough()),
   "a Writable that calls back before it reads": () =>
@@ -516,10 +479,8 @@ async function runCell(make: () => Target | Promise<Target>, column: Column, rev
   }
 }
 
-function hasEnded({ reader, stream, hasEnded }: Target): boolean {
-  if (hasEnded !== undefined) return hasEnded();
-  if (reader !== undefined) return reader.readableEnded || reader.closed;
-  return stream.closed ?? stream.destroyed;
+function hasEnded({ reader, stream }: Target): boolean {
+  return reader === undefined ? stream.closed : reader.readableEnded || reader.closed;
 }
 
 /** `pipeLeases` writes with `writeAndRelease`. */
