@@ -346,14 +346,7 @@ describe("text keeps its bytes, and is lossless (TT1, TT2)", () => {
     }
   });
 
-  test("so that different bytes are different text", () => {
-    const byte = fc.constantFrom(0x41, 0xc3, 0xa9, 0xe2, 0x82, 0xac, 0xed, 0xb3, 0xef, 0xbb, 0xbf, 0xf0, 0x9f, 0xff);
-    const bytes = fc.array(byte, { maxLength: 8 }).map((list) => Uint8Array.from(list));
-    const differs = fc.property(bytes, bytes, (a, b) => (textOf(a) === textOf(b)) === (Buffer.compare(a, b) === 0));
-    fc.assert(differs, { seed, numRuns: 5000 });
-  });
-
-  test.skipIf(spawnSync("python3", ["--version"]).status !== 0)("and what Python's surrogateescape makes", () => {
+  test.skipIf(spawnSync("python3", ["--version"]).status !== 0)("so it is what Python's surrogateescape makes", () => {
     const samples = fc.sample(fc.uint8Array({ maxLength: 12 }), { seed, numRuns: 2000 });
     const program =
       "import sys,json\nfor line in sys.stdin: print(json.dumps(bytes.fromhex(line.strip()).decode('utf8','surrogateescape')))";
