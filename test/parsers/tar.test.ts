@@ -234,10 +234,20 @@ describe("an archive is read the same at every split", () => {
       seen.push(`${type} at ${offset}`);
       return "skip";
     };
-    const parser = new TarParser(arena, { entry, data: () => {}, entryEnd: () => {} });
+    using parser = new TarParser(arena, { entry, data: () => {}, entryEnd: () => {} });
     parser.write(Buffer.concat([head({ type: "Z", size: 600 }), padded("z".repeat(600)), LAST, END]));
-    parser.end();
     expect([seen, arena.stats().acquired]).toEqual([["unknown at 0", "file at 1536"], 0]);
+  });
+
+  test("and a sink that destroys the parser hears no more", () => {
+    const seen: unknown[] = [];
+    const parser: TarParser = new TarParser(new Arena(), {
+      entry: ({ name }) => void seen.push(name) as undefined,
+      data: () => parser.destroy(),
+      entryEnd: ({ name }) => seen.push(name),
+    });
+    parser.write(Buffer.concat([head({ size: 512 }), new Uint8Array(512), LAST, END]));
+    expect(seen).toEqual(["name"]);
   });
 });
 

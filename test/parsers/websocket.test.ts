@@ -122,8 +122,8 @@ describe("broken frames give the code to close with at every split, and leak not
     ["text inside a fragmented message", raw(0x01, 0x01, 0x61, 0x81, 0x01, 0x62), 1002],
     ["a fragmented ping", raw(0x09, 0x00), 1002],
     ["a ping of 126 bytes", raw(0x89, 126, 0, 126), 1002],
-    ["a length of 5 in 16 bits", raw(0x82, 126, 0, 5), 1002],
-    ["a length of 5 in 64 bits", raw(0x82, 127, 0, 0, 0, 0, 0, 0, 0, 5), 1002],
+    ["a length of 125 in 16 bits", raw(0x82, 126, 0, 125), 1002],
+    ["a length of 65 535 in 64 bits", raw(0x82, 127, 0, 0, 0, 0, 0, 0, 255, 255), 1002],
     ["a 64-bit length with its first bit set", raw(0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0), 1002],
     ["a close with half a code", raw(0x88, 1, 3), 1002],
     ...[999, 1004, 1005, 1006, 1015, 2999, 5000].map((code): [string, Uint8Array, 1002] => [
