@@ -155,56 +155,23 @@ async function responseOverPair(): Promise<Target> {
   return { stream, reader, arrived: (read) => (read.length > 0 ? bodyOf(read) : read) };
 }
 
-const WINDOW_BYTES = 1 << 28;
-
-/** A session over a connection that can be stalled below HTTP/2, where frames wait to be sent. */
-async function http2Session() {
-  const settings = { initialWindowSize: WINDOW_BYTES };
-  const server = http2.createServer({ settings });
-  server.on("session", (session) => quiet(session).setLocalWindowSize(WINDOW_BYTES));
-  const { port, close } = await listen(server);
-  const proxied = await listen(
-    net.createServer((near) => {
-      far = net.connect(port, "127.0.0.1");
-      for (const [from, to] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        quiet(from).on("data", (chunk) => to.write(chunk));
-        from.once("close", () => to.destroy());
-      }
-    }),
-  );
-  let far: net.Socket | undefined;
-  const session = quiet(http2.connect(`http://127.0.0.1:${proxied.port}`, { settings }));
-  await once(session, "remoteSettings");
-  session.setLocalWindowSize(WINDOW_BYTES);
-  return {
-    server,
-    session,
-    far: far as net.Socket | undefined,
-    async close() {
-      session.destroy();
-      await proxied.close();
-      await close();
-    },
-  };
-}
-
 async function http2Response(event: "stream" | "request"): Promise<Target> {
-  const { server, session, far, close } = await http2Session();
+  const server = http2.createServer();
+  server.on("session", quiet);
+  const { port, close } = await listen(server);
+  const session = quiet(http2.connect(`http://127.0.0.1:${port}`));
   const reader = quiet(session.request({ ":path": "/" }));
   const [stream, compatible] = await once(server, event);
   if (event === "stream") stream.respond();
   else compatible.flushHeaders();
   await once(reader, "response");
-  far?.pause();
-  const read = (): void => {
-    far?.resume();
-    reader.resume();
+  return {
+    stream: event === "stream" ? stream : compatible,
+    reader,
+    isRemote: true,
+    cut: () => session.destroy(),
+    close,
   };
-  const cut = (): unknown => far?.destroy();
-  return { stream: event === "stream" ? stream : compatible, reader, isRemote: true, read, cut, close };
 }
 
 const folder = temporaryFolder();
