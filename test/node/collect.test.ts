@@ -121,14 +121,14 @@ describe("collect", () => {
     }
   });
 
-  test.each([
-    { byteLength: 1000, limit: 999 },
-    { byteLengthHint: 1000, limit: 999 },
-  ])("refuses what is announced over the limit before it reads anything: %j", async (options) => {
+  test("refuses what is announced over the limit before it reads anything", async () => {
     using arena = smallArena();
-    const stream = streamOf(1000);
-    expectArenaError(await rejectionOf(collect(stream, arena, options)), "ERR_LIMIT_EXCEEDED", 999);
-    expect([stream.readableFlowing, arena.stats().acquired]).toEqual([null, 0]);
+    for (const announced of [{ byteLength: 1000 }, { byteLengthHint: 1000 }]) {
+      const stream = streamOf(1000);
+      const error = await rejectionOf(collect(stream, arena, { ...announced, limit: 999 }));
+      expectArenaError(error, "ERR_LIMIT_EXCEEDED", 999);
+      expect([stream.readableFlowing, arena.stats().acquired]).toEqual([null, 0]);
+    }
   });
 
   test("leaves a stream it gave up on to its owner, paused, and later errors are not uncaught", async () => {
