@@ -118,12 +118,8 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#body = new Gather(source);
   }
 
-  protected override consume(chunk: Uint8Array): void {
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && this.writing) {
-      at = this.#blob === null ? this.#readLine(chunk, at) : this.#readBlob(this.#blob, chunk, at);
-    }
+  protected override step(chunk: Uint8Array, at: number): number {
+    return this.#blob === null ? this.#readLine(chunk, at) : this.#readBlob(this.#blob, chunk, at);
   }
 
   protected override missing(): string | null {

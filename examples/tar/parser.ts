@@ -101,10 +101,11 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return this.#endBlocks;
   }
 
-  protected override consume(chunk: Uint8Array): void {
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && this.writing && this.#phase !== "after") at = this.#step(chunk, at);
+  protected override step(chunk: Uint8Array, at: number): number {
+    if (this.#phase === "after") return chunk.length;
+    if (this.#phase === "header" || this.#phase === "map" || this.#phase === "end") return this.#readBlock(chunk, at);
+    if (this.#left === 0 || this.#phase === "skip") return this.#passOver(chunk, at);
+    return this.#phase === "extension" ? this.#readExtension(chunk, at) : this.#readData(chunk, at);
   }
 
   protected override missing(): string | null {
@@ -122,12 +123,6 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#partial = null;
     partial?.[Symbol.dispose]();
     this.#extension.destroy();
-  }
-
-  #step(chunk: Uint8Array, at: number): number {
-    if (this.#phase === "header" || this.#phase === "map" || this.#phase === "end") return this.#readBlock(chunk, at);
-    if (this.#left === 0 || this.#phase === "skip") return this.#passOver(chunk, at);
-    return this.#phase === "extension" ? this.#readExtension(chunk, at) : this.#readData(chunk, at);
   }
 
   /** Reads a block where it lies, or in a lease if it comes in pieces. */
