@@ -49,7 +49,8 @@ export interface WebSocketOptions {
 }
 
 type DataKind = "text" | "binary";
-const NO_CODE = 1005;
+/** What stands for a close frame without a code. */
+export const NO_CODE = 1005;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 interface Frame {
