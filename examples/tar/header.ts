@@ -30,13 +30,14 @@ export function isZeroBlock(block: Uint8Array): boolean {
   return block.every((byte) => byte === 0);
 }
 
-/** @throws ParseError `ERR_MALFORMED` for a wrong checksum or a size that is no number: what follows is unknown then. */
+/** @throws ParseError `ERR_MALFORMED` for a wrong checksum or a size that is none: what follows is unknown then. */
 export function readHeader(chunk: Uint8Array, offset: number): Header {
   const block = new Uint8Array(chunk);
   const sums = sumsOf(block);
   if (!sums.includes(readNumber(block, CHECKSUM, CHECKSUM_BYTES))) {
-    const what = `the checksum ${quote(block, CHECKSUM, CHECKSUM_BYTES)}, but its bytes add up to ${sums[0].toString(8)}`;
-    throw new ParseError("ERR_MALFORMED", `the header at byte ${offset} has ${what} in octal`);
+    const field = quote(block, CHECKSUM, CHECKSUM_BYTES);
+    const what = `the checksum ${field}, but its bytes add up to ${sums[0].toString(8)} in octal`;
+    throw new ParseError("ERR_MALFORMED", `the header at byte ${offset} has ${what}`);
   }
   const byteLength = readNumber(block, 124, 12);
   if (!(byteLength >= 0)) {
@@ -48,7 +49,7 @@ export function readHeader(chunk: Uint8Array, offset: number): Header {
   return { offset, block, format, type: latin1(block, 156, 1), byteLength };
 }
 
-/** The sum of the block with its own checksum as spaces: of unsigned bytes, and of signed ones, as some old programs had it. */
+/** The sum of the block with its own checksum as spaces. Some old programs summed signed bytes. */
 function sumsOf(block: Uint8Array): [unsigned: number, signed: number] {
   const counted = new Uint8Array(block).fill(SPACE, CHECKSUM, CHECKSUM + CHECKSUM_BYTES);
   const add = (sum: number, byte: number): number => sum + byte;

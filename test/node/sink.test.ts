@@ -1,4 +1,7 @@
-/** Leases written in loops: when their blocks come back, and which streams get copies. How streams end is completion-table.test.ts. */
+/**
+ * Leases written in loops: when their blocks come back, and which streams get copies.
+ * How streams end is completion-table.test.ts.
+ */
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";

@@ -1,4 +1,7 @@
-/** Leases into streams: when their blocks come back, and which errors come out. How streams end is completion-table.test.ts. */
+/**
+ * Leases into streams: when their blocks come back, and which errors come out.
+ * How streams end is completion-table.test.ts.
+ */
 
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
