@@ -6,15 +6,7 @@ import { type PaxMap, type PaxRecord, withRecords } from "./pax.ts";
 import { isPaxSparse, readSparseMap, type SparseMap, type SparseMapReader } from "./sparse.ts";
 import { textOf, untilNul } from "./text.ts";
 
-/**
- * The last five are offered with their data as stored, and no more is made of it:
- *
- * - `sparse-file`: the parts of a file that are not zeros; `sparse` says where they belong
- * - `volume-label`: the name of an archive (GNU's type `V`)
- * - `dumpdir`: a directory, and the names in it as data (GNU's type `D`)
- * - `continuation`: the rest of a file that began on another volume (GNU's type `M`)
- * - `unknown`: any other type; `typeFlag` says which
- */
+/** The last five are offered with their data as stored; README.md says what that is. */
 export type TarEntryType =
   | "file"
   | "link"
