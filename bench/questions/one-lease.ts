@@ -81,7 +81,7 @@ export interface OneLeaseInput {
 
 export const oneLease: Question<OneLeaseInput, Timed> = {
   name: "one-lease",
-  question: "What does one lease cost, with nothing else alive, with 64, and with thousands?",
+  question: "What does one lease cost, alone, among 64, and among thousands?",
   rounds: { quick: 3, full: 7 },
   nodeFlags: COMPILED_AT_ONCE,
   cases,

@@ -31,30 +31,30 @@ draws what each of them cost. Takes about a minute.
   --help       print this`;
 
 /** In this order, with what a reader should know of each. */
-const SHOWN: Readonly<Record<string, string>> = {
-  proxy: "Every read is a lease that is written as it is; its bytes are read into again when the peer has them.",
-  inflate: "Each body is inflated into a lease as long as its content, which is checked.",
-  chunks: "What a reader of files or bodies does all day, and nothing else.",
-  tokens: "The one to lose: up to 64 bytes, a fresh array costs less than a lease.",
-};
-const ROUNDS = 3;
+const SHOWN: readonly [program: string, remark: string][] = [
+  ["proxy", "Every read is a lease that is written as it is; its bytes are read into again when the peer has them."],
+  ["inflate", "Each body is inflated into a lease as long as its content, which is checked."],
+  ["chunks", "What a reader of files or bodies does all day, and nothing else."],
+  ["tokens", "The one to lose: up to 64 bytes, a fresh array costs less than a lease."],
+];
 
 async function measure(program: Program): Promise<ProgramResult> {
-  return resultOf(await runProgram(program, { rounds: ROUNDS }), process.version);
+  return resultOf(await runProgram(program, { rounds: 3 }), process.version);
 }
 
 async function demonstrate(): Promise<ProgramResult[]> {
-  console.log(
-    "The same programs with ordinary buffers and with leases, each in a process of its own. Shorter bars are better.\n",
-  );
+  console.log("The same programs with ordinary buffers and with leases, each in a process of its own.");
+  console.log("Shorter bars are better.\n");
   const results: ProgramResult[] = [];
-  for (const program of Object.keys(SHOWN).map((name) => PROGRAMS.find((each) => each.name === name) as Program)) {
-    const result = await measure(program);
+  for (const [program, remark] of SHOWN) {
+    const result = await measure(PROGRAMS.find(({ name }) => name === program) as Program);
     results.push(result);
-    console.log(`${chart(result)}\n${SHOWN[program.name]}\n`);
+    console.log(`${chart(result)}\n${remark}\n`);
   }
   return results;
 }
+
+class UsageError extends Error {}
 
 /** @throws UsageError */
 async function digestFiles(folder: string): Promise<ProgramResult[]> {
@@ -67,17 +67,14 @@ async function digestFiles(folder: string): Promise<ProgramResult[]> {
   return [result];
 }
 
-class UsageError extends Error {}
-
-function find(folder: string) {
-  let files: ReturnType<typeof filesUnder>;
+function find(folder: string): ReturnType<typeof filesUnder> {
   try {
-    files = filesUnder(folder);
+    const files = filesUnder(folder);
+    if (files.length > 0) return files;
   } catch (error) {
-    throw new UsageError(`${folder} cannot be read: ${error instanceof Error ? error.message : error}`);
+    throw new UsageError(`${folder} cannot be read: ${(error as Error).message}`);
   }
-  if (files.length === 0) throw new UsageError(`there is no file to read under ${folder}`);
-  return files;
+  throw new UsageError(`there is no file to read under ${folder}`);
 }
 
 /** Whether every version found the same, where a program sums up what it found. Servers' clients check each answer. */
@@ -93,17 +90,9 @@ function fromCaller(path: string): string {
   return resolve(callerFolder ?? process.cwd(), path);
 }
 
-function readArguments() {
-  try {
-    const options = { json: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
-    return parseArgs({ allowPositionals: true, options });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
-}
-
 async function main(): Promise<number> {
-  const { values, positionals } = readArguments();
+  const options = { json: { type: "string" }, help: { type: "boolean", short: "h" } } as const;
+  const { values, positionals } = parseArgs({ allowPositionals: true, options });
   const [folder] = positionals;
   if (positionals.length > 1) throw new UsageError(`one folder at a time, not ${positionals.join(" and ")}`);
   if (values.help) {
@@ -119,6 +108,8 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  console.error(error instanceof UsageError ? `${error.message}\n\n${USAGE}` : error);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  const { code = "", message } = error as NodeJS.ErrnoException;
+  const isUsage = error instanceof UsageError || code.startsWith("ERR_PARSE_ARGS");
+  console.error(isUsage ? `${message}\n\n${USAGE}` : error);
+  process.exitCode = isUsage ? 2 : 1;
 }

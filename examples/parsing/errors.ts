@@ -36,3 +36,10 @@ export function checkedLimit(name: string, value: number | undefined, fallback: 
   if (Number.isSafeInteger(limit) && limit >= least) return limit;
   throw new ParseError("ERR_INVALID_ARGUMENT", `${name} is ${limit}; pass a whole number of at least ${least}`);
 }
+
+/** @throws ParseError `ERR_INVALID_ARGUMENT` for text that is to be sent, and has a lone surrogate. */
+export function checkWellFormed(text: string): void {
+  if (text.isWellFormed()) return;
+  const what = `${JSON.stringify(text.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`;
+  throw new ParseError("ERR_INVALID_ARGUMENT", what);
+}

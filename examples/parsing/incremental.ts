@@ -32,7 +32,7 @@ export abstract class IncrementalParser {
     if (this.#state !== "open") throw this.#stateError("write");
     this.#state = "writing";
     try {
-      this.consume(chunk);
+      for (let at = 0; at < chunk.length && this.writing; ) at = this.step(chunk, at);
     } catch (error) {
       this.destroy();
       throw error;
@@ -68,7 +68,7 @@ export abstract class IncrementalParser {
     this.destroy();
   }
 
-  /** Whether `consume` should go on: the sink may have destroyed the parser. */
+  /** False once the sink has destroyed the parser. */
   protected get writing(): boolean {
     return this.#state === "writing";
   }
@@ -78,7 +78,8 @@ export abstract class IncrementalParser {
     return this.#bytesBefore;
   }
 
-  protected abstract consume(chunk: Uint8Array): void;
+  /** Reads on in `chunk` from its byte `at`, and answers where it stopped. */
+  protected abstract step(chunk: Uint8Array, at: number): number;
   /** What is incomplete, as the end of a sentence; `null` if nothing is. */
   protected abstract missing(): string | null;
   protected abstract releasePartial(): void;

@@ -41,56 +41,32 @@ export interface BytesWriter<L extends HeldBytes> extends Disposable {
 }
 
 /** A new `Uint8Array` each time; releasing it lets the garbage collector have it. */
-export class FreshBytes implements HeldBytes {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-
-  constructor(bytes: Uint8Array<ArrayBuffer>) {
-    this.bytes = bytes;
-  }
-
-  get byteLength(): number {
-    return this.bytes.length;
-  }
-
-  release(): void {}
-}
-
-class FreshFiller implements BytesFiller<FreshBytes> {
-  readonly #bytes: Uint8Array<ArrayBuffer>;
-  #written = 0;
-
-  constructor(byteLength: number) {
-    this.#bytes = new Uint8Array(byteLength);
-  }
-
-  get full(): boolean {
-    return this.#written === this.#bytes.length;
-  }
-
-  put(source: Uint8Array, from = 0): number {
-    const count = Math.min(source.length - from, this.#bytes.length - this.#written);
-    this.#bytes.set(source.subarray(from, from + count), this.#written);
-    this.#written += count;
-    return count;
-  }
-
-  take(): FreshBytes {
-    return new FreshBytes(this.#bytes);
-  }
-
-  [Symbol.dispose](): void {}
-}
-
-class FreshWriter implements BytesWriter<FreshBytes> {
+class FreshBytes implements HeldBytes, BytesFiller<FreshBytes>, BytesWriter<FreshBytes> {
   #block: Uint8Array<ArrayBuffer>;
-  #written = 0;
+  #written: number;
 
-  constructor(byteLength: number) {
-    this.#block = new Uint8Array(byteLength);
+  constructor(block: Uint8Array<ArrayBuffer>, written = 0) {
+    this.#block = block;
+    this.#written = written;
   }
 
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#block.subarray(0, this.#written);
+    return this.full ? this.#block : this.#block.subarray(0, this.#written);
+  }
+
+  get byteLength(): number {
+    return this.#written;
+  }
+
+  get full(): boolean {
+    return this.#written === this.#block.length;
+  }
+
+  put(source: Uint8Array, from = 0): number {
+    const count = Math.min(source.length - from, this.#block.length - this.#written);
+    this.#block.set(source.subarray(from, from + count), this.#written);
+    this.#written += count;
+    return count;
   }
 
   writeBytes(bytes: Uint8Array): void {
@@ -100,23 +76,26 @@ class FreshWriter implements BytesWriter<FreshBytes> {
       longer.set(this.bytes);
       this.#block = longer;
     }
-    this.#block.set(bytes, this.#written);
-    this.#written = end;
+    this.put(bytes);
   }
 
   take(): FreshBytes {
-    return new FreshBytes(this.#written === this.#block.length ? this.#block : this.#block.slice(0, this.#written));
+    return this;
   }
+
+  release(): void {}
 
   [Symbol.dispose](): void {}
 }
 
+const fresh = (byteLength: number): FreshBytes => new FreshBytes(new Uint8Array(byteLength));
+
 export const freshBuffers: BytesSource<FreshBytes> = {
-  copyOf: (bytes) => new FreshBytes(new Uint8Array(bytes)),
+  copyOf: (bytes) => new FreshBytes(new Uint8Array(bytes), bytes.length),
   acquireFilled(byteLength, write) {
     const bytes = new Uint8Array(byteLength);
-    return new FreshBytes(bytes.subarray(0, write(bytes)));
+    return new FreshBytes(bytes, write(bytes));
   },
-  filler: (byteLength) => new FreshFiller(byteLength),
-  writer: (byteLength) => new FreshWriter(byteLength),
+  filler: fresh,
+  writer: fresh,
 };

@@ -2,7 +2,7 @@
 
 import type { Arena, Lease } from "cleanslab";
 import type { RequestHandler } from "express";
-import { leaseBody } from "./body.ts";
+import { leaseBody } from "./incoming.ts";
 
 declare global {
   namespace Express {

@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Arena, Lease } from "cleanslab";
 import type { FastifyRequest } from "fastify";
 import fastifyPlugin from "fastify-plugin";
-import { leaseBody } from "./body.ts";
+import { leaseBody } from "./incoming.ts";
 
 declare module "fastify" {
   interface FastifyRequest {

@@ -1,7 +1,9 @@
-/** What the server recipes share: a lease that ends with the response, and which error gets which status. */
+/** What the server recipes share: a body in a lease that ends with the response, and which error gets which status. */
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Lease } from "cleanslab";
+import type { Readable } from "node:stream";
+import type { Arena, Lease } from "cleanslab";
+import { collect } from "cleanslab/node";
 
 /** Aborts when the response has been sent, or can never be. */
 export function whenOver({ socket }: IncomingMessage, response: ServerResponse): AbortSignal {
@@ -36,3 +38,27 @@ const STATUS: Record<string, 413 | 500 | 503> = {
 /** The status for an error of `collect`. Any other error is the stream's, and so the client's. */
 export const statusOf = (error: unknown): 400 | 413 | 500 | 503 =>
   STATUS[(error as { code?: string }).code ?? ""] ?? 400;
+
+/**
+ * The body in a lease, which ends with the response. At the cap it waits for room, first come,
+ * first served: for its length if that is known, else for `limit`, which has to fit under the cap.
+ *
+ * @param body what is read, if it is not the request itself: unzipped, for instance.
+ */
+export async function leaseBody(
+  arena: Arena,
+  limit: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: Readable = request,
+): Promise<Lease> {
+  const signal = whenOver(request, response);
+  const byteLength = body === request ? announcedLength(request.headers["content-length"]) : undefined;
+  try {
+    return endWith(signal, await collect(body, arena, { limit, byteLength, signal, waitForRoom: true }));
+  } catch (error) {
+    // What was not read is in the way of the next request.
+    if (!response.headersSent) response.setHeader("connection", "close");
+    throw Object.assign(error as Error, { statusCode: statusOf(error) });
+  }
+}

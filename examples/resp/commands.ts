@@ -1,7 +1,7 @@
 /** Commands for a Redis server, written into one lease. */
 
 import type { Lease } from "cleanslab";
-import { ParseError } from "../parsing/errors.ts";
+import { checkWellFormed, ParseError } from "../parsing/errors.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
 
 export type RespArgument = string | number | bigint | Uint8Array;
@@ -23,16 +23,10 @@ export function encodeCommands<L extends HeldBytes = Lease>(
 ): L {
   let byteLength = 0;
   for (const command of commands) {
-    if (command.length === 0)
-      throw new ParseError("ERR_INVALID_ARGUMENT", "a command is empty; pass at least its name");
+    if (command.length === 0) throw new ParseError("ERR_INVALID_ARGUMENT", "a command is empty; pass its name");
     byteLength += headLength(command.length);
     for (const argument of command) {
-      if (typeof argument === "string" && !argument.isWellFormed()) {
-        throw new ParseError(
-          "ERR_INVALID_ARGUMENT",
-          `${JSON.stringify(argument.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`,
-        );
-      }
+      if (typeof argument === "string") checkWellFormed(argument);
       const length = argumentLength(argument);
       byteLength += headLength(length) + length + 2;
     }

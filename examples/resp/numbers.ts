@@ -1,4 +1,4 @@
-/** The numbers of RESP, read from bytes. Owns their syntax; `null` means that it was broken. */
+/** The numbers and booleans of RESP, read from bytes. Owns their syntax; `null` means that it was broken. */
 
 const MINUS = 0x2d;
 const PLUS = 0x2b;
@@ -27,8 +27,9 @@ export function readInteger(bytes: Uint8Array, start: number, end: number): numb
 /** A length: digits, or -1 for RESP2's nulls. Longer than a safe integer is broken. */
 export function readLength(bytes: Uint8Array, start: number, end: number): number | null {
   const value = readInteger(bytes, start, end);
-  if (typeof value !== "number" || bytes[start] === PLUS) return null;
-  return value >= 0 ? (bytes[start] === MINUS ? null : value) : value === -1 ? -1 : null;
+  if (typeof value !== "number") return null;
+  const isSigned = bytes[start] === MINUS || bytes[start] === PLUS;
+  return value === -1 || (value >= 0 && !isSigned) ? value : null;
 }
 
 export function readDouble(bytes: Uint8Array, start: number, end: number): number | null {
@@ -41,6 +42,11 @@ export function readDouble(bytes: Uint8Array, start: number, end: number): numbe
 export function readBigNumber(bytes: Uint8Array, start: number, end: number): bigint | null {
   const text = ascii(bytes, start, end);
   return /^[+-]?\d+$/.test(text) ? BigInt(text.replace("+", "")) : null;
+}
+
+export function readBoolean(bytes: Uint8Array, start: number, end: number): boolean | null {
+  const text = ascii(bytes, start, end);
+  return text === "t" ? true : text === "f" ? false : null;
 }
 
 export function ascii(bytes: Uint8Array, start: number, end: number): string {

@@ -18,7 +18,7 @@ import { checkedLimit, ParseError } from "../parsing/errors.ts";
 import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
-import { ascii, readBigNumber, readDouble, readInteger, readLength } from "./numbers.ts";
+import { ascii, readBigNumber, readBoolean, readDouble, readInteger, readLength } from "./numbers.ts";
 import { type RespPairs, type RespReply, type RespText, releasePairs, releaseReply } from "./reply.ts";
 
 export interface RespLimits {
@@ -34,6 +34,7 @@ export interface RespLimits {
 
 const CR = 13;
 const LF = 10;
+const COLON = 58;
 const LONE_CR_LF = "a line has a CR or LF that is not part of a CR LF";
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -42,10 +43,6 @@ interface Blob {
   readonly kind: "bulk" | "bulk-error" | "verbatim";
   /** Of a streamed string: up to the end of the chunk that is being read. */
   readonly byteLength: number;
-  /** The first four bytes of a verbatim string, one character each: a format and a colon. */
-  prefix: string;
-  /** What is wrong with a verbatim string; all its bytes are content then. */
-  error: ParseError | null;
 }
 
 /** An aggregate that is not full yet. A map's and an attribute's items are keys and values in turn. */
@@ -121,12 +118,8 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#body = new Gather(source);
   }
 
-  protected override consume(chunk: Uint8Array): void {
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && this.writing) {
-      at = this.#blob === null ? this.#readLine(chunk, at) : this.#readBlob(this.#blob, chunk, at);
-    }
+  protected override step(chunk: Uint8Array, at: number): number {
+    return this.#blob === null ? this.#readLine(chunk, at) : this.#readBlob(this.#blob, chunk, at);
   }
 
   protected override missing(): string | null {
@@ -193,31 +186,13 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     if (start === end) throw this.#malformed("a line is empty, where a type was due");
     const type = String.fromCharCode(bytes[start] as number);
     const content = start + 1;
-    if (this.#streamOffset !== null) {
-      this.#beginChunk(type, bytes, content, end);
-      return;
-    }
     const aggregate = AGGREGATES[type];
-    if (aggregate !== undefined) {
-      this.#beginAggregate(aggregate, type, bytes, content, end);
-      return;
-    }
     const blob = BLOBS[type];
-    if (blob !== undefined) {
-      this.#beginBlob(blob, type, bytes, content, end);
-      return;
-    }
-    if (type === ".") {
-      this.#endStreamedAggregate(content === end);
-      return;
-    }
-    const value = this.#scalar(type, bytes, content, end);
-    if (value !== null) {
-      this.#finish(value);
-      return;
-    }
-    const error = this.#malformed(`${quote(bytes, content, end)} is not ${SCALARS[type]}`);
-    this.#finish({ kind: "malformed", type, error, lease: this.#source.copyOf(bytes.subarray(content, end)) });
+    if (this.#streamOffset !== null) this.#beginChunk(type, bytes, content, end);
+    else if (aggregate !== undefined) this.#beginAggregate(aggregate, type, bytes, content, end);
+    else if (blob !== undefined) this.#beginBlob(blob, type, bytes, content, end);
+    else if (type === ".") this.#endStreamedAggregate(content === end);
+    else this.#finish(this.#scalar(type, bytes, content, end) ?? this.#malformedScalar(type, bytes, content, end));
   }
 
   /** A value that is one line; null if its content is broken. */
@@ -227,26 +202,24 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
         return lineOf("simple", bytes, start, end);
       case "-":
         return lineOf("error", bytes, start, end);
-      case ":": {
-        const value = readInteger(bytes, start, end);
-        return value === null ? null : { kind: "integer", value };
-      }
-      case ",": {
-        const value = readDouble(bytes, start, end);
-        return value === null ? null : { kind: "double", value };
-      }
-      case "(": {
-        const value = readBigNumber(bytes, start, end);
-        return value === null ? null : { kind: "big-number", value };
-      }
+      case ":":
+        return scalarOf("integer", readInteger(bytes, start, end));
+      case ",":
+        return scalarOf("double", readDouble(bytes, start, end));
+      case "(":
+        return scalarOf("big-number", readBigNumber(bytes, start, end));
       case "#":
-        if (end - start !== 1 || (bytes[start] !== 0x74 && bytes[start] !== 0x66)) return null;
-        return { kind: "boolean", value: bytes[start] === 0x74 };
+        return scalarOf("boolean", readBoolean(bytes, start, end));
       case "_":
         return start === end ? { kind: "null" } : null;
       default:
         throw this.#malformed(`no type begins with ${JSON.stringify(type)}`);
     }
+  }
+
+  #malformedScalar(type: string, bytes: Uint8Array, start: number, end: number): RespReply<L> {
+    const error = this.#malformed(`${quote(bytes, start, end)} is not ${SCALARS[type]}`);
+    return { kind: "malformed", type, error, lease: this.#source.copyOf(bytes.subarray(start, end)) };
   }
 
   /** A length, -1 where RESP2 writes a null so, or Infinity for what is streamed. */
@@ -270,12 +243,8 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       return;
     }
     this.#countBytes(byteLength);
-    const blob: Blob = { kind, byteLength, prefix: "", error: null };
-    if (kind === "verbatim" && byteLength < 4) {
-      blob.error = this.#malformed(`a verbatim string of ${byteLength} bytes has no room for a format and a colon`);
-    }
-    this.#body.expect(kind === "verbatim" && blob.error === null ? byteLength - 4 : byteLength);
-    this.#blob = blob;
+    this.#body.expect(byteLength);
+    this.#blob = { kind, byteLength };
   }
 
   /** Of a streamed string. One of length 0 ends it. */
@@ -288,7 +257,7 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
       return;
     }
     this.#countBytes(byteLength);
-    this.#blob = { kind: "bulk", byteLength: this.#body.byteLength + byteLength, prefix: "", error: null };
+    this.#blob = { kind: "bulk", byteLength: this.#body.byteLength + byteLength };
   }
 
   #countBytes(byteLength: number): void {
@@ -307,48 +276,41 @@ export class RespParser<L extends HeldBytes = Lease> extends IncrementalParser {
     }
   }
 
-  #readBlob(blob: Blob, chunk: Uint8Array, start: number): number {
-    let at = start;
-    if (blob.kind === "verbatim" && blob.error === null && blob.prefix.length < 4) {
-      const end = Math.min(chunk.length, at + 4 - blob.prefix.length);
-      blob.prefix += ascii(chunk, at, end);
-      at = end;
-      if (blob.prefix.length === 4 && !blob.prefix.endsWith(":")) this.#spoilVerbatim(blob);
-    }
-    const left = blob.byteLength - blob.prefix.length - this.#body.byteLength;
-    if (left > 0 && at < chunk.length) {
-      const end = Math.min(chunk.length, at + left);
-      this.#body.append(chunk, at, end);
-      at = end;
-    }
-    if (left > 0 && this.#body.byteLength + blob.prefix.length < blob.byteLength) return at;
+  #readBlob({ kind, byteLength }: Blob, chunk: Uint8Array, start: number): number {
+    let at = Math.min(chunk.length, start + byteLength - this.#body.byteLength);
+    this.#body.append(chunk, start, at);
+    if (this.#body.byteLength < byteLength) return at;
     while (at < chunk.length && this.#terminator < 2) {
       if (chunk[at++] !== (this.#terminator++ === 0 ? CR : LF)) {
-        throw this.#malformed(`no CR LF behind a string of ${blob.byteLength} bytes`);
+        throw this.#malformed(`no CR LF behind a string of ${byteLength} bytes`);
       }
     }
-    if (this.#terminator === 2) this.#finishBlob(blob);
+    if (this.#terminator === 2) this.#finishBlob(kind);
     return at;
   }
 
-  /** The prefix is no format and colon: it is content, like all that comes. */
-  #spoilVerbatim(blob: Blob): void {
-    blob.error = this.#malformed(
-      `a verbatim string begins with ${JSON.stringify(blob.prefix)}, not with a format and a colon`,
-    );
-    this.#body.expect(blob.byteLength);
-    this.#body.append(Buffer.from(blob.prefix, "latin1"), 0, 4);
-    blob.prefix = "";
-  }
-
-  #finishBlob({ kind, prefix, error }: Blob): void {
+  #finishBlob(kind: Blob["kind"]): void {
     this.#terminator = 0;
     this.#blob = null;
     if (this.#streamOffset !== null) return;
-    const lease = this.#body.take();
-    if (error !== null) this.#finish({ kind: "malformed", type: "=", error, lease });
-    else if (kind === "verbatim") this.#finish({ kind, ...formatOf(prefix), lease });
-    else this.#finish({ kind, lease });
+    this.#finish(kind === "verbatim" ? this.#takeVerbatim() : { kind, lease: this.#body.take() });
+  }
+
+  /** Three bytes of format and a colon stand in front; without them all of it is content. */
+  #takeVerbatim(): RespReply<L> {
+    const { bytes } = this.#body;
+    if (bytes[3] !== COLON) {
+      const what =
+        bytes.length < 4
+          ? `of ${bytes.length} bytes has no room for a format and a colon`
+          : `begins with ${quote(bytes, 0, 4)}, not with a format and a colon`;
+      const error = this.#malformed(`a verbatim string ${what}`);
+      return { kind: "malformed", type: "=", error, lease: this.#body.take() };
+    }
+    const { text: format, raw } = textOf(bytes, 0, 3);
+    const lease = this.#source.copyOf(bytes.subarray(4));
+    this.#body.destroy();
+    return { kind: "verbatim", format, ...(raw !== undefined && { rawFormat: raw }), lease };
   }
 
   #beginAggregate(kind: Frame<L>["kind"], type: string, bytes: Uint8Array, start: number, end: number): void {
@@ -449,6 +411,10 @@ function pairsOf<L extends HeldBytes>(items: readonly RespReply<L>[], pairs: Res
   return pairs;
 }
 
+function scalarOf<K extends string, V>(kind: K, value: V | null): { kind: K; value: V } | null {
+  return value === null ? null : { kind, value };
+}
+
 function lineOf<K extends "simple" | "error">(kind: K, bytes: Uint8Array, start: number, end: number) {
   const isOk = end - start === 2 && bytes[start] === 0x4f && bytes[start + 1] === 0x4b;
   return isOk ? { kind, text: "OK" } : { kind, ...textOf(bytes, start, end) };
@@ -458,12 +424,6 @@ function textOf(bytes: Uint8Array, start: number, end: number): RespText {
   const line = bytes.subarray(start, end);
   const text = utf8.decode(line);
   return text.includes("\uFFFD") && !isUtf8(line) ? { text, raw: new Uint8Array(line) } : { text };
-}
-
-/** The same for the format of a verbatim string, which is the first three of `prefix`. */
-function formatOf(prefix: string): { format: string; rawFormat?: Uint8Array<ArrayBuffer> } {
-  const { text, raw } = textOf(Buffer.from(prefix, "latin1"), 0, 3);
-  return raw === undefined ? { format: text } : { format: text, rawFormat: raw };
 }
 
 function quote(bytes: Uint8Array, start: number, end: number): string {

@@ -1,20 +1,12 @@
 /** What a tar archive says of one entry, with long names and pax records put in their places. */
 
 import { ParseError } from "../parsing/errors.ts";
-import type { RawHeader } from "./header.ts";
+import { type Header, readNumber } from "./header.ts";
 import { type PaxMap, type PaxRecord, withRecords } from "./pax.ts";
 import { isPaxSparse, readSparseMap, type SparseMap, type SparseMapReader } from "./sparse.ts";
 import { textOf, untilNul } from "./text.ts";
 
-/**
- * The last five are offered with their data as stored, and no more is made of it:
- *
- * - `sparse-file`: the parts of a file that are not zeros; `sparse` says where they belong
- * - `volume-label`: the name of an archive (GNU's type `V`)
- * - `dumpdir`: a directory, and the names in it as data (GNU's type `D`)
- * - `continuation`: the rest of a file that began on another volume (GNU's type `M`)
- * - `unknown`: any other type; `typeFlag` says which
- */
+/** The last five are offered with their data as stored; README.md says what that is. */
 export type TarEntryType =
   | "file"
   | "link"
@@ -58,7 +50,7 @@ export interface TarEntry {
   mtime: number;
   major: number;
   minor: number;
-  format: RawHeader["format"] | "pax";
+  format: Header["format"] | "pax";
   /** All pax records that hold for this entry, those used above included. `textOf` makes text of a value. */
   pax: PaxMap;
 }
@@ -86,7 +78,7 @@ const TYPES: Record<string, TarEntryType> = {
   D: "dumpdir",
   M: "continuation",
 };
-const WITHOUT_DATA: ReadonlySet<TarEntryType> = new Set([
+const WITHOUT_DATA = new Set<TarEntryType>([
   "link",
   "symlink",
   "character-device",
@@ -97,26 +89,27 @@ const WITHOUT_DATA: ReadonlySet<TarEntryType> = new Set([
 const WHOLE = /^\d+$/;
 const DECIMAL = /^-?\d+(\.\d*)?$/;
 const SLASH = 47;
+const NOTHING = new Uint8Array(0);
 
 /**
  * The map of a sparse file may be still to come: `map` reads it then.
  *
  * @throws ParseError `ERR_MALFORMED` for a pax size that is no size.
  */
-export function makeEntry(header: RawHeader, extensions: Extensions): { entry: TarEntry; map: SparseMapReader | null } {
+export function makeEntry(header: Header, extensions: Extensions): { entry: TarEntry; map: SparseMapReader | null } {
+  const { offset, block, format } = header;
   const records = extensions.pax ?? [];
   const pax = withRecords(extensions.globalPax, records);
-  const rawName = nameIn(pax, "GNU.sparse.name") ?? nameIn(pax, "path") ?? extensions.longName ?? header.name;
-  const rawLinkName = nameIn(pax, "linkpath") ?? extensions.longLinkName ?? header.linkName;
-  const rawUserName = nameIn(pax, "uname") ?? header.userName;
-  const rawGroupName = nameIn(pax, "gname") ?? header.groupName;
+  const isOld = format === "v7";
+  const field = (start: number, end: number): Uint8Array => untilNul(block.subarray(start, end));
+  const rawName = nameIn(pax, "GNU.sparse.name") ?? nameIn(pax, "path") ?? extensions.longName ?? ownName(header);
+  const rawLinkName = nameIn(pax, "linkpath") ?? extensions.longLinkName ?? field(157, 257);
+  const rawUserName = nameIn(pax, "uname") ?? (isOld ? NOTHING : field(265, 297));
+  const rawGroupName = nameIn(pax, "gname") ?? (isOld ? NOTHING : field(297, 329));
   const size = numberIn(pax, "size", WHOLE);
   if (size === null && pax.has("size")) {
-    const value = JSON.stringify(textOf(pax.get("size") as Uint8Array));
-    throw new ParseError(
-      "ERR_MALFORMED",
-      `the entry at byte ${header.offset} has the pax size ${value}, which is no size`,
-    );
+    const what = `the pax size ${JSON.stringify(textOf(pax.get("size") as Uint8Array))}, which is no size`;
+    throw new ParseError("ERR_MALFORMED", `the entry at byte ${offset} has ${what}`);
   }
   const stored = size ?? header.byteLength;
   const type = typeOf(header, rawName, stored, pax);
@@ -124,31 +117,37 @@ export function makeEntry(header: RawHeader, extensions: Extensions): { entry: T
   const entry: TarEntry = {
     type,
     typeFlag: header.type,
-    offset: header.offset,
+    offset,
     name: textOf(rawName),
     rawName,
     linkName: textOf(rawLinkName),
     rawLinkName,
     byteLength,
     sparse: null,
-    mode: header.mode,
-    uid: numberIn(pax, "uid", WHOLE) ?? header.uid,
-    gid: numberIn(pax, "gid", WHOLE) ?? header.gid,
+    mode: readNumber(block, 100, 8),
+    uid: numberIn(pax, "uid", WHOLE) ?? readNumber(block, 108, 8),
+    gid: numberIn(pax, "gid", WHOLE) ?? readNumber(block, 116, 8),
     userName: textOf(rawUserName),
     rawUserName,
     groupName: textOf(rawGroupName),
     rawGroupName,
-    mtime: numberIn(pax, "mtime", DECIMAL) ?? header.mtime,
-    major: header.major,
-    minor: header.minor,
-    format: extensions.pax === null && extensions.globalPax.size === 0 ? header.format : "pax",
+    mtime: numberIn(pax, "mtime", DECIMAL) ?? readNumber(block, 136, 12),
+    major: isOld ? 0 : readNumber(block, 329, 8),
+    minor: isOld ? 0 : readNumber(block, 337, 8),
+    format: extensions.pax === null && extensions.globalPax.size === 0 ? format : "pax",
     pax,
   };
   return { entry, map: type === "sparse-file" ? readSparseMap({ header, pax, records, byteLength }) : null };
 }
 
+function ownName({ block, format }: Header): Uint8Array {
+  const name = untilNul(block.subarray(0, 100));
+  const prefix = format === "ustar" ? untilNul(block.subarray(345, 500)) : NOTHING;
+  return prefix.length === 0 ? name : Uint8Array.from([...prefix, SLASH, ...name]);
+}
+
 /** A name that ends in a slash is a directory's, if no data follows. A v7 header's size is not meant then. */
-function typeOf({ type: flag }: RawHeader, name: Uint8Array, byteLength: number, pax: PaxMap): TarEntryType {
+function typeOf({ type: flag }: Header, name: Uint8Array, byteLength: number, pax: PaxMap): TarEntryType {
   const type = TYPES[flag] ?? "unknown";
   if (type !== "file") return type;
   if (isPaxSparse(pax)) return "sparse-file";

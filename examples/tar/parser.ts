@@ -15,7 +15,7 @@ import { Gather } from "../parsing/gather.ts";
 import { IncrementalParser } from "../parsing/incremental.ts";
 import type { BytesFiller, BytesSource, HeldBytes } from "../parsing/source.ts";
 import { type Extensions, makeEntry, type TarEntry } from "./entry.ts";
-import { BLOCK_BYTES, isZeroBlock, type RawHeader, readHeader } from "./header.ts";
+import { BLOCK_BYTES, type Header, isZeroBlock, readHeader } from "./header.ts";
 import { readPaxRecords, withRecords } from "./pax.ts";
 import type { SparseMapReader } from "./sparse.ts";
 import { untilNul } from "./text.ts";
@@ -101,13 +101,11 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     return this.#endBlocks;
   }
 
-  protected override consume(chunk: Uint8Array): void {
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && this.writing) {
-      if (this.#phase === "after") return;
-      at = this.#step(chunk, at);
-    }
+  protected override step(chunk: Uint8Array, at: number): number {
+    if (this.#phase === "after") return chunk.length;
+    if (this.#phase === "header" || this.#phase === "map" || this.#phase === "end") return this.#readBlock(chunk, at);
+    if (this.#left === 0 || this.#phase === "skip") return this.#passOver(chunk, at);
+    return this.#phase === "extension" ? this.#readExtension(chunk, at) : this.#readData(chunk, at);
   }
 
   protected override missing(): string | null {
@@ -125,21 +123,6 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#partial = null;
     partial?.[Symbol.dispose]();
     this.#extension.destroy();
-  }
-
-  #step(chunk: Uint8Array, at: number): number {
-    switch (this.#phase) {
-      case "header":
-      case "map":
-      case "end":
-        return this.#readBlock(chunk, at);
-      case "extension":
-        return this.#readExtension(chunk, at);
-      case "data":
-        return this.#left > 0 ? this.#readData(chunk, at) : this.#skipPadding(chunk, at);
-      default:
-        return this.#left > 0 ? this.#skipData(chunk, at) : this.#skipPadding(chunk, at);
-    }
   }
 
   /** Reads a block where it lies, or in a lease if it comes in pieces. */
@@ -176,25 +159,22 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   /** The first zero block ends the archive. A second one should follow, but need not. */
   #takeZeroBlock(offset: number): void {
     if (this.#hasExtensions()) {
-      throw new ParseError(
-        "ERR_MALFORMED",
-        `the archive ends at byte ${offset}, behind an extension without its entry`,
-      );
+      const what = `the archive ends at byte ${offset}, behind an extension without its entry`;
+      throw new ParseError("ERR_MALFORMED", what);
     }
     this.#phase = this.#endBlocks === 0 ? "end" : "after";
     this.#endBlocks = this.#endBlocks === 0 ? 1 : 2;
   }
 
-  #takeHeader(header: RawHeader): void {
+  #takeHeader(header: Header): void {
     if (EXTENSIONS[header.type] === undefined) this.#beginEntry(header);
     else this.#beginExtension(header);
   }
 
-  #beginExtension({ type, byteLength, offset }: RawHeader): void {
+  #beginExtension({ type, byteLength, offset }: Header): void {
     if (type === "g") this.#globalBytes += byteLength;
-    if (byteLength > this.#maxExtensionBytes || this.#globalBytes > this.#maxExtensionBytes) {
-      const what = `the ${EXTENSIONS[type]} at byte ${offset} has ${byteLength} bytes`;
-      throw new ParseError("ERR_LIMIT", `${what}, over maxExtensionBytes = ${this.#maxExtensionBytes}`);
+    if (Math.max(byteLength, this.#globalBytes) > this.#maxExtensionBytes) {
+      throw this.#overExtensionBytes(`the ${EXTENSIONS[type]} at byte ${offset} has ${byteLength} bytes,`);
     }
     this.#extensionType = type;
     this.#extensionOffset = offset + BLOCK_BYTES;
@@ -203,11 +183,10 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   }
 
   #readExtension(chunk: Uint8Array, start: number): number {
-    if (this.#left === 0) return this.#skipPadding(chunk, start);
     const end = Math.min(chunk.length, start + this.#left);
     this.#extension.append(chunk, start, end);
     this.#left -= end - start;
-    if (this.#left + this.#padding === 0) this.#endPhase();
+    this.#endPhaseIfDone();
     return end;
   }
 
@@ -225,7 +204,7 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#extension.destroy();
   }
 
-  #beginEntry(header: RawHeader): void {
+  #beginEntry(header: Header): void {
     const { entry, map } = makeEntry(header, this.#extensions);
     this.#extensions = { longName: null, longLinkName: null, pax: null, globalPax: this.#extensions.globalPax };
     this.#entry = entry;
@@ -248,9 +227,13 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     } else if (this.#mapBytes < this.#maxExtensionBytes) {
       this.#phase = "map";
     } else {
-      const what = `the map of the sparse file ${JSON.stringify(entry.name)} at byte ${entry.offset}`;
-      throw new ParseError("ERR_LIMIT", `${what} is over maxExtensionBytes = ${this.#maxExtensionBytes}`);
+      const what = `the map of the sparse file ${JSON.stringify(entry.name)} at byte ${entry.offset} is`;
+      throw this.#overExtensionBytes(what);
     }
+  }
+
+  #overExtensionBytes(what: string): ParseError {
+    return new ParseError("ERR_LIMIT", `${what} over maxExtensionBytes = ${this.#maxExtensionBytes}`);
   }
 
   #offer(entry: TarEntry): void {
@@ -271,7 +254,7 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
     this.#phase = phase;
     this.#left = byteLength;
     this.#padding = (BLOCK_BYTES - (byteLength % BLOCK_BYTES)) % BLOCK_BYTES;
-    if (byteLength === 0) this.#endPhase();
+    this.#endPhaseIfDone();
   }
 
   #readData(chunk: Uint8Array, start: number): number {
@@ -289,24 +272,21 @@ export class TarParser<L extends HeldBytes = Lease> extends IncrementalParser {
   #takeData(lease: L): void {
     this.#left -= lease.byteLength;
     this.#sink.data(lease);
-    if (this.#left + this.#padding === 0 && this.writing) this.#endPhase();
+    this.#endPhaseIfDone();
   }
 
-  #skipData(chunk: Uint8Array, start: number): number {
-    const skipped = Math.min(chunk.length - start, this.#left);
-    this.#left -= skipped;
-    if (this.#left + this.#padding === 0) this.#endPhase();
-    return start + skipped;
+  /** Of data that is skipped, and of what fills the last block. */
+  #passOver(chunk: Uint8Array, start: number): number {
+    const data = Math.min(chunk.length - start, this.#left);
+    const padding = Math.min(chunk.length - start - data, this.#padding);
+    this.#left -= data;
+    this.#padding -= padding;
+    this.#endPhaseIfDone();
+    return start + data + padding;
   }
 
-  #skipPadding(chunk: Uint8Array, start: number): number {
-    const skipped = Math.min(chunk.length - start, this.#padding);
-    this.#padding -= skipped;
-    if (this.#padding === 0) this.#endPhase();
-    return start + skipped;
-  }
-
-  #endPhase(): void {
+  #endPhaseIfDone(): void {
+    if (this.#left + this.#padding > 0 || !this.writing) return;
     const entry = this.#entry;
     const wasExtension = this.#phase === "extension";
     this.#phase = "header";

@@ -13,7 +13,7 @@
  */
 
 import { ParseError } from "../parsing/errors.ts";
-import { BLOCK_BYTES, type RawHeader, readNumber } from "./header.ts";
+import { BLOCK_BYTES, type Header, readNumber } from "./header.ts";
 import type { PaxMap, PaxRecord } from "./pax.ts";
 import { textOf } from "./text.ts";
 
@@ -25,7 +25,7 @@ export interface SparseMap {
 }
 
 export interface SparseStart {
-  header: RawHeader;
+  header: Header;
   pax: PaxMap;
   records: readonly PaxRecord[];
   /** Bytes stored, by the header. */
@@ -67,7 +67,7 @@ function* oldPairs(header: Uint8Array): Generator<void, number[], Uint8Array> {
   }
 }
 
-function* linePairs(header: RawHeader): Generator<void, { pairs: number[]; mapBytes: number }, Uint8Array> {
+function* linePairs(header: Header): Generator<void, { pairs: number[]; mapBytes: number }, Uint8Array> {
   const numbers: number[] = [];
   let wanted = 1;
   let mapBytes = 0;
@@ -97,7 +97,7 @@ function recordPairs(pax: PaxMap, records: readonly PaxRecord[]): number[] {
   return records.filter(isPart).map(([, value]) => decimal(textOf(value)));
 }
 
-function checked(header: RawHeader, real: number, pairs: readonly number[], stored: number): Result {
+function checked(header: Header, real: number, pairs: readonly number[], stored: number): Result {
   const regions: { offset: number; byteLength: number }[] = [];
   let end = 0;
   let total = 0;
@@ -124,6 +124,6 @@ function decimal(text: string): number {
   return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
-function malformed({ offset }: RawHeader, what: string): ParseError {
+function malformed({ offset }: Header, what: string): ParseError {
   return new ParseError("ERR_MALFORMED", `the map of the sparse file whose header is at byte ${offset} ${what}`);
 }

@@ -2,12 +2,14 @@
 
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Arena, Lease } from "cleanslab";
+import type { Arena } from "cleanslab";
 import { LeaseSink } from "cleanslab/node";
 import { encodeClose, encodeFrame } from "./frames.ts";
 import { answerHandshake } from "./handshake.ts";
-import { type WebSocketMessage, WebSocketParser } from "./parser.ts";
+import { NO_CODE, type WebSocketMessage, WebSocketParser } from "./parser.ts";
 import { WebSocketError } from "./protocol.ts";
+
+type LeasedMessage = Exclude<WebSocketMessage, { kind: "close" }>;
 
 export interface EchoOptions {
   arena: Arena;
@@ -34,16 +36,18 @@ export function createEchoServer({ arena, maxMessageBytes }: EchoOptions): Serve
   return server;
 }
 
-interface Client {
-  readonly arena: Arena;
-  readonly socket: Duplex;
-  /** Writes frames without a copy, and returns each block when the socket has done with it. */
-  readonly sink: LeaseSink;
-}
-
 function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: number | undefined): void {
-  const client: Client = { arena, socket, sink: new LeaseSink(socket) };
-  const parser = new WebSocketParser(arena, (message) => answer(client, message), {
+  // Writes frames without a copy, and returns each block when the socket has done with it.
+  const sink = new LeaseSink(socket);
+  const close = (code: number): void => {
+    sink.write(encodeClose(arena, code === NO_CODE ? {} : { code }));
+    socket.end();
+  };
+  const answer = (message: WebSocketMessage): void => {
+    if (message.kind === "close") close(message.code);
+    else if (!echo(arena, sink, message) && !socket.isPaused()) socket.pause().once("drain", () => socket.resume());
+  };
+  const parser = new WebSocketParser(arena, answer, {
     role: "server",
     ...(maxMessageBytes !== undefined && { maxMessageBytes }),
   });
@@ -52,7 +56,7 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
       parser.write(chunk);
     } catch (error) {
       socket.off("data", read);
-      if (error instanceof WebSocketError) sendLast(client, encodeClose(arena, { code: error.closeCode }));
+      if (error instanceof WebSocketError) close(error.closeCode);
       else socket.destroy(error instanceof Error ? error : new Error(String(error)));
     }
   };
@@ -63,26 +67,12 @@ function serve(arena: Arena, socket: Duplex, head: Buffer, maxMessageBytes: numb
   if (head.length > 0) read(head);
 }
 
-function answer(client: Client, message: WebSocketMessage): void {
-  const { arena } = client;
-  if (message.kind === "close") {
-    sendLast(client, encodeClose(arena, message.code === 1005 ? {} : { code: message.code }));
-    return;
-  }
-  const { kind, lease } = message;
+/** @returns false if the socket has more to write than it takes for now. */
+function echo(arena: Arena, sink: LeaseSink, { kind, lease }: LeasedMessage): boolean {
   try {
-    if (kind === "pong") return;
-    send(client, encodeFrame(arena, { opcode: kind === "ping" ? "pong" : kind, payload: lease.bytes }));
+    if (kind === "pong") return true;
+    return sink.write(encodeFrame(arena, { opcode: kind === "ping" ? "pong" : kind, payload: lease.bytes }));
   } finally {
     lease.release();
   }
-}
-
-function send({ socket, sink }: Client, frame: Lease): void {
-  if (!sink.write(frame) && !socket.isPaused()) socket.pause().once("drain", () => socket.resume());
-}
-
-function sendLast({ socket, sink }: Client, frame: Lease): void {
-  sink.write(frame);
-  socket.end();
 }

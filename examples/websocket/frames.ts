@@ -2,7 +2,7 @@
 
 import { getRandomValues } from "node:crypto";
 import type { Lease } from "cleanslab";
-import { ParseError } from "../parsing/errors.ts";
+import { checkWellFormed, ParseError } from "../parsing/errors.ts";
 import type { BytesSource, HeldBytes } from "../parsing/source.ts";
 import {
   applyMask,
@@ -39,7 +39,7 @@ export function randomMaskingKey(): Uint8Array<ArrayBuffer> {
  */
 export function encodeFrame<L extends HeldBytes = Lease>(source: BytesSource<L>, frame: FrameToSend): L {
   const { opcode, payload = "", final = true, maskingKey } = frame;
-  if (typeof payload === "string") checkText(payload);
+  if (typeof payload === "string") checkWellFormed(payload);
   const payloadBytes = typeof payload === "string" ? Buffer.byteLength(payload) : payload.length;
   if (isControl(opcode) && (!final || payloadBytes > MAX_CONTROL_BYTES)) {
     throw invalid(`a ${opcode} frame of ${payloadBytes} bytes, final: ${final}; send one frame of at most 125`);
@@ -78,15 +78,10 @@ export function encodeClose<L extends HeldBytes = Lease>(
   if (code !== undefined && !isSendableCloseCode(code)) {
     throw invalid(`close code ${code}; pass 1000 to 1003, 1007 to 1014 or 3000 to 4999`);
   }
-  checkText(reason);
+  checkWellFormed(reason);
   const payload =
     code === undefined ? "" : Buffer.concat([Uint8Array.of(code >> 8, code & 255), encoder.encode(reason)]);
   return encodeFrame(source, { opcode: "close", payload, ...(maskingKey && { maskingKey }) });
-}
-
-function checkText(text: string): void {
-  if (text.isWellFormed()) return;
-  throw invalid(`${JSON.stringify(text.slice(0, 40))} has a lone surrogate, which UTF-8 cannot carry; pass bytes`);
 }
 
 function invalid(what: string): ParseError {

@@ -49,7 +49,8 @@ export interface WebSocketOptions {
 }
 
 type DataKind = "text" | "binary";
-const NO_CODE = 1005;
+/** What stands for a close frame without a code. */
+export const NO_CODE = 1005;
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
 interface Frame {
@@ -86,22 +87,15 @@ export class WebSocketParser<L extends HeldBytes = Lease> extends IncrementalPar
     }
     this.#onMessage = onMessage;
     this.#masked = role === "server";
-    this.#maxMessageBytes = checkedLimit(
-      "maxMessageBytes",
-      options.maxMessageBytes,
-      16 * 1024 * 1024,
-      MAX_CONTROL_BYTES,
-    );
+    const { maxMessageBytes } = options;
+    this.#maxMessageBytes = checkedLimit("maxMessageBytes", maxMessageBytes, 16 * 1024 * 1024, MAX_CONTROL_BYTES);
     this.#data = new Gather(source);
     this.#control = new Gather(source);
   }
 
-  protected override consume(chunk: Uint8Array): void {
-    const { length } = chunk;
-    let at = 0;
-    while (at < length && this.writing && !this.#closed) {
-      at = this.#frame === null ? this.#readHeader(chunk, at) : this.#readPayload(this.#frame, chunk, at);
-    }
+  protected override step(chunk: Uint8Array, at: number): number {
+    if (this.#closed) return chunk.length;
+    return this.#frame === null ? this.#readHeader(chunk, at) : this.#readPayload(this.#frame, chunk, at);
   }
 
   protected override missing(): string | null {

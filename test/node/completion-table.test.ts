@@ -8,16 +8,13 @@
  * - no lease is left.
  */
 
-import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { createWriteStream, existsSync, readFileSync } from "node:fs";
-import { open } from "node:fs/promises";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import { join } from "node:path";
-import { Duplex, duplexPair, PassThrough, type Readable, Writable } from "node:stream";
+import { type Duplex, duplexPair, PassThrough, type Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 import { constants, createGzip, gunzipSync } from "node:zlib";
@@ -31,6 +28,7 @@ import {
   listen,
   NEVER_MS,
   NeverEnded,
+  pattern,
   quiet,
   reuse,
   selfSigned,
@@ -49,22 +47,15 @@ interface Target {
   readonly isBroken?: boolean;
   /** Breaks the connection from the other side. */
   cut?(): unknown;
-  /** Whether all has arrived that ever will. */
-  hasEnded?(): boolean;
   /** The bytes that arrived, out of those that the other side read. */
   arrived?(read: Buffer): Buffer;
   close?(): unknown;
 }
 
-/** Bytes in which each place can be told from every other. */
-function bytesOf(seed: string, byteLength: number): Buffer {
-  return createHash("shake256", { outputLength: byteLength }).update(seed).digest();
-}
-
-const MESSAGE = bytesOf("message", 200_000);
+const MESSAGE = pattern(200_000);
 const MESSAGE_CHUNK_BYTES = 40_000;
 /** More than a connection takes while its other side does not read. */
-const FLOOD = bytesOf("flood", 5_000_000);
+const FLOOD = pattern(5_000_000, 2);
 const FLOOD_CHUNK_BYTES = 500_000;
 
 /** @throws NeverEnded if it does not come true. */
@@ -164,69 +155,23 @@ async function responseOverPair(): Promise<Target> {
   return { stream, reader, arrived: (read) => (read.length > 0 ? bodyOf(read) : read) };
 }
 
-const WINDOW_BYTES = 1 << 28;
-
-/** A session over a connection that can be stalled below HTTP/2, where frames wait to be sent. */
-async function http2Session() {
-  const server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } });
-  server.on("session", (session) => quiet(session).setLocalWindowSize(WINDOW_BYTES));
+async function http2Response(event: "stream" | "request"): Promise<Target> {
+  const server = http2.createServer();
+  server.on("session", quiet);
   const { port, close } = await listen(server);
-  const proxy = net.createServer();
-  const proxied = await listen(proxy);
-  const near = nextPeer(proxy, "connection");
-  const session = quiet(
-    http2.connect(`http://127.0.0.1:${proxied.port}`, { settings: { initialWindowSize: WINDOW_BYTES } }),
-  );
-  const sides = [await near, net.connect(port, "127.0.0.1")] as const;
-  for (const [from, to] of [sides, [...sides].reverse() as unknown as typeof sides]) {
-    quiet(from).on("data", (chunk) => to.write(chunk));
-    from.once("close", () => to.destroy());
-    from.resume();
-  }
-  await once(session, "remoteSettings");
-  session.setLocalWindowSize(WINDOW_BYTES);
-  return {
-    server,
-    session,
-    sides,
-    async close() {
-      session.destroy();
-      await proxied.close();
-      await close();
-    },
-  };
-}
-
-async function http2Request(): Promise<Target> {
-  const { server, session, sides, close } = await http2Session();
-  const stream = session.request({ ":method": "POST", ":path": "/" });
-  const [reader] = (await once(server, "stream")) as [http2.ServerHttp2Stream];
-  reader.respond();
-  await sleep(5);
-  sides[0].pause();
-  const read = (): void => {
-    sides[0].resume();
-    reader.resume();
-  };
-  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[1].destroy(), close };
-}
-
-async function http2Response(isCompatible: boolean): Promise<Target> {
-  const { server, session, sides, close } = await http2Session();
-  if (isCompatible) server.on("request", () => {});
-  const reader = session.request({ ":path": "/" });
-  const [first, second] = await once(server, isCompatible ? "request" : "stream");
-  const stream = isCompatible ? second : first;
-  if (isCompatible) stream.flushHeaders();
-  else stream.respond();
-  quiet(stream);
+  const session = quiet(http2.connect(`http://127.0.0.1:${port}`));
+  const reader = quiet(session.request({ ":path": "/" }));
+  const [stream, compatible] = await once(server, event);
+  if (event === "stream") stream.respond();
+  else compatible.flushHeaders();
   await once(reader, "response");
-  sides[1].pause();
-  const read = (): void => {
-    sides[1].resume();
-    reader.resume();
+  return {
+    stream: event === "stream" ? stream : compatible,
+    reader,
+    isRemote: true,
+    cut: () => session.destroy(),
+    close,
   };
-  return { stream, reader: quiet(reader), isRemote: true, read, cut: () => sides[0].destroy(), close };
 }
 
 const folder = temporaryFolder();
@@ -236,24 +181,6 @@ const newPath = (): string => join(folder, String(files++));
 function file(make: (path: string) => Writable): Target {
   const path = newPath();
   return { stream: make(path), arrived: () => (existsSync(path) ? readFileSync(path) : Buffer.alloc(0)) };
-}
-
-/** A process that copies what it reads to a file. */
-async function child(): Promise<Target> {
-  const path = newPath();
-  const output = await open(path, "w");
-  const process = spawn("cat", { stdio: ["pipe", output.fd, "ignore"] });
-  await output.close();
-  process.kill("SIGSTOP");
-  return {
-    stream: process.stdin as Writable,
-    isRemote: true,
-    read: () => process.kill("SIGCONT"),
-    hasEnded: () => process.exitCode !== null,
-    cut: () => process.kill("SIGKILL"),
-    arrived: () => readFileSync(path),
-    close: () => process.kill("SIGKILL"),
-  };
 }
 
 /** What such a stream gives is what is read from it. */
@@ -276,28 +203,6 @@ function replaced(answer: (takesMore: boolean) => unknown): Target {
   return through(stream);
 }
 
-/** Of another library, or of an older Node: a `write` without a callback, and a class that is none of Node's. */
-class Foreign extends EventEmitter {
-  destroyed = false;
-  readonly kept: Uint8Array[] = [];
-  write(chunk: Uint8Array): boolean {
-    if (this.destroyed) return false;
-    this.kept.push(chunk);
-    setImmediate(() => this.emit("drain"));
-    return false;
-  }
-  cork(): void {}
-  uncork(): void {}
-  end(): void {
-    this.destroy();
-  }
-  destroy(): void {
-    if (this.destroyed) return;
-    this.destroyed = true;
-    setImmediate(() => this.emit("close"));
-  }
-}
-
 const SYNC = constants.Z_SYNC_FLUSH;
 
 const ROWS: Record<string, () => Target | Promise<Target>> = {
@@ -309,30 +214,12 @@ const ROWS: Record<string, () => Target | Promise<Target>> = {
   "a request that waits in its agent's queue": queuedRequest,
   "a response whose replaced write drops the callback": responseWithMiddleware,
   "a response over a stream pair": responseOverPair,
-  "an HTTP/2 request": http2Request,
-  "an HTTP/2 response": () => http2Response(false),
-  "an HTTP/2 response of the compatibility API": () => http2Response(true),
+  "an HTTP/2 response": () => http2Response("stream"),
+  "an HTTP/2 response of the compatibility API": () => http2Response("request"),
   "a file": () => file((path) => createWriteStream(path)),
   "a file that does not tell of its close": () => file((path) => createWriteStream(path, { emitClose: false })),
-  "a child's stdin": child,
   gzip: () => through(createGzip({ level: 1 }), (read) => gunzipSync(read, { finishFlush: SYNC })),
   "a PassThrough": () => through(new PassThrough()),
-  "a Transform that counts bytesWritten": () => through(Object.assign(new PassThrough(), { bytesWritten: 0 })),
-  "a stream pair"() {
-    const [stream, reader] = duplexPair();
-    return { stream, reader: quiet(reader) };
-  },
-  "a Duplex made of an async generator": () =>
-    through(
-      Duplex.from(async function* (chunks: AsyncIterable<Buffer>) {
-        yield* chunks;
-      }),
-    ),
-  "a Writable that calls back later": () =>
-    keeping((keep, done) => {
-      keep();
-      setImmediate(done);
-    }),
   "a Writable that calls back before it reads": () =>
     keeping((keep, done) => {
       done();
@@ -354,10 +241,6 @@ const ROWS: Record<string, () => Target | Promise<Target>> = {
   "a Writable that never calls back": () => keeping((keep) => keep(), true),
   "a stream whose replaced write drops the callback": () => replaced((takesMore) => takesMore),
   "a stream whose replaced write answers nothing": () => replaced(() => undefined),
-  "a stream of another library": () => {
-    const stream = new Foreign();
-    return { stream: wrong(stream), arrived: () => Buffer.concat(stream.kept) };
-  },
 };
 
 /** Writes the message's leases, one after the other. Settles as its promises do. */
@@ -563,10 +446,8 @@ async function runCell(make: () => Target | Promise<Target>, column: Column, rev
   }
 }
 
-function hasEnded({ reader, stream, hasEnded }: Target): boolean {
-  if (hasEnded !== undefined) return hasEnded();
-  if (reader !== undefined) return reader.readableEnded || reader.closed;
-  return stream.closed ?? stream.destroyed;
+function hasEnded({ reader, stream }: Target): boolean {
+  return reader === undefined ? stream.closed : reader.readableEnded || reader.closed;
 }
 
 /** `pipeLeases` writes with `writeAndRelease`. */

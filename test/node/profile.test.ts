@@ -1,32 +1,27 @@
 /** Profiles and recordings as files: what is written, and that nothing is lost when it cannot be. */
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Timeline } from "cleanslab";
 import { recordTimeline, writeProfile } from "cleanslab/node";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { expectArenaError, rejectionOf, smallArena, wrong } from "../helpers.ts";
+import { temporaryFolder } from "./helpers.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+const folder = temporaryFolder();
 
 describe("writeProfile", () => {
-  test.each([
-    ["a path", (path: string) => path],
-    ["a file: URL", pathToFileURL],
-  ])("writes arena.profile() to %s, and replaces what was there", async (_, as) => {
+  test("writes arena.profile() to a path or a file: URL, and replaces what was there", async () => {
     using arena = smallArena({ trace: "all" });
     const mark = arena.mark();
-    using lease = arena.acquire(100);
+    arena.acquire(100);
     const path = join(folder, "leases.heapprofile");
-    writeFileSync(path, "earlier");
-    await writeProfile(arena, as(path));
-    const { head } = JSON.parse(readFileSync(path, "utf8"));
-    const summary = (node: { callFrame: { functionName: string }; children: (typeof node)[] }): string =>
-      node.children[0] === undefined ? node.callFrame.functionName : summary(node.children[0]);
-    expect(summary(head)).toContain(`1 lease of ${lease.byteLength} bytes`);
+    for (const to of [path, pathToFileURL(path)]) {
+      writeFileSync(path, "earlier");
+      await writeProfile(arena, to);
+      expect(readFileSync(path, "utf8")).toContain("1 lease of 100 bytes");
+    }
     await writeProfile(arena, path, { since: mark });
     expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(JSON.stringify(arena.profile(mark))));
   });
@@ -49,21 +44,13 @@ describe("writeProfile", () => {
     expect(readFileSync(blocked, "utf8")).toBe("a file");
   });
 
-  test("rejects for no path, no arena, no mark, and a disposed arena", async () => {
+  test("rejects for an empty path, one that is no file's, and a disposed arena", async () => {
     const arena = smallArena();
-    for (const path of [undefined, 5, "", null, new URL("http://localhost/a")]) {
+    for (const path of ["", new URL("http://localhost/a")]) {
       expectArenaError(await rejectionOf(writeProfile(arena, wrong(path))), "ERR_INVALID_ARGUMENT", "path is");
     }
-    const path = join(folder, "never");
-    expectArenaError(await rejectionOf(writeProfile(wrong({}), path)), "ERR_INVALID_ARGUMENT", "arena");
-    expectArenaError(await rejectionOf(writeProfile(arena, path, wrong(null))), "ERR_INVALID_ARGUMENT", "options");
-    expectArenaError(
-      await rejectionOf(writeProfile(arena, path, wrong({ since: {} }))),
-      "ERR_INVALID_ARGUMENT",
-      "since",
-    );
     arena[Symbol.dispose]();
-    expectArenaError(await rejectionOf(writeProfile(arena, path)), "ERR_ARENA_DISPOSED");
+    expectArenaError(await rejectionOf(writeProfile(arena, join(folder, "never"))), "ERR_ARENA_DISPOSED");
     expect(readdirSync(folder)).not.toContain("never");
   });
 });
@@ -93,8 +80,7 @@ describe("recordTimeline", () => {
     for (const { id2, ts, args } of begun) {
       expect(JSON.parse(args.detail).devtools.trackGroup).toBe("uploads");
       const ended = traceEvents.filter((event: TraceEvent) => event.ph === "e" && event.id2.local === id2.local);
-      expect(ended).toHaveLength(1);
-      expect(ended[0].ts).toBeGreaterThanOrEqual(ts);
+      expect(ended.map((event: TraceEvent) => event.ts >= ts)).toEqual([true]);
     }
     const task = traceEvents.find(({ ph }: TraceEvent) => ph === "X");
     expect(task.ts).toBe(Math.min(...begun.map(({ ts }) => ts)));
@@ -106,16 +92,8 @@ describe("recordTimeline", () => {
     expect(traceEvents.some(({ ph }: { ph: string }) => ph === "b")).toBe(false);
   });
 
-  test("rejects for what is no time line, no duration, no signal, and for a path that cannot be written", async () => {
-    const refusals: [Parameters<typeof recordTimeline>, string][] = [
-      [[wrong({}), path], "timeline is"],
-      [[new Timeline(), ""], "path is"],
-      [[new Timeline(), path, { ms: Number.NaN }], "ms is NaN"],
-      [[new Timeline(), path, wrong({ signal: 5 })], "signal is 5"],
-      [[new Timeline(), join(folder, "no", "such"), { ms: 0 }], "can be written"],
-    ];
-    for (const [args, words] of refusals) {
-      expectArenaError(await rejectionOf(recordTimeline(...args)), "ERR_INVALID_ARGUMENT", words);
-    }
+  test("rejects for a path that cannot be written", async () => {
+    const error = await rejectionOf(recordTimeline(new Timeline(), join(folder, "no", "such"), { ms: 0 }));
+    expectArenaError(error, "ERR_INVALID_ARGUMENT", "can be written");
   });
 });

@@ -126,19 +126,6 @@ export function latin1(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text, "latin1"));
 }
 
-/** Bytes that are the same for the same seed, and no two stretches alike. */
-export function noise(byteLength: number, start = 1): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(byteLength);
-  let state = start >>> 0 || 1;
-  for (let at = 0; at < byteLength; at++) {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    bytes[at] = state;
-  }
-  return bytes;
-}
-
 export function respParser(limits: RespLimits = {}) {
   return (arena: Arena, given: unknown[]): RespParser => {
     const onReply = (reply: RespReply): void => {

@@ -13,29 +13,26 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
-  rmSync,
   symlinkSync,
   truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { extract, pack } from "tar-stream";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { CHUNK_BYTES } from "../../examples/tar/parser.ts";
+import { pattern, temporaryFolder } from "../node/helpers.ts";
 import { seed } from "../seeded.ts";
 import {
   entriesOf,
   expanded,
   latin1,
-  noise,
   outcomeOf,
   type Read,
   readAtRandomSplits,
@@ -64,13 +61,12 @@ const FILES: Record<string, number> = {
   ...Object.fromEntries([99, 100, 101, 155, 250].map((length) => ["n".repeat(length), length])),
 };
 
-let folder = "";
+const folder = temporaryFolder();
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "cleanslab-tars-"));
   const files = join(folder, "files");
   for (const [name, byteLength] of Object.entries(FILES)) {
     mkdirSync(dirname(join(files, name)), { recursive: true });
-    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), noise(byteLength, byteLength));
+    writeFileSync(Buffer.concat([Buffer.from(`${files}/`), latin1(name)]), pattern(byteLength, byteLength));
   }
   chmodSync(join(files, "one"), 0o4751);
   utimesSync(join(files, "one"), 1, 1.25);
@@ -78,18 +74,15 @@ beforeAll(() => {
   symlinkSync(`${"far/".repeat(40)}away`, join(files, "long symlink"));
   linkSync(join(files, "block"), join(files, "zzz link"));
   // Regions of 4 KiB, with holes before, between and behind them.
-  for (const [name, regions] of [
-    ["holes", 60],
-    ["one hole", 1],
-    ["all hole", 0],
-  ] as const) {
-    const file = openSync(join(files, name), "w");
-    for (let each = 1; each <= regions; each++) writeSync(file, noise(4096, each), 0, 4096, 32_768 * each);
+  for (const regions of [0, 1, 60]) {
+    const path = join(files, `holes around ${regions}`);
+    writeFileSync(path, "");
+    truncateSync(path, 32_768 * (regions + 2));
+    const file = openSync(path, "r+");
+    for (let each = 1; each <= regions; each++) writeSync(file, pattern(4096, each), 0, 4096, 32_768 * each);
     closeSync(file);
-    truncateSync(join(files, name), 32_768 * (regions + 2));
   }
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function gnuTar(...args: string[]): Buffer {
   // v7 and ustar leave out what they cannot name, and say so by the exit status.
@@ -161,20 +154,6 @@ describe.skipIf(!hasGnuTar)("an archive of GNU tar", () => {
       expect([one?.mtime, one?.format, one?.pax.has("atime")]).toEqual([1.25, "pax", true]);
     }
   });
-
-  test("in volumes: the one that a file began in is cut, the rest of the file is offered as a continuation", () => {
-    const volumes = Array.from({ length: 6 }, (_, each) => join(folder, `volume${each}`));
-    const files = volumes.map((volume) => `-f${volume}`);
-    execFileSync("tar", ["-C", folder, "--format=gnu", "-c", "-M", "-L", "10", ...files, "files/three chunks"], {
-      env,
-    });
-    const [first, ...others] = volumes.filter((volume) => existsSync(volume)).map((volume) => readFileSync(volume));
-    expect(outcomeOf(tarParser(), [first as Buffer]).error).toMatch(/^ERR_TRUNCATED/);
-    const [rest] = entriesOf(others.at(-1) as Buffer) as [Read];
-    expect(rest.entry).toMatchObject({ type: "continuation", name: "files/three chunks" });
-    const whole = noise(3 * CHUNK_BYTES, 3 * CHUNK_BYTES);
-    expect(rest.bytes.equals(whole.subarray(-rest.bytes.length))).toBe(true);
-  });
 });
 
 describe.skipIf(!hasGnuTar || !hasPython)("an archive of Python", () => {
@@ -207,16 +186,7 @@ archive.close()`;
 
 test("random entries of every type that tar-stream makes are what its own extract reads, at a random split", async () => {
   const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 250 }).filter((each) => !/[\0/]/.test(each));
-  const type = fc.constantFrom(
-    "directory",
-    "symlink",
-    "link",
-    "character-device",
-    "block-device",
-    "fifo",
-    "file",
-    "file",
-  );
+  const type = fc.constantFrom("directory", "symlink", "link", "character-device", "block-device", "fifo", "file");
   const id = fc.constantFrom(0, 1000, 2 ** 21 + 1);
   const time = fc.constantFrom(0, 1, 86_400);
   const byteLength = fc.constantFrom(0, 1, 511, 512, 513, CHUNK_BYTES, CHUNK_BYTES + 1);
@@ -225,7 +195,7 @@ test("random entries of every type that tar-stream makes are what its own extrac
     const archive = pack();
     for (const [each, kind, uid, mtime, length] of all) {
       const header = { name: each, type: kind, uid, gid: uid, mtime: new Date(mtime * 1000), linkname: `to ${each}` };
-      archive.entry({ ...header, devmajor: 4, devminor: 64 }, Buffer.from(noise(kind === "file" ? length : 0)));
+      archive.entry({ ...header, devmajor: 4, devminor: 64 }, Buffer.from(pattern(kind === "file" ? length : 0)));
     }
     archive.finalize();
     const pieces: Buffer[] = [];

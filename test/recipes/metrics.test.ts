@@ -1,7 +1,6 @@
 /** The recipes for dashboards and health checks, against the real packages. */
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import {
@@ -17,7 +16,9 @@ import { health, writeReport } from "../../examples/recipes/health.ts";
 import { observeArena } from "../../examples/recipes/opentelemetry.ts";
 import { exposeArena } from "../../examples/recipes/prometheus.ts";
 import { promptly, SEGMENT_BYTES, smallArena } from "../helpers.ts";
+import { temporaryFolder } from "../node/helpers.ts";
 
+const folder = temporaryFolder();
 let arena: Arena;
 
 /** One lease out, one overflowed, one that waited. */
@@ -93,15 +94,10 @@ test("a health check fails while the first in line waits too long, and says what
 });
 
 test("a diagnostic report has the arenas in it, with who holds them", () => {
-  const folder = mkdtempSync(join(tmpdir(), "cleanslab-"));
-  try {
-    const path = join(folder, "report.json");
-    writeReport(path, { uploads: arena });
-    const report = JSON.parse(readFileSync(path, "utf8"));
-    expect(report.header.nodejsVersion).toBe(process.version);
-    expect(report.cleanslab.uploads.stats).toMatchObject({ liveLeases: 1, overflowed: 1 });
-    expect(report.cleanslab.uploads.sites[0].summary).toContain("metrics.test");
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const path = join(folder, "report.json");
+  writeReport(path, { uploads: arena });
+  const { header, cleanslab } = JSON.parse(readFileSync(path, "utf8"));
+  expect(header.nodejsVersion).toBe(process.version);
+  expect(cleanslab.uploads.stats).toMatchObject({ liveLeases: 1, overflowed: 1 });
+  expect(cleanslab.uploads.sites[0].summary).toContain("metrics.test");
 });

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { Type } from "avsc";
-import { Binary, Code, calculateObjectSize, DBRef, type Document, deserialize, ObjectId, serialize } from "bson";
+import { Binary, Code, deserialize, serialize } from "bson";
 import { Arena, type Lease } from "cleanslab";
 import { deflateSync } from "fflate";
 import { Builder } from "flatbuffers";
@@ -94,16 +94,15 @@ describe.each(RECIPES)("%s", (_, encode, wanted) => {
       for (const lease of leases) lease.release();
       for (const record of [SHORT, LONG]) expect(bytesOf(encode(used, record)).equals(wanted(record))).toBe(true);
     }
-    // It was spoilt: bytes that are not zeroed show it.
-    let seen = false;
+    let isSpoilt = false;
     for (let each = 0; each < 40; each++) {
       const look = (bytes: Uint8Array): number => {
-        seen ||= bytes.includes(0xa5);
+        isSpoilt ||= bytes.includes(0xa5);
         return 0;
       };
       used.acquireFilled(4096, look).release();
     }
-    expect(seen).toBe(true);
+    expect(isSpoilt).toBe(true);
     used.assertDrained();
   });
 });
@@ -115,103 +114,73 @@ test("fflate: another length than was announced is an error", () => {
   }
 });
 
-describe("msgpackr", () => {
-  test("a packer elsewhere does not write into the lease afterwards", () => {
-    const lease = packr.pack(arena, SHORT);
-    const before = lease.copy();
-    for (let each = 0; each < 10; each++)
-      expect(unpack(pack({ other: "packer", each }))).toEqual({ other: "packer", each });
-    expect(Buffer.compare(bytesOf(lease), before)).toBe(0);
-  });
-
-  test("without setting the target back it does: the trap is real", () => {
-    const lease = arena.acquire(8192);
-    const careless = new Packr({ useRecords: false });
-    careless.useBuffer(Buffer.from(lease.bytes.buffer, lease.bytes.byteOffset, 8192));
-    careless.pack({ mine: 1 });
-    const before = lease.copy();
-    pack({ somebody: "else's" });
-    careless.useBuffer(Buffer.alloc(0));
-    expect(Buffer.compare(bytesOf(lease), before)).not.toBe(0);
-  });
+test("msgpackr: a packer elsewhere does not write into the memory of a lease afterwards", () => {
+  using lease = packr.pack(arena, SHORT);
+  // Nor behind the lease, in memory that is others'.
+  const memory = new Uint8Array(lease.bytes.buffer);
+  const before = memory.slice();
+  for (let each = 0; each < 10; each++) {
+    expect(unpack(pack({ other: "packer", each }))).toEqual({ other: "packer", each });
+  }
+  expect(Buffer.compare(memory, before)).toBe(0);
 });
 
 describe("bson", () => {
-  const buffer = new ArrayBuffer(24);
-  /** Most of these the library states with a wrong length. */
-  const DOCUMENTS: Document[] = [
-    { a: Uint16Array.of(1, 2, 3) },
-    { a: Float64Array.of(1, 2, 3) },
-    { a: BigInt64Array.of(1n, 2n) },
-    { a: new Uint32Array(buffer, 4, 2) },
-    { a: new DataView(buffer) },
-    { a: buffer },
-    { a: [new Map([["b", Uint16Array.of(1, 2)]]), { c: [Int32Array.of(3)] }] },
-    {
-      code: new Code("return 1", { x: 1 }),
-      ref: new DBRef("c", new ObjectId("64b7f0f0f0f0f0f0f0f0f0f0"), "d"),
-      old: new Binary(Uint8Array.of(1, 2, 3), 2),
-      pattern: /ü/gi,
-    },
-    {},
-  ];
-
   test("odd documents are encoded as the library does it, also those whose length it states wrongly", () => {
-    for (const document of DOCUMENTS) {
+    const buffer = new ArrayBuffer(24);
+    for (const document of [
+      { a: Uint16Array.of(1, 2, 3), b: BigInt64Array.of(1n, 2n) },
+      { a: new Uint32Array(buffer, 4, 2), b: new DataView(buffer), c: buffer },
+      { a: [new Map([["b", Uint16Array.of(1, 2)]]), { c: [Int32Array.of(3)] }] },
+      { code: new Code("return 1", { x: 1 }), old: new Binary(Uint8Array.of(1, 2, 3), 2), pattern: /ü/gi },
+      {},
+    ]) {
       const got = bytesOf(encodeBson(arena, document));
       expect([got.equals(serialize(document)), got.readInt32LE(0)]).toEqual([true, got.length]);
     }
-    const wrong = DOCUMENTS.filter((each) => calculateObjectSize(each) !== serialize(each).length);
-    expect(wrong.length).toBeGreaterThan(5);
     let times = 0;
     const got = bytesOf(encodeBson(arena, { a: { toBSON: () => "x".repeat(++times * 1000) } }));
     expect(deserialize(got)).toEqual({ a: "x".repeat(times * 1000) });
   });
 
   test("a document over the library's scratch buffer is an error, where the library itself cuts it off", () => {
-    const document = { a: "x".repeat(18 * 1024 * 1024) };
-    expect(serialize(document).length).toBeLessThan(document.a.length);
     const message = expect.stringContaining("setInternalBufferSize");
     const wanted = { name: "EncodedLengthError", code: "ERR_ENCODED_LENGTH", message };
-    expect(() => encodeBson(arena, document)).toThrow(expect.objectContaining(wanted));
+    const encode = (): Lease => encodeBson(arena, { a: "x".repeat(18 * 1024 * 1024) });
+    expect(encode).toThrow(expect.objectContaining(wanted));
   });
 
-  test("what toBSON throws is thrown, a RangeError too, and nothing is leased", () => {
-    const mine = new RangeError("mine");
+  test("what toBSON throws is thrown, and nothing is leased", () => {
     const toBSON = (): never => {
-      throw mine;
+      throw new RangeError("mine");
     };
-    expect(() => encodeBson(arena, { document: { toBSON } })).toThrow(mine);
+    expect(() => encodeBson(arena, { document: { toBSON } })).toThrow("mine");
   });
 });
 
 test("an encoder's message is taken from wherever it lies in the lease, and is an error anywhere else around it", () => {
-  const CAPACITY = 64;
-  const around = arena.acquire(256);
+  const encode = (start: number, end: number): Lease =>
+    encodeInto(arena, 64, (bytes) => {
+      for (let at = 0; at < 64; at++) bytes[at] = at;
+      return new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
+    });
+  using around = arena.acquire(256);
   for (const [start, end] of [
     [0, 0],
-    [0, CAPACITY],
+    [0, 64],
     [3, 10],
-    [CAPACITY, CAPACITY],
+    [64, 64],
   ] as const) {
-    const lease = encodeInto(arena, CAPACITY, (bytes) => {
-      for (let at = 0; at < CAPACITY; at++) bytes[at] = at;
-      return bytes.subarray(start, end);
-    });
-    expect([...bytesOf(lease)]).toEqual(Array.from({ length: end - start }, (_, at) => start + at));
+    expect([...bytesOf(encode(start, end))]).toEqual(Array.from({ length: end - start }, (_, at) => start + at));
   }
   for (const [start, end] of [
     [-1, 10],
-    [0, CAPACITY + 1],
-    [10, CAPACITY + 10],
-    [-4, -2],
-    [CAPACITY + 1, CAPACITY + 5],
+    [0, 65],
+    [65, 69],
   ] as const) {
-    const encode = (bytes: Uint8Array): Uint8Array =>
-      new Uint8Array(bytes.buffer, bytes.byteOffset + start, end - start);
-    expect(() => encodeInto(arena, CAPACITY, encode), `${start} to ${end}`).toThrow(EncodedLengthError);
+    expect(() => encode(start, end), `${start} to ${end}`).toThrow(EncodedLengthError);
   }
-  around.release();
+  expect(around.bytes.every((byte) => byte === 0)).toBe(true);
 });
 
 describe("ws", () => {
