@@ -322,9 +322,15 @@ export class World {
     for (const { engine } of ended) exports.threadEnded(engine);
     this.#checkOverlap();
     this.#audit("after the sweep");
-    for (const { serial, name } of this.dead) {
-      const holds = this.states.some((state) => state === (OWNED | serial) || state === (KEPT | serial));
-      must(!holds, `${name}, which is dead, still holds a block`);
+    for (const { serial, name, slot } of this.dead) {
+      const held = this.states.filter((state) => (state & WHO) === serial);
+      must(
+        held.every((state) => state !== (OWNED | serial) && state !== (KEPT | serial)),
+        `${name}, which is dead, still holds a block`,
+      );
+      // What it had handed over needs its entry; without that, whoever comes next can have it.
+      const isListed = this.words[64 + 4 * slot + 1] === serial;
+      must(held.length > 0 || !isListed, `${name}, which is dead and has nothing, is still in the table`);
     }
     if (forgetsFirst) {
       exports.forgetDead();
