@@ -1,4 +1,4 @@
-/** All questions, in the order in which they are asked and shown. Those that the published command asks: cli/questions.ts. */
+/** All questions, a file of questions/ each, in the order in which they are asked and shown. Those that the published command asks: cli/questions.ts. */
 
 import type { Question } from "./question.ts";
 import { aliasing } from "./questions/aliasing.ts";

@@ -1,11 +1,11 @@
-/** Asks questions of bench/ and shows the answers: tables in the terminal, or JSON. Measures nothing itself. */
+/** Asks questions of bench/ and shows the answers: tables in the terminal, or JSON. What stands in a table is its question's. */
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { printTable } from "../bench/figures.ts";
 import { ask } from "../bench/harness.ts";
 import { type Machine, machine } from "../bench/machine.ts";
 import type { Measurement, Question } from "../bench/question.ts";
-import { printTable } from "../bench/tables.ts";
 import { EXIT, Failure, reasonOf, UsageError } from "./failure.ts";
 import { openProgress, type Progress } from "./progress.ts";
 

@@ -1,7 +1,7 @@
 /** One picture of a program's arenas, as lines for a terminal. Knows no socket. */
 
 import type { WatchSnapshot } from "cleanslab/node";
-import { formatLength } from "../bench/tables.ts";
+import { formatLength } from "../bench/figures.ts";
 
 /** Characters of a function's name, at most: file and line are wanted too. */
 const NAME_LENGTH = 24;

@@ -6,6 +6,7 @@
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
+import { crossover, figureOf, find, rivalsIn } from "../bench/figures.ts";
 import { type Plan, time, timedFrom } from "../bench/harness.ts";
 import { runIsolated } from "../bench/isolated.ts";
 import { lend } from "../bench/loops.ts";
@@ -20,7 +21,6 @@ import { runSideEffects } from "../bench/questions/side-effects.ts";
 import { threads } from "../bench/questions/threads.ts";
 import { openRival, RIVAL_NAMES, SHARED_RIVALS } from "../bench/rivals.ts";
 import { percentile, seededRandom, summarize } from "../bench/statistics.ts";
-import { crossover, figureOf, find, rivalsIn } from "../bench/tables.ts";
 import { isZero } from "./helpers.ts";
 
 const plan: Plan = { warmUpMs: 0, batchMs: 0.05, batches: 9 };

@@ -1,7 +1,7 @@
 /** `npm run bench -- programs [NAME …] [--node PATH] [--rounds N] [--json]`: runs programs, and prints a table for each. */
 
 import { parseArgs } from "node:util";
-import { printTable } from "../tables.ts";
+import { printTable } from "../figures.ts";
 import { PROGRAMS } from "./index.ts";
 import { runProgram, versionOf } from "./run.ts";
 import { resultOf, tableOf } from "./table.ts";

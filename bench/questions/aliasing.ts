@@ -6,9 +6,9 @@
  */
 
 import { Arena } from "cleanslab";
+import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt } from "../figures.ts";
 import { type Batch, COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt } from "../tables.ts";
 
 const KiB = 1024;
 const LENGTHS: Readonly<Record<Form, readonly number[]>> = {

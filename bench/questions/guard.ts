@@ -9,9 +9,9 @@
 import { subscribe } from "node:diagnostics_channel";
 import { setImmediate } from "node:timers/promises";
 import { Arena, type ArenaOptions, type Lease } from "cleanslab";
+import { figureOf, find, formatNs, formatSpread, rivalsIn } from "../figures.ts";
 import { type Batch, COMPILED_AT_ONCE, FASTEST_TENTH, type Plan, type Timed, time, timings } from "../harness.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
-import { figureOf, find, formatNs, formatSpread, rivalsIn } from "../tables.ts";
 
 const BYTE_LENGTH = 1024;
 const PLAIN = "nothing watched";

@@ -3,6 +3,18 @@
  * lengths, the numbers alive and the targets. What a rival does is rivals.ts.
  */
 
+import {
+  crossover,
+  figureOf,
+  find,
+  formatLength,
+  formatNs,
+  formatSpread,
+  orDash,
+  rivalsIn,
+  valuesOfAt,
+  where,
+} from "../figures.ts";
 import { COMPILED_AT_ONCE, FASTEST_TENTH, MEAN, type Plan, type Timed, time, timings } from "../harness.ts";
 import { lend } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
@@ -21,18 +33,6 @@ import {
   openRival,
   WIPE_ON_RELEASE,
 } from "../rivals.ts";
-import {
-  crossover,
-  figureOf,
-  find,
-  formatLength,
-  formatNs,
-  formatSpread,
-  orDash,
-  rivalsIn,
-  valuesOfAt,
-  where,
-} from "../tables.ts";
 
 const KiB = 1024;
 const LENGTHS: Readonly<Record<Form, readonly number[]>> = {

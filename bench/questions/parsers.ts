@@ -11,10 +11,10 @@ import { releaseReply } from "../../examples/resp/reply.ts";
 import { TarParser } from "../../examples/tar/parser.ts";
 import { encodeFrame } from "../../examples/websocket/frames.ts";
 import { WebSocketParser } from "../../examples/websocket/parser.ts";
+import { figureOf, find, formatLength, formatSpread, rivalsIn, where } from "../figures.ts";
 import { type Timed, timedFrom, timings } from "../harness.ts";
 import type { Measurement, Outcome, Question, Table } from "../question.ts";
 import { seededRandom } from "../statistics.ts";
-import { figureOf, find, formatLength, formatSpread, rivalsIn, where } from "../tables.ts";
 
 const FORMATS = ["RESP", "WebSocket", "tar"] as const;
 type Format = (typeof FORMATS)[number];

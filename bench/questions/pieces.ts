@@ -14,11 +14,11 @@ import {
   revoke,
   SLAB_COUNT,
 } from "../../src/memory/abi.js";
+import { figureOf, find, formatLength, formatNs, formatRatio, formatSpread, valuesOfAt } from "../figures.ts";
 import { type Batch, COMPILED_AT_ONCE, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import { lend } from "../loops.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { DEFAULT, openRival } from "../rivals.ts";
-import { figureOf, find, formatLength, formatNs, formatRatio, formatSpread, valuesOfAt } from "../tables.ts";
 
 const LENGTHS: Readonly<Record<Form, readonly number[]>> = {
   quick: [64, 4096],

@@ -5,10 +5,10 @@
  */
 
 import { Arena } from "cleanslab";
+import { figureOf, find, formatSpread, rivalsIn, valuesOfAt, where } from "../figures.ts";
 import { medians } from "../harness.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { percentile } from "../statistics.ts";
-import { figureOf, find, formatSpread, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
 const LOOP_BYTES = 64 * 1024;
 /** So few that a sample is shorter than what the scheduler gives a process at a time. */

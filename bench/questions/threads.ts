@@ -4,13 +4,13 @@
  * targets. How messages go is messages.ts.
  */
 
+import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt, where } from "../figures.ts";
 import { COMPILED_AT_ONCE, MEAN, medians, type Plan, type Timed, time, timings } from "../harness.ts";
 import { lend } from "../loops.ts";
 import { CHANNEL, ENTRY, FILLED, openWay, SUM, WAY_NAMES } from "../messages.ts";
 import type { Form, Measurement, Outcome, Question, Table } from "../question.ts";
 import { ARRAY_POOL, openRival, SHARED, SHARED_RIVALS } from "../rivals.ts";
 import { summarize } from "../statistics.ts";
-import { figureOf, formatLength, formatNs, orDash, rivalsIn, valuesOfAt, where } from "../tables.ts";
 
 const KiB = 1024;
 const LEASES = [64, KiB, 4 * KiB, 16 * KiB, 64 * KiB];

@@ -12,12 +12,12 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { printTable } from "../../bench/figures.ts";
 import { digest, filesUnder } from "../../bench/programs/digest.ts";
 import { PROGRAMS } from "../../bench/programs/index.ts";
 import type { Program } from "../../bench/programs/program.ts";
 import { runProgram } from "../../bench/programs/run.ts";
 import { type ProgramResult, resultOf, tableOf } from "../../bench/programs/table.ts";
-import { printTable } from "../../bench/tables.ts";
 import { chart, headline } from "./chart.ts";
 import { staleViews } from "./stale.ts";
 

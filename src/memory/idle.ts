@@ -1,5 +1,6 @@
 /**
- * A stack of idle memories, last released first, because its memory is the warmest.
+ * A stack of idle memories, last released first, because its memory is the warmest. Which
+ * of the stacks gives first is budget.ts's.
  * It shrinks by itself: of what lay unused at its bottom for `IDLE_ROUNDS` rounds
  * of the budget's clock, half is dropped. A load that comes back finds its
  * memories; one outlier does not stay. The low-water mark is TCMalloc's.

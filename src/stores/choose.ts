@@ -3,10 +3,10 @@
 import { memoriesAreFew } from "../memory/abi.js";
 import type { AccountTable } from "../memory/account.js";
 import type { Settings } from "../options.js";
-import { CarvingStore } from "./carving.js";
+import { BeforeReuseStore } from "./before-reuse.js";
 import { HeapStore } from "./heap.js";
+import { NeverStore } from "./never.js";
 import { OneLeaseStore } from "./one-lease.js";
-import { ReusingStore } from "./reusing.js";
 import type { Store, StoreHost } from "./store.js";
 
 /** Memories of one lease beyond which none is made for a guard. */
@@ -20,7 +20,7 @@ export interface Stores {
   /** Serves longer leases. */
   readonly long: Store;
   /** Serves long leases where `long` may have no more memories; `null` if there is no such limit. */
-  readonly spans: CarvingStore | null;
+  readonly spans: BeforeReuseStore | null;
   /** Serves one lease in N, revoked at release; `null` where every lease is. */
   readonly guards: Store | null;
   /** Serves what finds no room under the cap. */
@@ -44,8 +44,8 @@ export function chooseStores(settings: Settings, table: AccountTable, host: Stor
     return { short: only, long: only, spans: null, guards: null, heap, all: [only, heap] };
   }
   const few = memoriesAreFew();
-  const carving = revoke === "before-reuse" ? new CarvingStore(table, host, module, segmentBytes) : null;
-  const short = carving ?? new ReusingStore(table, host, module, segmentBytes);
+  const carving = revoke === "before-reuse" ? new BeforeReuseStore(table, host, module, segmentBytes) : null;
+  const short = carving ?? new NeverStore(table, host, module, segmentBytes);
   const most = few ? MOST_LONG_WHERE_FEW : common.most;
   const long = new OneLeaseStore(table, host, { ...common, revokes: revoke !== "never", most });
   const guards = new OneLeaseStore(table, host, { ...common, origin: "guard", most: MOST_GUARDS, mayDrop: false });

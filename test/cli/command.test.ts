@@ -7,9 +7,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
+import { printTable } from "../../bench/figures.ts";
 import type { Question } from "../../bench/question.ts";
 import { guard } from "../../bench/questions/guard.ts";
-import { printTable } from "../../bench/tables.ts";
 import type { Results } from "../../cli/bench.ts";
 import { Failure, UsageError } from "../../cli/failure.ts";
 import { run } from "../../cli/program.ts";

@@ -16,7 +16,7 @@ import { ArenaMemory, nextStagger } from "../../src/memory/arena-memory.ts";
 import { Budget } from "../../src/memory/budget.ts";
 import { IdleStack } from "../../src/memory/idle.ts";
 import { Segment } from "../../src/memory/segment.ts";
-import { ReusingStore } from "../../src/stores/reusing.ts";
+import { NeverStore } from "../../src/stores/never.ts";
 import { Notices } from "../../src/watch/notices.ts";
 import { MODES, REVOKING_MODES, SEGMENT_MODES } from "../helpers.js";
 import { seed } from "../seeded.js";
@@ -117,8 +117,8 @@ const breakages: readonly Breakage[] = [
     "a block goes back twice",
     ["never"],
     /share bytes|is \d+, not/,
-    replacing(ReusingStore.prototype, "takeBack", (takeBack) => {
-      return function (this: ReusingStore, block) {
+    replacing(NeverStore.prototype, "takeBack", (takeBack) => {
+      return function (this: NeverStore, block) {
         takeBack.call(this, block);
         block.stack.blocks.push(block);
       };

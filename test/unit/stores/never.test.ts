@@ -6,7 +6,7 @@
 import { describe, expect, test } from "vitest";
 import { EXCHANGE_CAPACITY } from "../../../src/memory/abi.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
-import { ReusingStore } from "../../../src/stores/reusing.ts";
+import { NeverStore } from "../../../src/stores/never.ts";
 import { releaseAll, SEGMENT_BYTES } from "../../helpers.ts";
 import {
   arenaModule,
@@ -24,7 +24,7 @@ import {
 } from "../helpers.ts";
 
 function open(options: { segments?: number; wipes?: boolean } = {}) {
-  return openStore((table, host) => new ReusingStore(table, host, arenaModule, SEGMENT_BYTES), options);
+  return openStore((table, host) => new NeverStore(table, host, arenaModule, SEGMENT_BYTES), options);
 }
 
 const { NO_BOOK_MEMORY } = constantsOf("status");

@@ -52,13 +52,13 @@ class Block implements BlockOwner {
   readonly account: Account;
   readonly ptr: number;
   readonly stack: Stack;
-  readonly #store: ReusingStore;
+  readonly #store: NeverStore;
   /** The view of its last lease. */
   bytes = NO_BYTES;
   /** Under which policy the block was wiped at its last release. */
   cleanEpoch = -1;
 
-  constructor(segment: Segment, ptr: number, stack: Stack, store: ReusingStore) {
+  constructor(segment: Segment, ptr: number, stack: Stack, store: NeverStore) {
     this.segment = segment;
     this.account = segment.account;
     this.ptr = ptr;
@@ -98,7 +98,7 @@ class Block implements BlockOwner {
   }
 }
 
-export class ReusingStore extends SegmentStore {
+export class NeverStore extends SegmentStore {
   private stacks: readonly Stack[];
   private readonly segments = new Map<number, Segment>();
 

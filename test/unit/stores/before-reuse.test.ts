@@ -8,7 +8,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { transition } from "../../../src/memory/account.ts";
 import type { Segment } from "../../../src/memory/segment.ts";
-import { CarvingStore } from "../../../src/stores/carving.ts";
+import { BeforeReuseStore } from "../../../src/stores/before-reuse.ts";
 import { collectGarbageUntil, isZero, KiB, memoryNow, releaseAll, SEGMENT_BYTES, seeded } from "../../helpers.ts";
 import {
   arenaModule,
@@ -29,7 +29,7 @@ import {
 const SLAB_BYTES = 4096;
 
 function openCarving({ segments = 4, wipes = false, segmentBytes = SEGMENT_BYTES } = {}) {
-  return openStore((table, host) => new CarvingStore(table, host, arenaModule, segmentBytes), { segments, wipes });
+  return openStore((table, host) => new BeforeReuseStore(table, host, arenaModule, segmentBytes), { segments, wipes });
 }
 
 type Opened = ReturnType<typeof openCarving>;

@@ -44,10 +44,10 @@ class CarvedSegment extends Segment implements BlockOwner {
   readonly origin: LeaseOrigin = "arena";
   /** Under which policy all of the segment was known to be zero but for its leases. */
   cleanEpoch: number;
-  private readonly store: CarvingStore;
+  private readonly store: BeforeReuseStore;
   private readonly policy: WipePolicy;
 
-  constructor(memory: Memory, slabBytes: number, table: AccountTable, store: CarvingStore) {
+  constructor(memory: Memory, slabBytes: number, table: AccountTable, store: BeforeReuseStore) {
     super(memory, slabBytes, table);
     this.store = store;
     this.policy = store.host.policy;
@@ -108,7 +108,7 @@ class Run {
   }
 }
 
-export class CarvingStore extends SegmentStore {
+export class BeforeReuseStore extends SegmentStore {
   /** By size class. */
   private runs: readonly Run[];
   private active: CarvedSegment | null = null;
