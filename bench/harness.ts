@@ -66,9 +66,9 @@ export function time(batch: Batch, plan: Plan): Timed {
     const waited = waitedMs();
     const start = performance.now();
     batch(operations);
-    const ms = performance.now() - start;
-    // A wait may be told of later than it ended, and then be more than has passed since.
-    return (Math.max(0, ms - (waitedMs() - waited)) * 1e6) / operations;
+    const ms = performance.now() - start - (waitedMs() - waited);
+    // A wait may be told of later than it ended, and then be more than has passed since: this batch says nothing.
+    return ms > 0 ? (ms * 1e6) / operations : timeBatch(operations);
   };
   const operations = warmUp(timeBatch, plan);
   return timedFrom(Array.from({ length: plan.batches }, () => timeBatch(operations)));
