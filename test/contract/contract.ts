@@ -51,8 +51,9 @@ export async function runContract<L>(library: L, cases: readonly ContractCase<L>
       if (error instanceof Skip) results.push({ name, outcome: "skipped", reason: error.message });
       else results.push({ name, outcome: "failed", reason: describe(error) });
     }
-    // A job of its own for each, so that what one leaves behind can be collected.
+    // Nobody begins with the memories of those before: a page may have few, and a busy machine collects late.
     await new Promise<void>((resolve) => setTimeout(resolve));
+    await environment.collect?.();
   }
   return results;
 }
