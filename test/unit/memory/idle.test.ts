@@ -47,6 +47,18 @@ describe("a budget", () => {
     expect([1, 2, 3].map(() => budget.dropColdest())).toEqual([true, true, false]);
     expect(dropped).toEqual(upTo(4));
   });
+
+  test("lets idle memories shrink every sixteenth time that the whole cap changed hands", () => {
+    for (const name of upTo(8)) stack.push(item(name));
+    stack.shrink(); // from here on all of them lie unused
+    for (let round = 0; round < 15; round++) budget.turnOver(1000);
+    budget.turnOver(999);
+    expect(dropped).toEqual([]);
+    budget.turnOver(1);
+    expect(dropped).toEqual(upTo(4));
+    for (let round = 0; round < 16; round++) budget.turnOver(1000);
+    expect(dropped).toEqual(upTo(6));
+  });
 });
 
 describe("an idle stack", () => {
