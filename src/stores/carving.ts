@@ -328,10 +328,11 @@ export class CarvingStore extends SegmentStore {
       run.earlier = (this.runs[run.sizeClass] as Run).acquired;
       run.start = run.ptr;
     }
+    // First: a retired segment without leases is recycled, whatever is carved from it.
+    transition(segment.account, "active");
     // C3
     this.active = segment;
     this.runs = runs;
-    transition(segment.account, "active");
     // Held again: those who wait are asked again soon, and let go of it again.
     this.host.roomMade();
     return true;

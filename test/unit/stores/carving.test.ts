@@ -224,6 +224,29 @@ describe("stopped half way", () => {
     expectRight(opened);
   });
 
+  // Once it was handed out of while it counted as held by its leases alone: revoked under a lease that was out.
+  test("when a segment that was let go of is about to be held again, no lease comes out of it before it is", () => {
+    const opened = openCarving({ segments: 1 });
+    const lease = present(opened.store.acquire(64));
+    opened.store.yieldMemory();
+    const { account } = ownerOf<Segment>(opened.table, lease);
+    let { state } = account;
+    Object.defineProperty(account, "state", { configurable: true, get: () => state, set: stop });
+    expectStopped(() => opened.store.acquire(64));
+    Object.defineProperty(account, "state", {
+      get: () => state,
+      set: (to: typeof state) => {
+        state = to;
+      },
+    });
+    lease.release();
+    const live = Array.from({ length: 10 }, () => present(opened.store.acquire(SLAB_BYTES)));
+    opened.table.budget.dropColdest();
+    expect(live.every(({ bytes }) => bytes.length === SLAB_BYTES)).toBe(true);
+    releaseAll(live);
+    expectRight(opened);
+  });
+
   test("at the view, an acquire has used up a block and counts no lease", () => {
     const { store, table } = openCarving();
     const lease = present(store.acquire(100));
