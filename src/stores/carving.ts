@@ -285,7 +285,10 @@ export class CarvingStore extends SegmentStore {
   /** The run of a class, a new one if the last has no block left; `null` if there is no room. */
   private openRun(sizeClass: number): Run | null {
     for (;;) {
-      if (this.active === null && !this.resume() && !this.nextSegment()) return null;
+      if (this.active === null) {
+        if (!this.resume() && !this.nextSegment()) return null;
+        this.host.held();
+      }
       const segment = this.active;
       if (segment === null) continue;
       const run = this.runs[sizeClass] as Run;
@@ -341,8 +344,6 @@ export class CarvingStore extends SegmentStore {
     // C3
     this.active = segment;
     this.runs = runs;
-    // Held again: those who wait are asked again soon, and let go of it again.
-    this.host.roomMade();
     return true;
   }
 
