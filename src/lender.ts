@@ -59,9 +59,10 @@ export class Lender implements LeaseSource {
     this.settings = settings;
     this.#policy = new WipePolicy(settings.wipeOnRelease);
     this.tracer = new Tracer(settings.trace, settings.sampleBytes, settings.revoke === "never", (trace) => {
-      const { byteLength } = trace;
+      const { byteLength, isPinned } = trace;
       const account = trace.place as Account;
       account.live--;
+      if (isPinned) account.pinned--;
       account.liveBytes -= byteLength;
       this.table.leakedLeases++;
       this.table.leakedBytes += byteLength;

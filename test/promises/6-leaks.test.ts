@@ -148,6 +148,19 @@ describe("revoke: never, leaks", () => {
     expectUsable(arena);
   });
 
+  // Once it counted as pinned for ever, more than there were leases.
+  test("are no longer pinned once the pin was lost as well", async () => {
+    using arena = new Arena({ revoke: "never", trace: "all" });
+    (() => {
+      const lease = arena.acquire(100);
+      lease.pin();
+      lease.release();
+    })();
+    expect(arena.stats()).toMatchObject({ liveLeases: 1, pinnedLeases: 1 });
+    await collectGarbageUntil(() => arena.stats().leakedLeases === 1);
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, pinnedLeases: 0 });
+  });
+
   test("tell one who waits that there is nothing left to wait for", async () => {
     using arena = smallArena({ revoke: "never", trace: "all", onExhausted: "throw" }, 1);
     (() => void exhaust(arena, PAGE_BYTES))();
