@@ -51,15 +51,18 @@ export class Lender implements LeaseSource {
   #dirtyBlocks = 0;
   #strayWrites = 0;
   #missedGuards = 0;
+  /** A store holds memory again that leaked leases may lie in, while somebody waits. */
+  #mustYield = false;
 
   /** @param arena the target of events and messages. */
   constructor(settings: Settings, module: object, arena: ArenaEventTarget) {
     this.settings = settings;
     this.#policy = new WipePolicy(settings.wipeOnRelease);
     this.tracer = new Tracer(settings.trace, settings.sampleBytes, settings.revoke === "never", (trace) => {
-      const { byteLength } = trace;
+      const { byteLength, isPinned } = trace;
       const account = trace.place as Account;
       account.live--;
+      if (isPinned) account.pinned--;
       account.liveBytes -= byteLength;
       this.table.leakedLeases++;
       this.table.leakedBytes += byteLength;
@@ -75,7 +78,7 @@ export class Lender implements LeaseSource {
     });
     this.#notices = new Notices(
       arena,
-      () => this.#queue.serve(),
+      () => this.#serve(),
       (leaked) => this.tracer.report(leaked),
     );
     this.table = new AccountTable(
@@ -91,6 +94,11 @@ export class Lender implements LeaseSource {
       policy: this.#policy,
       roomMade: () => {
         if (this.#queue.waiters > 0) this.#notices.wake();
+      },
+      held: () => {
+        if (this.#queue.waiters === 0) return;
+        this.#mustYield = true;
+        this.#notices.wake();
       },
       dirty: (account: Account, byteOffset: number) => {
         this.#dirtyBlocks++;
@@ -330,6 +338,13 @@ export class Lender implements LeaseSource {
     if (countLive(this.table).liveLeases > 0) return undefined;
     const total = sumOf(byteLengths);
     return nothingToWaitFor(total, reservedBytes, maxBytes);
+  }
+
+  /** Those who wait. What leaked leases hold stays collectable for as long as there are any. */
+  #serve(): void {
+    this.#queue.serve();
+    if (this.#mustYield && this.#queue.waiters > 0) this.#yieldMemory();
+    this.#mustYield = false;
   }
 
   /** The garbage collector took a memory that the arena did not hold. */

@@ -13,9 +13,8 @@
  * W3  `bytes` is the whole block while it can be written to. Ended or revoked, it has
  *     length 0: a write finds no room there, and growing says why. A write of no bytes
  *     has to `require` the lease itself.
- * W4  Acquiring and releasing traced leases runs the caller's `Error.prepareStackTrace`,
- *     which may use this very writer. So nothing read before either of them is relied
- *     on after it.
+ * W4  Acquiring and releasing may run hooks of `async_hooks`, which may use this very
+ *     writer. So nothing read before either of them is relied on after it.
  */
 
 import { lengthOf, setBytes, subarrayOf } from "../builtins.js";

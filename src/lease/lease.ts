@@ -375,7 +375,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     }
     if (!(#bytes in moved) || moved.#bytes === null) throw new TypeError("cleanslab: the source gave no lease");
     if (this.#owner !== owner || this.#bytes !== bytes || this.#isPinned) {
-      // With tracing on, acquiring ran the caller's `Error.prepareStackTrace`, which used this lease.
+      // Acquiring ran hooks of `async_hooks`, which used this lease.
       moved.release();
       this.resize(byteLength);
       return true;

@@ -32,7 +32,7 @@ export class Scope<L extends AnyLease = Lease> {
   acquire(byteLength: number): L {
     if (this.#leases === null) throw scopeEnded();
     const lease = this.#source.acquire(byteLength);
-    // With tracing on, acquiring ran the caller's `Error.prepareStackTrace`, which may have ended the scope.
+    // Acquiring may have run hooks of `async_hooks`, which ended the scope.
     if (this.#leases === null) {
       lease[Symbol.dispose]();
       throw scopeEnded();

@@ -1,6 +1,6 @@
 /** Lending a lease's bytes to a function. Owns that the lease ends, whatever the function does. */
 
-import { isView } from "../builtins.js";
+import { isView, plainBytes } from "../builtins.js";
 import { isThenable } from "../checks.js";
 import { invalidArgument, throwAll } from "../errors.js";
 import type { AnyLease } from "./lease.js";
@@ -33,8 +33,15 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
   return ended(result) as T;
 }
 
-/** Whether `value` shows any of the bytes: it would be stale at once. */
-function isViewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
-  if (!isView(value) || value.buffer !== buffer) return false;
-  return value.byteOffset < byteOffset + length && byteOffset < value.byteOffset + value.byteLength;
+/** Whether `value` shows any of the bytes: it would be stale at once. A subclass cannot make it lie. */
+function isViewOf(bytes: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
+  if (!isView(value)) return false;
+  try {
+    const [lent, given] = [plainBytes(bytes), plainBytes(value)];
+    if (given.buffer !== lent.buffer) return false;
+    return given.byteOffset < lent.byteOffset + lent.length && lent.byteOffset < given.byteOffset + given.length;
+  } catch {
+    // One of them is detached, and shows nothing.
+    return false;
+  }
 }

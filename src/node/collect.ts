@@ -79,11 +79,14 @@ function gather<L extends AnyLease>(
         giveUp(error);
         return;
       }
-      free(chunk as Uint8Array);
+      // Acquiring may run hooks of `async_hooks`, which abort.
+      if (isOpen) free(chunk as Uint8Array);
+      else collector.discard();
     };
     const end = (): void => {
       try {
         const lease = collector.take();
+        if (!isOpen) lease[Symbol.dispose]();
         close();
         resolve(lease);
       } catch (error) {

@@ -63,12 +63,11 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
   }
   if (typeof arenas !== "object" || arenas === null || Object.keys(arenas).length === 0)
     throw invalidArgument("arenas", arenas, "{ name: arena }");
-  const watched = Object.entries(arenas).map(([name, arena]) => {
+  for (const [name, arena] of Object.entries(arenas)) {
     requireArena(arena);
     if (typeof arena.addEventListener !== "function")
       throw invalidArgument(`arenas.${name}`, arena, "an Arena: others cannot be watched");
-    return watch(name, arena);
-  });
+  }
   const sockets = new Set<Socket>();
   const send = (): void => {
     const line = `${JSON.stringify(snapshotOf(watched))}\n`;
@@ -89,6 +88,8 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
     });
   });
   await listen(server, port);
+  // No earlier: nothing is left in the arenas if nobody can listen.
+  const watched = Object.entries(arenas).map(([name, arena]) => watch(name, arena));
   server.unref();
   const close = (): void => {
     clearInterval(timer);

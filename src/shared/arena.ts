@@ -474,7 +474,6 @@ export class SharedArena {
   /** Serves those who wait, soon. */
   #wake(): void {
     if (this.#isServing) return;
-    this.#isServing = true;
     inMicrotask(() => {
       try {
         this.#queue.serve();
@@ -487,6 +486,8 @@ export class SharedArena {
         this.#isServing = false;
       }
     });
+    // After: an overflow in between must not leave it set with nothing scheduled.
+    this.#isServing = true;
   }
 
   /** The bell rang. */

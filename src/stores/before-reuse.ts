@@ -181,21 +181,23 @@ export class BeforeReuseStore extends SegmentStore {
   }
 
   override bytesFor(byteLengths: readonly number[]): number {
-    // As many blocks as the open runs still have, then whole spans of the active segment, then new segments.
+    // As many blocks as the open runs still have, then whole spans of their segment, then new segments.
+    const segment = this.active ?? this.resumable();
+    const runs = segment?.runs ?? this.runs;
     const left = new Map<Run, number>();
-    let slabs = this.active === null ? 0 : this.book.exports.freeSlabs(this.active.numberIn(this.book));
+    let slabs = segment === null ? 0 : this.book.exports.freeSlabs(segment.numberIn(this.book));
     let segments = 0;
     for (const byteLength of byteLengths) {
-      const run = this.runs[this.book.exports.sizeClassOf(byteLength)] as Run;
+      const run = runs[this.book.exports.sizeClassOf(byteLength)] as Run;
       let blocks = left.get(run) ?? Math.max(0, Math.floor((run.end - run.ptr) / run.step));
       if (blocks === 0) {
         const needed = this.classes.spanSlabs[run.sizeClass] as number;
         if (needed > slabs) {
           segments++;
           slabs = SLAB_COUNT - 1;
-          // Retiring the active segment ends its runs.
+          // Retiring the segment ends its runs.
           left.clear();
-          for (const each of this.runs) left.set(each, 0);
+          for (const each of runs) left.set(each, 0);
         }
         slabs -= needed;
         blocks = Math.floor((needed << this.slabShift) / run.step);
@@ -283,7 +285,10 @@ export class BeforeReuseStore extends SegmentStore {
   /** The run of a class, a new one if the last has no block left; `null` if there is no room. */
   private openRun(sizeClass: number): Run | null {
     for (;;) {
-      if (this.active === null && !this.resume() && !this.nextSegment()) return null;
+      if (this.active === null) {
+        if (!this.resume() && !this.nextSegment()) return null;
+        this.host.held();
+      }
       const segment = this.active;
       if (segment === null) continue;
       const run = this.runs[sizeClass] as Run;
@@ -316,24 +321,29 @@ export class BeforeReuseStore extends SegmentStore {
     run.end = end;
   }
 
-  /** The segment that `yieldMemory` let go of is active, if its leases still hold it. False if not. */
-  private resume(): boolean {
+  /** The segment that `yieldMemory` let go of, if its leases still hold it. */
+  private resumable(): CarvedSegment | null {
     const segment = this.suspended?.deref();
+    if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return null;
+    return segment.runs === null ? null : segment;
+  }
+
+  /** That segment is active. False if there is none. */
+  private resume(): boolean {
+    const segment = this.resumable();
     this.suspended = null;
-    if (segment?.account.state !== "retired" || segment.account.entry?.book !== this.book) return false;
-    const { runs } = segment;
-    if (runs === null) return false;
+    const runs = segment?.runs ?? null;
+    if (segment === null || runs === null) return false;
     segment.runs = null;
     for (const run of runs) {
       run.earlier = (this.runs[run.sizeClass] as Run).acquired;
       run.start = run.ptr;
     }
+    // First: a retired segment without leases is recycled, whatever is carved from it.
+    transition(segment.account, "active");
     // C3
     this.active = segment;
     this.runs = runs;
-    transition(segment.account, "active");
-    // Held again: those who wait are asked again soon, and let go of it again.
-    this.host.roomMade();
     return true;
   }
 

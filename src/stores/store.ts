@@ -75,6 +75,8 @@ export interface StoreHost {
   readonly policy: WipePolicy;
   /** A release may have made room. */
   roomMade(): void;
+  /** The store holds a memory that it lends from: while somebody waits, it is soon asked to `yieldMemory` again. */
+  held(): void;
   /** A byte that should be zero was written after its release. */
   dirty(account: Account, byteOffset: number): void;
   /** A byte in front of the first block was written. */

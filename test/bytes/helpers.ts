@@ -47,7 +47,7 @@ export class FakeSource implements LeaseSource {
   maxBytes = Number.POSITIVE_INFINITY;
   /** The lengths acquired so far, in order. */
   readonly acquired: number[] = [];
-  /** Runs inside the next `acquire`, after all else, as `Error.prepareStackTrace` does. */
+  /** Runs inside the next `acquire`, after all else, as a hook of `async_hooks` does. */
   insideNextAcquire: (() => void) | undefined;
   isDisposed = false;
   readonly live = new Set<FakeBlock>();

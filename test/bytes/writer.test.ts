@@ -109,7 +109,7 @@ describe("a writer that grows", () => {
   });
 });
 
-describe("inside an acquire, where Error.prepareStackTrace runs", () => {
+describe("inside an acquire, where a hook of async_hooks runs", () => {
   const GROW: Record<string, (writer: ByteWriter) => unknown> = {
     bytes: (writer) => writer.writeBytes(content(200)),
     "a number": (writer) => writer.writeUint32(5),

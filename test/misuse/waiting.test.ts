@@ -13,6 +13,7 @@ import {
   expectThrow,
   expectUnharmedAsync,
   expectUsable,
+  isSettled,
   isZero,
   MODES,
   promptly,
@@ -78,6 +79,20 @@ describe.each(MODES)("revoke: %s, acquireAsync with a signal", (revoke) => {
     (await promptly(short)).release();
     expect(arena.stats()).toMatchObject({ waiting: 0, liveLeases: 2 });
     releaseAll(held);
+  });
+});
+
+describe.each(MODES)("revoke: %s, the room beside leases that stay out", (revoke) => {
+  test.each([[[64]], [[64, 1000]]])("is found for %j once one in front gave up", async (byteLengths) => {
+    using arena = smallArena({ revoke, onExhausted: "throw" }, 1);
+    using _held = arena.acquire(64);
+    const controller = new AbortController();
+    const long = rejectionOf(arena.acquireAsync(WHOLE, { signal: controller.signal }));
+    const short = arena.acquireAsync(byteLengths);
+    expect(await isSettled(short)).toBe(false);
+    controller.abort();
+    await long;
+    releaseAll(await promptly(short));
   });
 });
 

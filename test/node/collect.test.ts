@@ -164,6 +164,21 @@ describe("collect", () => {
     }
   });
 
+  test.each([0, 10])("keeps no lease that it gets while its signal aborts, for %i bytes", async (byteLength) => {
+    using arena = smallArena();
+    const controller = new AbortController();
+    // As a hook of async_hooks can, which acquiring runs.
+    const acquire = (wanted: number): Lease => {
+      controller.abort(mine);
+      return arena.acquire(wanted);
+    };
+    const aborting = wrong<Arena>({ acquire, writer() {} });
+    const collected = collect(streamOf(byteLength), aborting, { limit: LIMIT, signal: controller.signal });
+    expect(await rejectionOf(collected)).toBe(mine);
+    await settle();
+    expectDrained(arena);
+  });
+
   test("leaves no listener on a stream whose signal is none, or cannot be listened to", async () => {
     using arena = smallArena();
     const listeners = (stream: PassThrough) => ["data", "error", "close"].map((event) => stream.listenerCount(event));

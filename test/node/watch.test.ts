@@ -1,12 +1,13 @@
 /** `serveWatch`: what it sends to whom, and that it costs nothing and keeps nothing while nobody looks. */
 
-import { once } from "node:events";
+import { getEventListeners, once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
+import type { Arena } from "cleanslab";
 import { serveWatch, type WatchSnapshot } from "cleanslab/node";
 import { afterEach, describe, expect, test } from "vitest";
 import { inChild } from "../child.ts";
-import { collectGarbageUntil, expectArenaError, rejectionOf, SEGMENT_BYTES, smallArena } from "../helpers.ts";
+import { collectGarbageUntil, expectArenaError, rejectionOf, SEGMENT_BYTES, smallArena, wrong } from "../helpers.ts";
 import { quiet } from "./helpers.ts";
 
 const sockets: Socket[] = [];
@@ -114,5 +115,9 @@ describe("serveWatch", () => {
     ] as const) {
       expectArenaError(await rejectionOf(serveWatch({ arena }, { port })), "ERR_INVALID_ARGUMENT", words);
     }
+    const others = { arena, other: wrong<Arena>({}) };
+    expectArenaError(await rejectionOf(serveWatch(others)), "ERR_INVALID_ARGUMENT", "an Arena");
+    // Those of the server that listens.
+    expect(getEventListeners(wrong<EventTarget>(arena), "leak")).toHaveLength(1);
   });
 });

@@ -21,6 +21,7 @@ import {
   smallArena,
 } from "../helpers.ts";
 import { operations } from "../seeded.ts";
+import { deepestPad, nearStackEnd, pad } from "../stack-end.ts";
 
 const LENGTHS = [0, 1, 16, 64, 100, 257, 1000, 1024, 4000, 5000, 16384, 20000, 40000, 66000, 150000];
 const VARIANTS: readonly ArenaOptions[] = [
@@ -30,8 +31,6 @@ const VARIANTS: readonly ArenaOptions[] = [
   { maxBytes: 2 * SEGMENT_BYTES, onExhausted: "throw" },
   { trace: "all" },
 ];
-/** What the stack's end is left with: room for the test's own code, in frames of some 80 bytes. */
-const SPARE_FRAMES = 1000;
 /** Arguments fewer than the deepest call may have, at most: what the library needs of the stack at its deepest. */
 const REACH = 1000;
 
@@ -39,46 +38,6 @@ const { prepareStackTrace } = Error;
 afterEach(() => {
   Error.prepareStackTrace = prepareStackTrace;
 });
-
-const pads = Array.from({ length: 30_000 }, () => undefined);
-const padsOf = new Map<number, []>();
-
-/** An array of `length` elements. As arguments of a call they leave so much less of the stack. */
-function pad(length: number): [] {
-  const known = padsOf.get(length) ?? (pads.slice(0, length) as []);
-  padsOf.set(length, known);
-  return known;
-}
-
-/** Calls `fn` close to the stack's end. */
-function nearStackEnd(fn: () => void): void {
-  let left = SPARE_FRAMES;
-  const dive = (): void => {
-    try {
-      dive();
-    } catch (error) {
-      if (!(error instanceof RangeError) || left < 0) throw error;
-      if (left-- > 0) throw error;
-      fn();
-    }
-  };
-  dive();
-}
-
-/** How many arguments a call of `fn` may have here, at most, and still come to its end. */
-function deepestPad(fn: () => void): number {
-  let low = 0;
-  for (let high = pads.length; low < high; ) {
-    const middle = (low + high + 1) >> 1;
-    try {
-      fn.apply(undefined, pad(middle));
-      low = middle;
-    } catch {
-      high = middle - 1;
-    }
-  }
-  return low;
-}
 
 /**
  * Disposed arenas, kept. In V8 of Node 20 and 24 a FinalizationRegistry that is collected

@@ -78,10 +78,18 @@ describe.each(REVOKING_MODES)("revoke: %s, a leak", (revoke: RevokeMode) => {
     },
   );
 
-  test("keeps those who wait until no lease is out only until it is found", async () => {
+  // Once the segment was held again by the next acquire, and a leak in it was never found.
+  test.each([
+    ["before", () => {}],
+    ["before, with traffic after it,", (arena: Arena) => arena.acquire(1000).release()],
+    ["after", (arena: Arena) => leak(arena, 3, 1000)],
+  ] as const)("%s somebody waits until no lease is out keeps them only until it is found", async (when, then) => {
     using arena = smallArena({ revoke });
-    leak(arena, 3, 1000);
+    const held = arena.acquire(1000);
+    if (when !== "after") leak(arena, 3, 1000);
     const drained = arena.drained();
+    then(arena);
+    held.release();
     expect(await isSettled(drained)).toBe(false);
     await collectGarbageUntil(() => arena.stats().liveLeases === 0);
     await promptly(drained);
@@ -138,6 +146,19 @@ describe("revoke: never, leaks", () => {
     // Their blocks stay out: a view may still be in use.
     expectSound(arena);
     expectUsable(arena);
+  });
+
+  // Once it counted as pinned for ever, more than there were leases.
+  test("are no longer pinned once the pin was lost as well", async () => {
+    using arena = new Arena({ revoke: "never", trace: "all" });
+    (() => {
+      const lease = arena.acquire(100);
+      lease.pin();
+      lease.release();
+    })();
+    expect(arena.stats()).toMatchObject({ liveLeases: 1, pinnedLeases: 1 });
+    await collectGarbageUntil(() => arena.stats().leakedLeases === 1);
+    expect(arena.stats()).toMatchObject({ liveLeases: 0, pinnedLeases: 0 });
   });
 
   test("tell one who waits that there is nothing left to wait for", async () => {

@@ -6,7 +6,8 @@
 import { SharedArena } from "cleanslab/shared";
 import { expect, test } from "vitest";
 import { BELL } from "../../src/shared/abi.ts";
-import { expectArenaError, expectThrow, isSettled, rejectionOf, settle } from "../helpers.ts";
+import { expectArenaError, expectThrow, isSettled, promptly, rejectionOf, settle } from "../helpers.ts";
+import { deepestPad, nearStackEnd, pad } from "../stack-end.ts";
 import { expectAllBack } from "./helpers.ts";
 import { Thread } from "./threads.ts";
 
@@ -34,6 +35,47 @@ test("waits in one thread end first come, first served, though a later one would
   (await second).release();
   expect(here.stats()).toMatchObject({ waiting: 0, waited: { count: 2 } });
   expectAllBack(here);
+});
+
+// Once a flag was set before the microtask was asked for: one overflow there, and nobody was ever served again.
+test("a stack overflow while one gives up never keeps the next from being served", async () => {
+  const giveUp = async (call: (abort: () => void) => void): Promise<void> => {
+    const { here, leases } = full(1);
+    let abort = (): void => {};
+    const signal = {
+      aborted: false,
+      reason: "gave up",
+      addEventListener(_type: "abort", listener: () => void) {
+        abort = listener;
+      },
+      removeEventListener() {},
+    };
+    const first = here
+      .acquireAsync(SLAB, { signal })
+      .then((lease) => lease.release())
+      .catch(() => {});
+    const second = here.acquireAsync(SLAB);
+    await settle();
+    call(abort);
+    leases[0]?.release();
+    await promptly(first);
+    (await promptly(second)).release();
+    here[Symbol.dispose]();
+  };
+  // A function that was never called has no bytecode, and compiling takes more of the stack than is left.
+  await giveUp((abort) => abort());
+  for (let back = 0; back < 60; back++) {
+    await giveUp((abort) =>
+      nearStackEnd(() => {
+        const deepest = deepestPad(() => {});
+        try {
+          abort.apply(undefined, pad(deepest - back));
+        } catch {
+          // Overflowed somewhere inside.
+        }
+      }),
+    );
+  }
 });
 
 test("a wait ends with what a thread kept that is never idle", async () => {

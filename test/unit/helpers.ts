@@ -98,6 +98,8 @@ class FakeHost implements StoreHost {
 
   roomMade(): void {}
 
+  held(): void {}
+
   dirty(): void {}
 
   strayWrite(_account: Account, byteOffset: number): void {

@@ -88,7 +88,7 @@ describe("resize", () => {
         get: () => ({
           ...source,
           acquireUnzeroed: (byteLength: number) => {
-            // As a hook for stack traces can, that acquiring runs.
+            // As a hook of async_hooks can, which acquiring runs.
             if (calls++ === 0) lease[use](500);
             return target.lease(byteLength, 2048 * calls);
           },

@@ -48,7 +48,7 @@ describe("a scope", () => {
     const owner = new FakeOwner();
     const scope: Scope = new Scope({
       acquire: (byteLength) => {
-        // As a hook for stack traces can, that acquiring runs.
+        // As a hook of async_hooks can, which acquiring runs.
         scope.release();
         return owner.lease(byteLength);
       },

@@ -115,11 +115,22 @@ describe("room for several lengths", () => {
     expect(bookOf(opened.table).exports.freeSlabs(0)).toBe(62);
   });
 
+  // Once those who wait for several leases were told of no room while a single one was given.
+  test("is also in a segment that was let go of before it was full", () => {
+    const opened = openCarving({ segments: 1 });
+    const held = present(opened.store.acquire(64));
+    opened.store.yieldMemory();
+    expect(opened.store.bytesFor([64, 1000])).toBe(0);
+    expect(opened.table.accounts.size).toBe(1);
+    expect([...fill(opened), held].length).toBe(63);
+  });
+
   test("is never less than what carving them takes", () => {
     const opened = openCarving({ segments: 4000 });
     const next = seeded(1);
     for (let round = 0; round < 200; round++) {
       const lengths = Array.from({ length: 1 + next(30) }, () => next(next(2) === 0 ? 65_536 : 3000));
+      if (next(3) === 0) opened.store.yieldMemory();
       const planned = opened.store.bytesFor(lengths);
       const before = opened.table.budget.reservedBytes;
       for (const byteLength of lengths) present(opened.store.acquire(byteLength));
@@ -221,6 +232,29 @@ describe("stopped half way", () => {
     }
     lease.release();
     opened.store.yieldMemory();
+    expectRight(opened);
+  });
+
+  // Once it was handed out of while it counted as held by its leases alone: revoked under a lease that was out.
+  test("when a segment that was let go of is about to be held again, no lease comes out of it before it is", () => {
+    const opened = openCarving({ segments: 1 });
+    const lease = present(opened.store.acquire(64));
+    opened.store.yieldMemory();
+    const { account } = ownerOf<Segment>(opened.table, lease);
+    let { state } = account;
+    Object.defineProperty(account, "state", { configurable: true, get: () => state, set: stop });
+    expectStopped(() => opened.store.acquire(64));
+    Object.defineProperty(account, "state", {
+      get: () => state,
+      set: (to: typeof state) => {
+        state = to;
+      },
+    });
+    lease.release();
+    const live = Array.from({ length: 10 }, () => present(opened.store.acquire(SLAB_BYTES)));
+    opened.table.budget.dropColdest();
+    expect(live.every(({ bytes }) => bytes.length === SLAB_BYTES)).toBe(true);
+    releaseAll(live);
     expectRight(opened);
   });
 
