@@ -269,8 +269,8 @@ export class Arena extends ArenaEventTarget {
    * Who holds the arena's memory: the traced leases that are out, by call site, weighted
    * by bytes. Written to a file named `.heapprofile`, `JSON.stringify(arena.profile())`
    * opens in Chrome DevTools, VS Code and speedscope; `writeProfile` of cleanslab/node
-   * writes it. Leaves say how old leases are and what usually causes a leak; leaks that
-   * were reported stand apart. With `trace: "sampled"` the bytes are unbiased estimates,
+   * writes it. Leaves say how old leases are, and of old ones what usually causes a
+   * leak; leaks that were reported stand apart. With `trace: "sampled"` the bytes are unbiased estimates,
    * as in the sampling heap profilers of V8 and tcmalloc.
    *
    * @param since instead: what was acquired since that mark, released or not.
@@ -294,8 +294,8 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * The traced leases that are out, by call site, most bytes first, with what usually
-   * causes a leak. Empty with `trace: "off"`.
+   * The traced leases that are out, by call site, most bytes first; of those out for more
+   * than ten seconds also what usually causes a leak. Empty with `trace: "off"`.
    */
   get sites(): readonly TraceSite[] {
     return this.#lender.tracer.sites;
@@ -341,7 +341,9 @@ export class Arena extends ArenaEventTarget {
     const leaked = table.leakedLeases - this.#leaksTold;
     this.#leaksTold += leaked;
     if (liveLeases + leaked === 0) return;
-    const sites = [...this.sites, ...tracer.takeLeakedSites()].map(({ summary, stack }) => `${summary}\n${stack}`);
+    const sites = [...tracer.overdueSites, ...tracer.takeLeakedSites()].map(
+      ({ summary, stack }) => `${summary}\n${stack}`,
+    );
     throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
   }
 

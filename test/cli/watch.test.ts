@@ -44,7 +44,7 @@ describe("the picture", () => {
       /^WAITING: 3 for 4\.9 KiB, the first for 1\.2 s/m,
       /^AMISS: 1 past the cap · 2 leaked$/m,
       /^ +2 KiB +2 +\d+ ms {2}remembersWithAVery.* watch\.test\.ts:\d+$/m,
-      /^ {9}1 other was released: a return, a throw or a wait skips release\(\)$/m,
+      /^ {9}1 other was released$/m,
       /leak: 2 leases of 2000 bytes at remembersWith/,
       /past the cap: 3 leases$/m,
     ]) {
