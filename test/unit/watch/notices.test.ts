@@ -25,7 +25,13 @@ function open() {
   return { target, notices, order, events, dirty, exhausted };
 }
 
-const site = (byteLength: number) => ({ leases: 1, byteLength, oldestMs: 0, summary: "", stack: "" });
+const site = (byteLength: number) => ({
+  leases: 1,
+  byteLength,
+  oldestMs: 0,
+  summary: `about ${byteLength} bytes`,
+  stack: "",
+});
 const trace = (byteLength: number) => ({ byteLength }) as Trace;
 
 describe("a notice", () => {
@@ -92,13 +98,36 @@ describe("a notice", () => {
     expect(events.map(({ count }) => count)).toEqual([1, 1, 1, 1]);
   });
 
-  test("shows what it says where Node prints it", async () => {
-    const { target, exhausted } = open();
+  test("is a line for each site where Node prints it, or one that says how to learn the site", async () => {
+    const { target, notices, exhausted } = open();
     const printed: string[] = [];
-    target.addEventListener("exhausted", (event) => void printed.push(inspect(event)));
+    for (const type of ["leak", "dirty", "stray-write", "exhausted"] as const) {
+      target.addEventListener(type, (event) => void printed.push(inspect(event)));
+    }
+    notices.leak(3, 60, [trace(10), trace(20)]);
+    notices.counted("dirty", () => ({
+      byteOffset: 5,
+      acquired: "    at a (x.js:1:2)\n    at b (x.js:3:4)",
+      released: "",
+    }));
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [site(10), site(20)] }));
     exhausted(5);
+    exhausted(6);
     await settle();
-    expect(printed).toEqual(["{ type: 'exhausted', count: 1, byteLength: 5, reservedBytes: 2 }"]);
+    notices.leak(28, 840_000, []);
+    notices.counted("dirty", () => ({ byteOffset: 5, acquired: undefined, released: undefined }));
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [] }));
+    await settle();
+    expect(printed).toEqual([
+      "leak: about 10 bytes\nleak: about 20 bytes",
+      "dirty: 1 block was written to after release, the last at byte 5 of its memory; acquired at a (x.js:1:2)",
+      "stray-write: 1 write in front of a segment's leases, the last at byte 7: about 10 bytes\n" +
+        "stray-write: 1 write in front of a segment's leases, the last at byte 7: about 20 bytes",
+      "exhausted: 2 leases found no room under the cap and are on the heap, the last of 6 bytes; 2 bytes are reserved",
+      'leak: 28 leases of 840000 bytes, never released; trace: "sampled" or "all" tells where they were acquired',
+      "dirty: 1 block was written to after release, the last at byte 5 of its memory",
+      `stray-write: 1 write in front of a segment's leases, the last at byte 7; trace: "sampled" or "all" tells where its leases were acquired`,
+    ]);
   });
 });
 
