@@ -50,7 +50,16 @@ const OWN_STACK = "thrown at:";
 export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; trace: 'all' tells where"}`,
+    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; an Arena with trace: 'all' tells where"}`,
+  );
+}
+
+/** Of a `SharedArena`, where nothing is traced. */
+export function leaseSent(action: string, byteLength: number): ArenaError {
+  return new ArenaError(
+    "ERR_LEASE_RELEASED",
+    `cannot ${action}: this lease of ${byteLength} bytes was handed over or sent, and is its receiver's; ` +
+      "do all that needs it before, or acquire a new one",
   );
 }
 

@@ -25,6 +25,7 @@ import {
   leaseDetached,
   leasePinned,
   leaseReleased,
+  leaseSent,
 } from "../errors.js";
 import type { BlockOwner, LeaseOrigin, LeaseWatch, LinearMemory } from "./owner.js";
 import { Pin } from "./pin.js";
@@ -40,6 +41,9 @@ interface Attachments {
   pins: number;
   readonly watches: LeaseWatch[];
 }
+
+/** In place of its own, what a lease has whose block is on its way to another thread. */
+const SENT: Attachments = { pins: 0, watches: [] };
 
 /** A lease of private or of shared memory. */
 export type AnyLease = Lease<ArrayBufferLike>;
@@ -80,6 +84,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     };
     surrender = (lease) => {
       lease.#bytes = lease.#owner = null;
+      lease.#attachments = SENT;
     };
   }
 
@@ -286,14 +291,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
    * @throws ArenaError `ERR_LEASE_RELEASED` after release.
    */
   pin(): Pin {
-    this.#held("pin");
-    const attachments = this.#attach();
-    attachments.pins++;
-    return new Pin(() => {
-      if (--attachments.pins > 0 || this.#bytes !== null) return;
-      if (this.#owner !== null) this.#owner.account.pinned--;
-      this.#return();
-    });
+    return this.#pin("pin");
   }
 
   /**
@@ -312,7 +310,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
     if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
     const settled = Promise.resolve(promise);
-    const pin = this.pin();
+    const pin = this.#pin("releaseAfter");
     // Quiet on a disposed arena: an error here would leave `promise` to nobody.
     this[Symbol.dispose]();
     return settled.finally(() => pin.release());
@@ -332,6 +330,17 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   #attach(): Attachments {
     this.#attachments ??= { pins: 0, watches: [] };
     return this.#attachments;
+  }
+
+  #pin(action: string): Pin {
+    this.#held(action);
+    const attachments = this.#attach();
+    attachments.pins++;
+    return new Pin(() => {
+      if (--attachments.pins > 0 || this.#bytes !== null) return;
+      if (this.#owner !== null) this.#owner.account.pinned--;
+      this.#return();
+    });
   }
 
   #releaseSlow(): void {
@@ -411,6 +420,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   }
 
   #released(action: string): ArenaError {
+    if (this.#attachments === SENT) return leaseSent(action, this.#byteLength);
     const history = this.#attachments?.watches.map((watch) => watch.history).join("");
     return leaseReleased(action, this.#byteLength, history);
   }
