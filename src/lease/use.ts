@@ -33,8 +33,9 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
   return ended(result) as T;
 }
 
-/** Whether `value` shows any of the bytes: it would be stale at once. */
+/** Whether `value` shows any of the bytes, or is the buffer under them: it would be stale at once. */
 function isViewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
+  if (value === buffer) return true;
   if (!isView(value) || value.buffer !== buffer) return false;
   return value.byteOffset < byteOffset + length && byteOffset < value.byteOffset + value.byteLength;
 }

@@ -11,6 +11,7 @@ test.each<[what: string, give: Give]>([
   ["a part of them", (bytes) => bytes.subarray(9)],
   ["another view of them", (bytes) => new DataView(bytes.buffer, bytes.byteOffset, 1)],
   ["a view of all of the memory", (bytes) => new Uint8Array(bytes.buffer)],
+  ["the buffer under them", (bytes) => bytes.buffer],
 ])("use refuses %s, which would be stale at once, and releases", async (_, give) => {
   for (const revoke of MODES) {
     using arena = smallArena({ revoke });
