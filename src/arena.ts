@@ -147,8 +147,8 @@ export class Arena extends ArenaEventTarget {
    * Lends `byteLength` zeroed bytes to `fn` and takes them back whatever happens:
    * when `fn` returns or throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
-   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view: return `bytes.slice()`, or nothing.
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call, or their buffer.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for those: return `bytes.slice()`, or nothing.
    *   What `fn` throws, and as `acquire` does. Should the release fail after
    *   `fn` did, an `AggregateError` of both.
    */
@@ -329,9 +329,10 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * For the end of a test: throws if a lease is out, or was collected without a release
-   * since the last call; `stats().leakedLeases` has their number since the arena was made.
-   * Says where the traced ones were acquired, most bytes first.
+   * For the end of a test: throws if a lease is out, at each call until it is released, so
+   * give each test an arena of its own; or if one was collected without a release, once.
+   * `stats().leakedLeases` has the number of those since the arena was made. Says where
+   * the traced ones were acquired, most bytes first.
    *
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
