@@ -6,7 +6,7 @@
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, leaseLengths, requireLeaseLength, signalIn } from "./checks.js";
-import { invalidArgument, leasesOutstanding } from "./errors.js";
+import { calledFrom, invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
 import { Scope, type ScopeSource } from "./lease/scope.js";
@@ -345,7 +345,8 @@ export class Arena extends ArenaEventTarget {
     const sites = [...tracer.overdueSites, ...tracer.takeLeakedSites()].map(
       ({ summary, stack }) => `${summary}\n${stack}`,
     );
-    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
+    const error = leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
+    throw calledFrom(error, Arena.prototype.assertDrained);
   }
 
   /**

@@ -39,6 +39,14 @@ export class ArenaError extends Error {
   }
 }
 
+const { captureStackTrace } = Error as { captureStackTrace?: (error: object, entry: object) => void };
+
+/** `error`, whose stack begins at the caller of `entry`, a function that runs now: on engines that can do that. */
+export function calledFrom(error: ArenaError, entry: object | undefined): ArenaError {
+  if (entry !== undefined) captureStackTrace?.(error, entry);
+  return error;
+}
+
 export function invalidArgument(what: string, value: unknown, wanted: string): ArenaError {
   return new ArenaError("ERR_INVALID_ARGUMENT", `${what} is ${show(value)}; pass ${wanted}`);
 }

@@ -21,6 +21,7 @@ import { isThenable, requireLeaseLength } from "../checks.js";
 import {
   type ArenaError,
   arenaDisposed,
+  calledFrom,
   invalidArgument,
   leaseDetached,
   leasePinned,
@@ -420,9 +421,12 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   }
 
   #released(action: string): ArenaError {
-    if (this.#attachments === SENT) return leaseSent(action, this.#byteLength);
     const history = this.#attachments?.watches.map((watch) => watch.history).join("");
-    return leaseReleased(action, this.#byteLength, history);
+    const isSent = this.#attachments === SENT;
+    const error = isSent ? leaseSent(action, this.#byteLength) : leaseReleased(action, this.#byteLength, history);
+    // Most actions are called after the method, or the getter, that is running.
+    const entry = Object.getOwnPropertyDescriptor(Lease.prototype, action.replace("read ", ""));
+    return calledFrom(error, entry?.get ?? entry?.value);
   }
 
   #attachedBytes(action: string): Uint8Array<B> {
