@@ -39,11 +39,11 @@ export class ArenaError extends Error {
   }
 }
 
-const { captureStackTrace } = Error as { captureStackTrace?: (error: object, entry: object) => void };
+const { captureStackTrace } = Error as { captureStackTrace?: (error: object, entry?: object) => void };
 
 /** `error`, whose stack begins at the caller of `entry`, a function that runs now: on engines that can do that. */
 export function calledFrom(error: ArenaError, entry: object | undefined): ArenaError {
-  if (entry !== undefined) captureStackTrace?.(error, entry);
+  captureStackTrace?.(error, entry);
   return error;
 }
 
@@ -54,20 +54,16 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
 /** Ends a message that names other stacks: the error's own follows it. */
 const OWN_STACK = "thrown at:";
 
-/** @param history where the lease was acquired and released, if that is traced. */
-export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
+/**
+ * @param history where the lease was acquired and released, if that is traced.
+ * @param isSent handed over, or sent through a channel.
+ */
+export function leaseReleased(action: string, byteLength: number, history = "", isSent = false): ArenaError {
+  const hint = history ? `${history}\n${OWN_STACK}` : "; an Arena with trace: 'all' tells where";
+  const end = isSent ? "handed over or sent; acquire" : "already released; release once, and acquire";
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; an Arena with trace: 'all' tells where"}`,
-  );
-}
-
-/** Of a `SharedArena`, where nothing is traced. */
-export function leaseSent(action: string, byteLength: number): ArenaError {
-  return new ArenaError(
-    "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was handed over or sent, and is its receiver's; ` +
-      "do all that needs it before, or acquire a new one",
+    `cannot ${action}: this lease of ${byteLength} bytes was ${end} a new one to go on${isSent ? "" : hint}`,
   );
 }
 

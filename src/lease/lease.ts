@@ -26,7 +26,6 @@ import {
   leaseDetached,
   leasePinned,
   leaseReleased,
-  leaseSent,
 } from "../errors.js";
 import type { BlockOwner, LeaseOrigin, LeaseWatch, LinearMemory } from "./owner.js";
 import { Pin } from "./pin.js";
@@ -292,7 +291,14 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
    * @throws ArenaError `ERR_LEASE_RELEASED` after release.
    */
   pin(): Pin {
-    return this.#pin("pin");
+    this.#held("pin");
+    const attachments = this.#attach();
+    attachments.pins++;
+    return new Pin(() => {
+      if (--attachments.pins > 0 || this.#bytes !== null) return;
+      if (this.#owner !== null) this.#owner.account.pinned--;
+      this.#return();
+    });
   }
 
   /**
@@ -311,7 +317,8 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
     if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
     const settled = Promise.resolve(promise);
-    const pin = this.#pin("releaseAfter");
+    this.#held("releaseAfter");
+    const pin = this.pin();
     // Quiet on a disposed arena: an error here would leave `promise` to nobody.
     this[Symbol.dispose]();
     return settled.finally(() => pin.release());
@@ -331,17 +338,6 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   #attach(): Attachments {
     this.#attachments ??= { pins: 0, watches: [] };
     return this.#attachments;
-  }
-
-  #pin(action: string): Pin {
-    this.#held(action);
-    const attachments = this.#attach();
-    attachments.pins++;
-    return new Pin(() => {
-      if (--attachments.pins > 0 || this.#bytes !== null) return;
-      if (this.#owner !== null) this.#owner.account.pinned--;
-      this.#return();
-    });
   }
 
   #releaseSlow(): void {
@@ -422,8 +418,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
 
   #released(action: string): ArenaError {
     const history = this.#attachments?.watches.map((watch) => watch.history).join("");
-    const isSent = this.#attachments === SENT;
-    const error = isSent ? leaseSent(action, this.#byteLength) : leaseReleased(action, this.#byteLength, history);
+    const error = leaseReleased(action, this.#byteLength, history, this.#attachments === SENT);
     // Most actions are called after the method, or the getter, that is running.
     const entry = Object.getOwnPropertyDescriptor(Lease.prototype, action.replace("read ", ""));
     return calledFrom(error, entry?.get ?? entry?.value);

@@ -35,7 +35,6 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
 
 /** Whether `value` shows any of the bytes, or is the buffer under them: it would be stale at once. */
 function isViewOf({ buffer, byteOffset, length }: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
-  if (value === buffer) return true;
-  if (!isView(value) || value.buffer !== buffer) return false;
+  if (value === buffer || !isView(value) || value.buffer !== buffer) return value === buffer;
   return value.byteOffset < byteOffset + length && byteOffset < value.byteOffset + value.byteLength;
 }

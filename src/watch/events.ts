@@ -4,7 +4,6 @@
  * caused it; what happened several times until then is one event with a count.
  */
 
-import { countOf } from "../errors.js";
 import type { TraceSite } from "./sites.js";
 
 /**
@@ -68,38 +67,16 @@ export interface ArenaEvents {
   exhausted: ExhaustedEvent;
 }
 
-/** What Node prints of an event: a line for each site. */
-export function textOfEvent(event: ArenaEvents[keyof ArenaEvents]): string {
-  switch (event.type) {
-    case "leak": {
-      const { leases, byteLength, sites } = event;
-      if (sites.length > 0) return sites.map(({ summary }) => `leak: ${summary}`).join("\n");
-      return `leak: ${countOf(leases)} of ${byteLength} bytes, never released; ${HOW_TO_LEARN} they were acquired`;
-    }
-    case "stray-write": {
-      const { count, byteOffset, sites } = event;
-      const what = `stray-write: ${count === 1 ? "1 write" : `${count} writes`} in front of a segment's leases, the last at byte ${byteOffset}`;
-      if (sites.length > 0) return sites.map(({ summary }) => `${what}: ${summary}`).join("\n");
-      return `${what}; ${HOW_TO_LEARN} its leases were acquired`;
-    }
-    case "dirty": {
-      const { count, byteOffset, acquired, released } = event;
-      const what = count === 1 ? "1 block was" : `${count} blocks were`;
-      const stacks = `${firstLine("; acquired", acquired)}${firstLine("; released", released)}`;
-      return `dirty: ${what} written to after release, the last at byte ${byteOffset} of its memory${stacks}`;
-    }
-    case "exhausted": {
-      const { count, byteLength, reservedBytes } = event;
-      const what = `${countOf(count)} found no room under the cap and ${count === 1 ? "is" : "are"} on the heap`;
-      return `exhausted: ${what}, the last of ${byteLength} bytes; ${reservedBytes} bytes are reserved`;
-    }
+/** What Node prints of an event: a line for each site, or one of all that the event has. */
+export function textOfEvent(type: keyof ArenaEvents, details: object): string {
+  const facts: string[] = [];
+  for (const [name, value] of Object.entries(details)) {
+    if (name === "sites" && value.length > 0)
+      return value.map(({ summary }: TraceSite) => `${type}: ${summary}`).join("\n");
+    if (name === "sites") facts.push("set trace: 'sampled' to see where each was acquired");
+    else if (value !== undefined) facts.push(`${name} ${String(value).split("\n", 1)[0]?.trim()}`);
   }
-}
-
-const HOW_TO_LEARN = 'trace: "sampled" or "all" tells where';
-
-function firstLine(what: string, stack: string | undefined): string {
-  return stack ? `${what} at ${stack.split("\n", 1)[0]?.replace(/^\s*(at )?/, "")}` : "";
+  return `${type}: ${facts.join(", ")}`;
 }
 
 export interface ArenaListenerOptions {

@@ -118,7 +118,7 @@ export class Notices {
     if (type !== "acquire" && type !== "release" && type !== "revoke") {
       // A listener that throws is reported by the platform, and does not stop the rest.
       const event = Object.assign(new Event(type), details, {
-        [INSPECT]: () => textOfEvent({ type, ...details } as ArenaEvents[typeof type]),
+        [INSPECT]: () => textOfEvent(type, details),
       });
       (this.#arena as unknown as EventTarget).dispatchEvent(event);
     }

@@ -84,7 +84,5 @@ function causeOf({ leases, pinned, released, oldestMs }: SiteShare, kind: "out" 
     const others = `${released === 1 ? "1 other was" : `${released} others were`} released`;
     return isForgotten ? `${others}: a return, a throw or a wait skips release()` : others;
   }
-  return isForgotten
-    ? "none was ever released: release(), using or arena.use() is missing"
-    : "no other was released of late";
+  return `none was ${isForgotten ? "ever released: release(), using or arena.use() is missing" : "released yet"}`;
 }

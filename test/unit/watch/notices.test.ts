@@ -101,6 +101,7 @@ describe("a notice", () => {
   test("is a line for each site where Node prints it, or one that says how to learn the site", async () => {
     const { target, notices, exhausted } = open();
     const printed: string[] = [];
+    const hint = "set trace: 'sampled' to see where each was acquired";
     for (const type of ["leak", "dirty", "stray-write", "exhausted"] as const) {
       target.addEventListener(type, (event) => void printed.push(inspect(event)));
     }
@@ -108,7 +109,7 @@ describe("a notice", () => {
     notices.counted("dirty", () => ({
       byteOffset: 5,
       acquired: "    at a (x.js:1:2)\n    at b (x.js:3:4)",
-      released: "",
+      released: "    at c (x.js:5:6)",
     }));
     notices.counted("stray-write", () => ({ byteOffset: 7, sites: [site(10), site(20)] }));
     exhausted(5);
@@ -120,13 +121,12 @@ describe("a notice", () => {
     await settle();
     expect(printed).toEqual([
       "leak: about 10 bytes\nleak: about 20 bytes",
-      "dirty: 1 block was written to after release, the last at byte 5 of its memory; acquired at a (x.js:1:2)",
-      "stray-write: 1 write in front of a segment's leases, the last at byte 7: about 10 bytes\n" +
-        "stray-write: 1 write in front of a segment's leases, the last at byte 7: about 20 bytes",
-      "exhausted: 2 leases found no room under the cap and are on the heap, the last of 6 bytes; 2 bytes are reserved",
-      'leak: 28 leases of 840000 bytes, never released; trace: "sampled" or "all" tells where they were acquired',
-      "dirty: 1 block was written to after release, the last at byte 5 of its memory",
-      `stray-write: 1 write in front of a segment's leases, the last at byte 7; trace: "sampled" or "all" tells where its leases were acquired`,
+      "dirty: count 1, byteOffset 5, acquired at a (x.js:1:2), released at c (x.js:5:6)",
+      "stray-write: about 10 bytes\nstray-write: about 20 bytes",
+      "exhausted: count 2, byteLength 6, reservedBytes 2",
+      `leak: leases 28, byteLength 840000, ${hint}`,
+      "dirty: count 1, byteOffset 5",
+      `stray-write: count 1, byteOffset 7, ${hint}`,
     ]);
   });
 });

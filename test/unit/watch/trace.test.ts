@@ -99,7 +99,7 @@ describe("a tracer", () => {
       clock.mockReturnValue(now + 9000);
       expect(summaries()).toEqual([
         "1 lease of 55 bytes, oldest 9.0 s: 1 other was released",
-        "1 lease of 10 bytes, oldest 9.0 s: no other was released of late",
+        "1 lease of 10 bytes, oldest 9.0 s: none was released yet",
       ]);
       clock.mockReturnValue(now + 10_100);
       expect(summaries()).toEqual([
