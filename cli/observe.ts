@@ -44,7 +44,7 @@ async function run(buffers: typeof BUFFERS, threads: typeof THREADS, only: strin
     const themes = [...new Set([...BUFFERS.probes, ...THREADS.probes].map(({ theme }) => theme))].join("; ");
     throw new UsageError(`no probe's name or theme contains "${only}"; the themes are: ${themes}`);
   }
-  console.error(`${count} probes. All of them take a minute or two.`);
+  console.error(`${count} probes.${only === "" ? " They take a minute or two." : ""}`);
   const progress = process.stderr.isTTY ? openProgress() : undefined;
   let begun = 0;
   const step = (probe: string): void => progress?.step(probe, begun++ / count);

@@ -15,7 +15,7 @@ const CLEAR_BELOW = "\x1b[J";
 const CLEAR_ALL = "\x1b[2J";
 
 export interface WatchCommandOptions {
-  /** One picture, and the end. */
+  /** One picture, with the rates from one line to the next, and the end. */
   once?: boolean;
 }
 
@@ -27,21 +27,24 @@ export async function watch(where: string | undefined, { once = false }: WatchCo
   }
   const socket = connect({ port, host: "127.0.0.1" });
   const isScreen = process.stdout.isTTY && !once;
+  const print = (snapshot: WatchSnapshot): void => {
+    const frame = drawWatch(snapshot, previous, { columns: 80, rows: 1000 });
+    process.stdout.write(`${frame.join("\n")}\n\n`);
+  };
   let previous: WatchSnapshot | undefined;
+  let isDrawn = false;
   try {
     for await (const line of createInterface({ input: socket })) {
       const snapshot = parse(line, port);
+      isDrawn = !once || previous !== undefined;
       if (isScreen) {
         const { columns, rows } = process.stdout;
         const frame = [...drawWatch(snapshot, previous, { columns, rows: rows - 1 }), "Ctrl+C leaves"];
         const start = previous === undefined ? CLEAR_ALL + HOME : HOME;
         process.stdout.write(`${start}${frame.map((each) => `${each}${CLEAR_LINE}`).join("\n")}${CLEAR_BELOW}`);
-      } else {
-        const frame = drawWatch(snapshot, previous, { columns: 80, rows: 1000 });
-        process.stdout.write(`${frame.join("\n")}\n\n`);
-      }
+      } else if (isDrawn) print(snapshot);
       previous = snapshot;
-      if (once) break;
+      if (once && isDrawn) break;
     }
   } catch (error) {
     if (error instanceof Failure) throw error;
@@ -50,6 +53,7 @@ export async function watch(where: string | undefined, { once = false }: WatchCo
     socket.destroy();
   }
   if (previous === undefined) throw new Failure(`what answers on port ${port} says nothing`);
+  if (!isDrawn) print(previous);
   if (isScreen) process.stdout.write("\nthe program has ended\n");
   return EXIT.done;
 }

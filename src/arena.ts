@@ -6,7 +6,7 @@
 import { ByteFiller } from "./bytes/filler.js";
 import { ByteWriter } from "./bytes/writer.js";
 import { type AbortSignalLike, leaseLengths, requireLeaseLength, signalIn } from "./checks.js";
-import { invalidArgument, leasesOutstanding } from "./errors.js";
+import { calledFrom, invalidArgument, leasesOutstanding } from "./errors.js";
 import { type AsyncFillFunction, type FillFunction, leaseCopy, leaseFilled } from "./lease/filled.js";
 import type { AnyLease, Lease } from "./lease/lease.js";
 import { Scope, type ScopeSource } from "./lease/scope.js";
@@ -147,8 +147,8 @@ export class Arena extends ArenaEventTarget {
    * Lends `byteLength` zeroed bytes to `fn` and takes them back whatever happens:
    * when `fn` returns or throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
-   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view: return `bytes.slice()`, or nothing.
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call, or their buffer.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for those: return `bytes.slice()`, or nothing.
    *   What `fn` throws, and as `acquire` does. Should the release fail after
    *   `fn` did, an `AggregateError` of both.
    */
@@ -269,8 +269,8 @@ export class Arena extends ArenaEventTarget {
    * Who holds the arena's memory: the traced leases that are out, by call site, weighted
    * by bytes. Written to a file named `.heapprofile`, `JSON.stringify(arena.profile())`
    * opens in Chrome DevTools, VS Code and speedscope; `writeProfile` of cleanslab/node
-   * writes it. Leaves say how old leases are and what usually causes a leak; leaks that
-   * were reported stand apart. With `trace: "sampled"` the bytes are unbiased estimates,
+   * writes it. Leaves say how old leases are, and of old ones what usually causes a
+   * leak; leaks that were reported stand apart. With `trace: "sampled"` the bytes are unbiased estimates,
    * as in the sampling heap profilers of V8 and tcmalloc.
    *
    * @param since instead: what was acquired since that mark, released or not.
@@ -294,8 +294,8 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * The traced leases that are out, by call site, most bytes first, with what usually
-   * causes a leak. Empty with `trace: "off"`.
+   * The traced leases that are out, by call site, most bytes first; of those out for more
+   * than ten seconds also what usually causes a leak. Empty with `trace: "off"`.
    */
   get sites(): readonly TraceSite[] {
     return this.#lender.tracer.sites;
@@ -329,9 +329,10 @@ export class Arena extends ArenaEventTarget {
   }
 
   /**
-   * For the end of a test: throws if a lease is out, or was collected without a release
-   * since the last call; `stats().leakedLeases` has their number since the arena was made.
-   * Says where the traced ones were acquired, most bytes first.
+   * For the end of a test: throws if a lease is out, at each call until it is released, so
+   * give each test an arena of its own; or if one was collected without a release, once.
+   * `stats().leakedLeases` has the number of those since the arena was made. Says where
+   * the traced ones were acquired, most bytes first.
    *
    * @throws ArenaError `ERR_LEASES_OUTSTANDING`.
    */
@@ -341,8 +342,11 @@ export class Arena extends ArenaEventTarget {
     const leaked = table.leakedLeases - this.#leaksTold;
     this.#leaksTold += leaked;
     if (liveLeases + leaked === 0) return;
-    const sites = [...this.sites, ...tracer.takeLeakedSites()].map(({ summary, stack }) => `${summary}\n${stack}`);
-    throw leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
+    const sites = [...tracer.overdueSites, ...tracer.takeLeakedSites()].map(
+      ({ summary, stack }) => `${summary}\n${stack}`,
+    );
+    const error = leasesOutstanding(liveLeases, liveBytes, pinnedLeases, leaked, sites, tracer.level === "all");
+    throw calledFrom(error, Arena.prototype.assertDrained);
   }
 
   /**

@@ -39,6 +39,14 @@ export class ArenaError extends Error {
   }
 }
 
+const { captureStackTrace } = Error as { captureStackTrace?: (error: object, entry?: object) => void };
+
+/** `error`, whose stack begins at the caller of `entry`, a function that runs now: on engines that can do that. */
+export function calledFrom(error: ArenaError, entry: object | undefined): ArenaError {
+  captureStackTrace?.(error, entry);
+  return error;
+}
+
 export function invalidArgument(what: string, value: unknown, wanted: string): ArenaError {
   return new ArenaError("ERR_INVALID_ARGUMENT", `${what} is ${show(value)}; pass ${wanted}`);
 }
@@ -46,11 +54,16 @@ export function invalidArgument(what: string, value: unknown, wanted: string): A
 /** Ends a message that names other stacks: the error's own follows it. */
 const OWN_STACK = "thrown at:";
 
-/** @param history where the lease was acquired and released, if that is traced. */
-export function leaseReleased(action: string, byteLength: number, history = ""): ArenaError {
+/**
+ * @param history where the lease was acquired and released, if that is traced.
+ * @param isSent handed over, or sent through a channel.
+ */
+export function leaseReleased(action: string, byteLength: number, history = "", isSent = false): ArenaError {
+  const hint = history ? `${history}\n${OWN_STACK}` : "; an Arena with trace: 'all' tells where";
+  const end = isSent ? "handed over or sent; acquire" : "already released; release once, and acquire";
   return new ArenaError(
     "ERR_LEASE_RELEASED",
-    `cannot ${action}: this lease of ${byteLength} bytes was already released; release once, and acquire a new one to go on${history ? `${history}\n${OWN_STACK}` : "; trace: 'all' tells where"}`,
+    `cannot ${action}: this lease of ${byteLength} bytes was ${end} a new one to go on${isSent ? "" : hint}`,
   );
 }
 

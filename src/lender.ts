@@ -108,7 +108,7 @@ export class Lender implements LeaseSource {
       strayWrite: (account: Account, byteOffset: number) => {
         this.#strayWrites++;
         const traces = this.tracer.tracesIn(account);
-        this.#notices.counted("stray-write", () => ({ byteOffset, sites: this.tracer.group(traces) }));
+        this.#notices.counted("stray-write", () => ({ byteOffset, sites: this.tracer.group(traces, "in segment") }));
       },
     };
     this.#stores = chooseStores(settings, this.table, host, module);

@@ -21,6 +21,7 @@ import { isThenable, requireLeaseLength } from "../checks.js";
 import {
   type ArenaError,
   arenaDisposed,
+  calledFrom,
   invalidArgument,
   leaseDetached,
   leasePinned,
@@ -40,6 +41,9 @@ interface Attachments {
   pins: number;
   readonly watches: LeaseWatch[];
 }
+
+/** In place of its own, what a lease has whose block is on its way to another thread. */
+const SENT: Attachments = { pins: 0, watches: [] };
 
 /** A lease of private or of shared memory. */
 export type AnyLease = Lease<ArrayBufferLike>;
@@ -80,6 +84,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
     };
     surrender = (lease) => {
       lease.#bytes = lease.#owner = null;
+      lease.#attachments = SENT;
     };
   }
 
@@ -312,6 +317,7 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
   releaseAfter<T>(promise: PromiseLike<T>): Promise<T> {
     if (!isThenable(promise)) throw invalidArgument("promise", promise, "the promise of whatever still uses the bytes");
     const settled = Promise.resolve(promise);
+    this.#held("releaseAfter");
     const pin = this.pin();
     // Quiet on a disposed arena: an error here would leave `promise` to nobody.
     this[Symbol.dispose]();
@@ -412,7 +418,10 @@ export class Lease<B extends ArrayBufferLike = ArrayBuffer> {
 
   #released(action: string): ArenaError {
     const history = this.#attachments?.watches.map((watch) => watch.history).join("");
-    return leaseReleased(action, this.#byteLength, history);
+    const error = leaseReleased(action, this.#byteLength, history, this.#attachments === SENT);
+    // Most actions are called after the method, or the getter, that is running.
+    const entry = Object.getOwnPropertyDescriptor(Lease.prototype, action.replace("read ", ""));
+    return calledFrom(error, entry?.get ?? entry?.value);
   }
 
   #attachedBytes(action: string): Uint8Array<B> {

@@ -33,11 +33,13 @@ export function lend<T, L extends AnyLease>(lease: L, fn: (bytes: L["bytes"]) =>
   return ended(result) as T;
 }
 
-/** Whether `value` shows any of the bytes: it would be stale at once. A subclass cannot make it lie. */
+/** Whether `value` shows any of the bytes, or is the buffer under them: it would be stale at once. A subclass cannot make it lie. */
 function isViewOf(bytes: Uint8Array<ArrayBufferLike>, value: unknown): boolean {
-  if (!isView(value)) return false;
+  if (typeof value !== "object" || value === null) return false;
   try {
-    const [lent, given] = [plainBytes(bytes), plainBytes(value)];
+    const lent = plainBytes(bytes);
+    if (!isView(value)) return value === lent.buffer;
+    const given = plainBytes(value);
     if (given.buffer !== lent.buffer) return false;
     return given.byteOffset < lent.byteOffset + lent.length && lent.byteOffset < given.byteOffset + given.length;
   } catch {

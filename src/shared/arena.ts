@@ -236,8 +236,8 @@ export class SharedArena {
    * Lends `byteLength` zeroed bytes to `fn`, and takes them back when it returns or
    * throws, or when the promise it returned settles.
    *
-   * @returns what `fn` returns: anything but a view of the bytes, which end with the call.
-   * @throws ArenaError `ERR_INVALID_ARGUMENT` for such a view; what `fn` throws, and as `acquire` does.
+   * @returns what `fn` returns: anything but a view of the bytes, which end with the call, or their buffer.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT` for those; what `fn` throws, and as `acquire` does.
    */
   use<T>(byteLength: number, fn: (bytes: Uint8Array<SharedArrayBuffer>) => T): T {
     if (typeof fn !== "function") throw invalidArgument("fn", fn, "a function that takes the bytes");

@@ -67,6 +67,18 @@ export interface ArenaEvents {
   exhausted: ExhaustedEvent;
 }
 
+/** What Node prints of an event: a line for each site, or one of all that the event has. */
+export function textOfEvent(type: keyof ArenaEvents, details: object): string {
+  const facts: string[] = [];
+  for (const [name, value] of Object.entries(details)) {
+    if (name === "sites" && value.length > 0)
+      return value.map(({ summary }: TraceSite) => `${type}: ${summary}`).join("\n");
+    if (name === "sites") facts.push("set trace: 'sampled' to see where each was acquired");
+    else if (value !== undefined) facts.push(`${name} ${String(value).split("\n", 1)[0]?.trim()}`);
+  }
+  return `${type}: ${facts.join(", ")}`;
+}
+
 export interface ArenaListenerOptions {
   once?: boolean;
 }

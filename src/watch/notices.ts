@@ -9,7 +9,7 @@
 import { inMicrotask } from "../builtins.js";
 import { type Lease, watchLease } from "../lease/lease.js";
 import { channels } from "./channels.js";
-import type { ArenaEvents, ArenaEventTarget } from "./events.js";
+import { type ArenaEvents, type ArenaEventTarget, textOfEvent } from "./events.js";
 import type { TraceSite } from "./sites.js";
 import type { Trace } from "./trace.js";
 
@@ -117,7 +117,9 @@ export class Notices {
     if (this.#isClosed) return;
     if (type !== "acquire" && type !== "release" && type !== "revoke") {
       // A listener that throws is reported by the platform, and does not stop the rest.
-      const event = Object.assign(new Event(type), details, { [INSPECT]: () => ({ type, ...details }) });
+      const event = Object.assign(new Event(type), details, {
+        [INSPECT]: () => textOfEvent(type, details),
+      });
       (this.#arena as unknown as EventTarget).dispatchEvent(event);
     }
     if (channels[type].hasSubscribers) channels[type].publish({ arena: this.#arena, ...details });

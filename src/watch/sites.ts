@@ -11,11 +11,17 @@ export interface TraceSite {
   readonly byteLength: number;
   /** How long the oldest of the traced ones has been out, in milliseconds. */
   readonly oldestMs: number;
-  /** One line for people: how many, how long, where, and what usually causes it. */
+  /** One line for people: how many, how long, where, and, of leases that look forgotten, what usually causes it. */
   readonly summary: string;
   /** The stack of their `acquire`, from the caller's frame on. */
   readonly stack: string;
 }
+
+/** What is listed: leases that are out; those that should not be, or leaked; all that lay in one segment. */
+export type SiteKind = "out" | "forgotten" | "in segment";
+
+/** Leases that are out for longer look forgotten. In milliseconds. */
+const FORGOTTEN_MS = 10_000;
 
 /** What is added to a site. */
 export interface SiteShare {
@@ -48,31 +54,35 @@ export class Sites {
   }
 
   /** Most bytes first. */
-  list(): TraceSite[] {
+  list(kind: SiteKind): TraceSite[] {
     return [...this.#byStack.values()]
       .sort((a, b) => b.byteLength - a.byteLength || b.leases - a.leases)
       .map((site) => {
         const { stack, oldestMs } = site;
         const leases = Math.round(site.leases);
         const byteLength = Math.round(site.byteLength);
-        return { leases, byteLength, oldestMs, summary: summaryOf({ ...site, leases, byteLength }), stack };
+        return { leases, byteLength, oldestMs, summary: summaryOf({ ...site, leases, byteLength }, kind), stack };
       });
   }
 }
 
-function summaryOf(site: SiteShare): string {
+function summaryOf(site: SiteShare, kind: SiteKind): string {
   const about = site.isEstimate ? "about " : "";
   const [first = "", second = ""] = site.stack.split("\n", 2);
   const caller = frameOf(second)?.name;
   const where = `${first.replace(/^\s*(at )?/, "") || "an unknown place"}${caller ? `, called by ${caller}` : ""}`;
   const age = site.oldestMs < 1000 ? `${Math.round(site.oldestMs)} ms` : `${(site.oldestMs / 1000).toFixed(1)} s`;
-  return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}: ${causeOf(site)}; acquired at ${where}`;
+  const found = kind === "in segment" ? "lay in this segment" : causeOf(site, kind);
+  return `${about}${countOf(site.leases)} of ${site.byteLength} bytes, oldest ${age}: ${found}; acquired at ${where}`;
 }
 
-/** What it usually is, when leases of such a site stay out. */
-function causeOf({ leases, pinned, released }: SiteShare): string {
+/** What became of the site's other leases, and what it usually is when leases of such a site stay out. */
+function causeOf({ leases, pinned, released, oldestMs }: SiteShare, kind: "out" | "forgotten"): string {
   if (pinned >= leases) return "released, but a pin, or the promise given to releaseAfter, has not ended";
-  if (released > 0)
-    return `${released === 1 ? "1 other was" : `${released} others were`} released: a return, a throw or a wait skips release()`;
-  return "none was ever released: release(), using or arena.use() is missing";
+  const isForgotten = kind === "forgotten" || oldestMs > FORGOTTEN_MS;
+  if (released > 0) {
+    const others = `${released === 1 ? "1 other was" : `${released} others were`} released`;
+    return isForgotten ? `${others}: a return, a throw or a wait skips release()` : others;
+  }
+  return `none was ${isForgotten ? "ever released: release(), using or arena.use() is missing" : "released yet"}`;
 }

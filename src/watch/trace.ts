@@ -14,7 +14,7 @@ import { Link } from "../link.js";
 import type { TraceLevel } from "../options.js";
 import { ProfileMark } from "./profile.js";
 import type { SampleRates } from "./sampler.js";
-import { Sites, type TraceSite } from "./sites.js";
+import { type SiteKind, Sites, type TraceSite } from "./sites.js";
 import { type Stack, takeStack, textOf } from "./stack.js";
 
 /** Where memories are never collected, one lease in this many is registered with the collector even with tracing off. */
@@ -170,17 +170,22 @@ export class Tracer {
 
   /** The traced leases that are still out, by call site, most bytes first. */
   get sites(): readonly TraceSite[] {
-    return this.group(this.#live);
+    return this.group(this.#live, "out");
+  }
+
+  /** The same leases, when none should be out any more. */
+  get overdueSites(): readonly TraceSite[] {
+    return this.group(this.#live, "forgotten");
   }
 
   /** Those that leaked, as far as that was reported. */
   get leakedSites(): readonly TraceSite[] {
-    return this.#leaked.list();
+    return this.#leaked.list("forgotten");
   }
 
   /** Those of leaks that were reported since this was asked last. */
   takeLeakedSites(): readonly TraceSite[] {
-    const sites = this.#untold.list();
+    const sites = this.#untold.list("forgotten");
     this.#untold = new Sites();
     return sites;
   }
@@ -307,11 +312,11 @@ export class Tracer {
 
   /** Of leases that leaked, for their report. Runs the caller's `Error.prepareStackTrace`. */
   report(leaked: Iterable<Trace>): readonly TraceSite[] {
-    return this.group(leaked, this.#leaked, this.#untold);
+    return this.group(leaked, "forgotten", this.#leaked, this.#untold);
   }
 
   /** By call site, most bytes first. Runs the caller's `Error.prepareStackTrace`. */
-  group(traces: Iterable<Trace>, ...also: readonly Sites[]): readonly TraceSite[] {
+  group(traces: Iterable<Trace>, kind: SiteKind, ...also: readonly Sites[]): readonly TraceSite[] {
     const now = performance.now();
     const sites = new Sites();
     const released = new Map<string, number>();
@@ -336,7 +341,7 @@ export class Tracer {
       };
       for (const each of [sites, ...also]) each.add(share);
     }
-    return sites.list();
+    return sites.list(kind);
   }
 
   #heldMarks(): ProfileMark[] {

@@ -34,6 +34,7 @@ describe.each(MODES)("revoke: %s, a lease", (revoke) => {
     expect(inspect(lease)).toBe("Lease { 100 bytes, released }");
     expectThrow(() => lease.release(), "ERR_LEASE_RELEASED", "cannot release", "100 bytes");
     expectThrow(() => lease.pin(), "ERR_LEASE_RELEASED", "cannot pin");
+    expectThrow(() => lease.releaseAfter(Promise.resolve()), "ERR_LEASE_RELEASED", "cannot releaseAfter");
     expectUnharmed(arena, () => {
       expectThrow(() => early.release(), "ERR_LEASE_RELEASED", "this pin was already released", "one pin per use");
       early[Symbol.dispose]();

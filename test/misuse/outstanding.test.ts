@@ -95,3 +95,29 @@ test("the stacks of assertDrained in plain Node, where no test runner rewrites t
     expect(stack, door).toMatch(/forgets.*\[eval/);
   }
 });
+
+test("in plain Node the error's own stack starts with the caller of assertDrained, or of a released lease's member", async () => {
+  const stacks = await inChild<Record<string, string>>(`
+    import { Arena } from "cleanslab";
+    const arena = new Arena({ trace: "all" });
+    const held = arena.acquire(1);
+    const lease = arena.acquire(1);
+    lease.release();
+    const uses = {
+      assertDrained: () => arena.assertDrained(),
+      bytes: () => lease.bytes,
+      tag: () => lease.tag,
+      release: () => lease.release(),
+      resize: () => lease.resize(1),
+      releaseAfter: () => lease.releaseAfter(Promise.resolve()),
+    };
+    const stacks = {};
+    for (const [name, use] of Object.entries(uses)) {
+      const caller = { calls: () => void use() };
+      try { caller.calls(); } catch (error) { stacks[name] = error.stack.slice(error.stack.indexOf(error.message) + error.message.length + 1); }
+    }
+    console.log(JSON.stringify(stacks));
+  `);
+  expect(Object.keys(stacks)).toHaveLength(6);
+  for (const [use, stack] of Object.entries(stacks)) expect(stack, use).toMatch(/^ +at .*\[eval.*\n.*calls/);
+});

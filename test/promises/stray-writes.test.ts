@@ -21,7 +21,12 @@ describe.each(SEGMENT_MODES)("revoke: %s", (revoke) => {
     expect(events).toMatchObject([{ count: 1, byteOffset: 3 }]);
     const sites = events[0]?.sites ?? [];
     expect(sites.reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(300);
-    for (const { stack } of sites) expect(stack).toContain("stray-writes.test");
+    for (const { stack, summary } of sites) {
+      expect(stack).toContain("stray-writes.test");
+      expect(summary).toMatch(
+        /^1 lease of \d00 bytes, oldest .*: lay in this segment; acquired at .*stray-writes\.test/,
+      );
+    }
   });
 
   test("a write after release is no find unless tracing was on at the release and still is", () => {

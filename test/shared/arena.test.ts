@@ -86,7 +86,7 @@ test("a lease that is handed over is the adopter's, as it was and where it was, 
   const token = lease.handOver();
   expect([Number.isSafeInteger(token), lease.released]).toEqual([true, true]);
   for (const use of [() => lease.bytes, () => lease.release(), () => lease.handOver(), () => lease.tag]) {
-    expectThrow(use, "ERR_LEASE_RELEASED");
+    expectThrow(use, "ERR_LEASE_RELEASED", "30000 bytes was handed over or sent");
   }
   expect(here.stats()).toMatchObject({ liveLeases: 0, handedOver: 1, blocks: { inTransit: 1 } });
   const adopted = there.adopt(token);

@@ -34,7 +34,7 @@ test("a lease goes with its bytes and its tag, which resize keeps", () => {
   const sent = here.acquire(70_000);
   sent.bytes.fill(7);
   port1.trySend(sent, -5);
-  expectThrow(() => sent.bytes, "ERR_LEASE_RELEASED");
+  expectThrow(() => sent.bytes, "ERR_LEASE_RELEASED", "cannot read bytes", "70000 bytes was handed over or sent");
   const lease = port2.tryReceive() as SharedLease;
   expect([lease.byteLength, lease.tag, isAll(lease.bytes, 7)]).toEqual([70_000, -5, true]);
   lease.resize(1000);

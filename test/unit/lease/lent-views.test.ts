@@ -31,6 +31,7 @@ test.each<[what: string, give: Give]>([
   ["a view of all of the memory", (bytes) => new Uint8Array(bytes.buffer)],
   ["a view that lies", (bytes) => new Lying(bytes.buffer, bytes.byteOffset, 1)],
   ["a view that throws", (bytes) => new Throwing(bytes.buffer, bytes.byteOffset, 1)],
+  ["the buffer under them", (bytes) => bytes.buffer],
 ])("use refuses %s, which would be stale at once, and releases", async (_, give) => {
   for (const revoke of MODES) {
     using arena = smallArena({ revoke });

@@ -25,7 +25,13 @@ function open() {
   return { target, notices, order, events, dirty, exhausted };
 }
 
-const site = (byteLength: number) => ({ leases: 1, byteLength, oldestMs: 0, summary: "", stack: "" });
+const site = (byteLength: number) => ({
+  leases: 1,
+  byteLength,
+  oldestMs: 0,
+  summary: `about ${byteLength} bytes`,
+  stack: "",
+});
 const trace = (byteLength: number) => ({ byteLength }) as Trace;
 
 describe("a notice", () => {
@@ -92,13 +98,36 @@ describe("a notice", () => {
     expect(events.map(({ count }) => count)).toEqual([1, 1, 1, 1]);
   });
 
-  test("shows what it says where Node prints it", async () => {
-    const { target, exhausted } = open();
+  test("is a line for each site where Node prints it, or one that says how to learn the site", async () => {
+    const { target, notices, exhausted } = open();
     const printed: string[] = [];
-    target.addEventListener("exhausted", (event) => void printed.push(inspect(event)));
+    const hint = "set trace: 'sampled' to see where each was acquired";
+    for (const type of ["leak", "dirty", "stray-write", "exhausted"] as const) {
+      target.addEventListener(type, (event) => void printed.push(inspect(event)));
+    }
+    notices.leak(3, 60, [trace(10), trace(20)]);
+    notices.counted("dirty", () => ({
+      byteOffset: 5,
+      acquired: "    at a (x.js:1:2)\n    at b (x.js:3:4)",
+      released: "    at c (x.js:5:6)",
+    }));
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [site(10), site(20)] }));
     exhausted(5);
+    exhausted(6);
     await settle();
-    expect(printed).toEqual(["{ type: 'exhausted', count: 1, byteLength: 5, reservedBytes: 2 }"]);
+    notices.leak(28, 840_000, []);
+    notices.counted("dirty", () => ({ byteOffset: 5, acquired: undefined, released: undefined }));
+    notices.counted("stray-write", () => ({ byteOffset: 7, sites: [] }));
+    await settle();
+    expect(printed).toEqual([
+      "leak: about 10 bytes\nleak: about 20 bytes",
+      "dirty: count 1, byteOffset 5, acquired at a (x.js:1:2), released at c (x.js:5:6)",
+      "stray-write: about 10 bytes\nstray-write: about 20 bytes",
+      "exhausted: count 2, byteLength 6, reservedBytes 2",
+      `leak: leases 28, byteLength 840000, ${hint}`,
+      "dirty: count 1, byteOffset 5",
+      `stray-write: count 1, byteOffset 7, ${hint}`,
+    ]);
   });
 });
 

@@ -4,7 +4,7 @@
  * writes and dirty blocks promises/'s.
  */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { frameOf, takeStack, textOf } from "../../../src/watch/stack.ts";
 import { stacksOf, Tracer } from "../../../src/watch/trace.ts";
 import { collectGarbageUntil, releaseAll, smallArena, thrownBy } from "../../helpers.ts";
@@ -73,15 +73,42 @@ describe("a tracer", () => {
       const lease = watch(owner, 55);
       if (releases) lease.release();
     }
-    expect(tracer.sites).toMatchObject([
+    expect(tracer.overdueSites).toMatchObject([
       { leases: 2, byteLength: 110 },
       { leases: 3, byteLength: 30 },
     ]);
-    const [some, none] = tracer.sites.map(({ summary }) => summary);
+    const [some, none] = tracer.overdueSites.map(({ summary }) => summary);
     expect(some).toMatch(
-      /^2 leases of 110 bytes, oldest \d+ ms: 3 others were released.*; acquired at .*trace\.test.*$/,
+      /^2 leases of 110 bytes, oldest \d+ ms: 3 others were released: a return.*; acquired at .*trace\.test.*$/,
     );
-    expect(none).toMatch(/^3 leases of 30 bytes, oldest \d+ ms: none was ever released.*$/);
+    expect(none).toMatch(/^3 leases of 30 bytes, oldest \d+ ms: none was ever released: release\(\).*$/);
+  });
+
+  test("says of leases that are out what causes a leak only when one has been out for ten seconds", () => {
+    const { tracer, watch } = open("all");
+    const owner = new FakeOwner();
+    for (const releases of [true, false]) {
+      const lease = watch(owner, 55);
+      if (releases) lease.release();
+    }
+    watch(owner, 10);
+    const summaries = () => tracer.sites.map(({ summary }) => summary.replace(/; acquired at .*/, ""));
+    const now = performance.now();
+    const clock = vi.spyOn(performance, "now");
+    try {
+      clock.mockReturnValue(now + 9000);
+      expect(summaries()).toEqual([
+        "1 lease of 55 bytes, oldest 9.0 s: 1 other was released",
+        "1 lease of 10 bytes, oldest 9.0 s: none was released yet",
+      ]);
+      clock.mockReturnValue(now + 10_100);
+      expect(summaries()).toEqual([
+        "1 lease of 55 bytes, oldest 10.1 s: 1 other was released: a return, a throw or a wait skips release()",
+        "1 lease of 10 bytes, oldest 10.1 s: none was ever released: release(), using or arena.use() is missing",
+      ]);
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   test("tells a released lease's history, and looks at the trap of a traced one", () => {
