@@ -50,7 +50,7 @@ export class LeaseSink {
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`. */
   constructor(stream: Writable, options: LeaseSinkOptions = {}) {
     requireWritable(stream);
-    requireOptions(options);
+    requireOptions(options, ["onReleased"]);
     const { onReleased } = options;
     checkFunction("options.onReleased", onReleased, "a function of the sink");
     this.#stream = stream;

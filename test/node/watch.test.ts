@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { serveWatch, type WatchSnapshot } from "cleanslab/node";
 import { afterEach, describe, expect, test } from "vitest";
 import { inChild } from "../child.ts";
-import { collectGarbageUntil, expectArenaError, rejectionOf, SEGMENT_BYTES, smallArena } from "../helpers.ts";
+import { collectGarbageUntil, expectArenaError, rejectionOf, SEGMENT_BYTES, smallArena, wrong } from "../helpers.ts";
 import { quiet } from "./helpers.ts";
 
 const sockets: Socket[] = [];
@@ -113,6 +113,18 @@ describe("serveWatch", () => {
       [65_536, "port is 65536"],
     ] as const) {
       expectArenaError(await rejectionOf(serveWatch({ arena }, { port })), "ERR_INVALID_ARGUMENT", words);
+    }
+  });
+
+  test("says what is wrong with the arenas", async () => {
+    using arena = smallArena();
+    for (const [arenas, words] of [
+      [arena, "arenas is an arena itself; pass { name: arena }"],
+      [[arena], "arenas is [object Array]; pass { name: arena }"],
+      [{}, "arenas is empty; pass { name: arena }"],
+      [{ mine: 5 }, "arenas.mine is 5; pass an Arena"],
+    ] as const) {
+      expectArenaError(await rejectionOf(serveWatch(wrong(arenas))), "ERR_INVALID_ARGUMENT", words);
     }
   });
 });
