@@ -136,7 +136,11 @@ export class Collector<L extends AnyLease> {
 }
 
 function limitExceeded(limit: number): ArenaError {
-  return new ArenaError("ERR_LIMIT_EXCEEDED", `more than limit = ${limit} bytes; refuse the sender or raise the limit`);
+  return new ArenaError(
+    "ERR_LIMIT_EXCEEDED",
+    `more than limit = ${limit} bytes; raise the limit, or refuse the sender: ` +
+      `an HTTP server answers 413 with "connection: close", then destroys the request`,
+  );
 }
 
 function lengthMismatch(announced: number, came: number): ArenaError {
