@@ -59,11 +59,13 @@ export function leaseLengths(wanted: number | readonly number[]): readonly numbe
   return byteLengths;
 }
 
-export function requireOptions(options: unknown): void {
+/** @param names of all options that there are, where others are refused. */
+export function requireOptions(options: unknown, names?: readonly string[]): void {
   if (typeof options !== "object" || options === null) throw invalidArgument("options", options, "an object");
   if (typeof (options as { aborted?: unknown }).aborted === "boolean") {
     throw invalidArgument("options", options, "an object that has the signal: { signal }");
   }
+  if (names !== undefined) requireKnown(options, names);
 }
 
 /** @throws ArenaError `ERR_INVALID_ARGUMENT` for an option that is none of `names`: one that is misspelt would do nothing. */
@@ -98,10 +100,10 @@ export function requireHighWaterMark(highWaterMark: number | undefined): void {
   throw invalidArgument("highWaterMark", highWaterMark, "a whole number of bytes, 0 for none");
 }
 
-export function requireArena(arena: unknown): void {
+export function requireArena(arena: unknown, what = "arena"): void {
   const { acquire, writer } = Object(arena) as { acquire?: unknown; writer?: unknown };
   if (typeof acquire === "function" && typeof writer === "function") return;
-  throw invalidArgument("arena", arena, "an Arena");
+  throw invalidArgument(what, arena, "an Arena");
 }
 
 export function requireLease(lease: unknown): void {

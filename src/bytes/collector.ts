@@ -45,6 +45,8 @@ export interface CollectSettings {
 /** One of `limit` and `byteLength` is needed. */
 export type CollectOptions = CollectSettings & ({ limit: number } | { byteLength: number });
 
+const OPTIONS = ["limit", "byteLength", "byteLengthHint", "onChunk", "signal", "waitForRoom"];
+
 export class Collector<L extends AnyLease> {
   readonly #leases: Pick<LeaseSource<L>, "acquireUnzeroed">;
   readonly #limit: number;
@@ -54,9 +56,16 @@ export class Collector<L extends AnyLease> {
   #block: GrowingBlock<L> | null = null;
   #length = 0;
 
-  /** @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for an announced length; the signal's reason. */
-  constructor(leases: Pick<LeaseSource<L>, "acquireUnzeroed">, options: CollectOptions) {
-    requireOptions(options);
+  /**
+   * @param others names of options that are not ours.
+   * @throws ArenaError `ERR_INVALID_ARGUMENT`, `ERR_LIMIT_EXCEEDED` for an announced length; the signal's reason.
+   */
+  constructor(
+    leases: Pick<LeaseSource<L>, "acquireUnzeroed">,
+    options: CollectOptions,
+    others: readonly string[] = [],
+  ) {
+    requireOptions(options, [...OPTIONS, ...others]);
     const { byteLength, byteLengthHint, onChunk, signal, waitForRoom } = options;
     for (const [name, value] of Object.entries({ byteLength, byteLengthHint })) {
       if (value === undefined || isLength(value)) continue;
@@ -127,7 +136,11 @@ export class Collector<L extends AnyLease> {
 }
 
 function limitExceeded(limit: number): ArenaError {
-  return new ArenaError("ERR_LIMIT_EXCEEDED", `more than limit = ${limit} bytes; refuse the sender or raise the limit`);
+  return new ArenaError(
+    "ERR_LIMIT_EXCEEDED",
+    `more than limit = ${limit} bytes; raise the limit, or refuse the sender: ` +
+      `an HTTP server answers 413 with "connection: close", then destroys the request`,
+  );
 }
 
 function lengthMismatch(announced: number, came: number): ArenaError {

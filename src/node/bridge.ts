@@ -6,7 +6,14 @@
  */
 
 import { Readable, Transform, type TransformCallback, type TransformOptions } from "node:stream";
-import { checkFunction, checkSignal, requireHighWaterMark, requireLease, requireLeases } from "../checks.js";
+import {
+  checkFunction,
+  checkSignal,
+  requireHighWaterMark,
+  requireKnown,
+  requireLease,
+  requireLeases,
+} from "../checks.js";
 import { invalidArgument } from "../errors.js";
 import type { AnyLease } from "../lease/lease.js";
 import type { Leases } from "./write.js";
@@ -117,6 +124,7 @@ function requireTransform(options: LeaseTransformOptions): void {
   checkFunction("options.release", release, "a function");
   requireHighWaterMark(highWaterMark);
   checkSignal(signal);
+  requireKnown(options, ["transform", "flush", "release", "highWaterMark", "signal"]);
 }
 
 /** Calls `done` once `fn` has returned and what it returned has settled. */

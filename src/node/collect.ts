@@ -33,7 +33,7 @@ export async function collect<L extends AnyLease = Lease>(
   options: NodeCollectOptions,
 ): Promise<L> {
   requireArena(arena);
-  const collector = new Collector(leasesFor(arena), options);
+  const collector = new Collector(leasesFor(arena), options, ["freeChunks"]);
   requireReadable(stream);
   const { signal, waitForRoom } = options;
   const free = chunkFreer(options.freeChunks, stream);

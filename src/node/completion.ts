@@ -8,6 +8,7 @@
  *     has called back. An HTTP/2 stream still sends what was queued after its `'close'`.
  * C2  A write always comes to an end: by its callback, by `'drain'` where the callback may
  *     be dropped, or by `'close'`: its socket's, where an HTTP request closes before that.
+ * C3  An error that a promise of ours rejects with is not uncaught as well; later ones are the caller's.
  */
 
 import { WriteStream } from "node:fs";
@@ -120,6 +121,60 @@ export function whenClosed(stream: Target, fn: () => void): () => void {
     if (stream.write !== messageWrite || socket == null || socket.destroyed) fn();
     else whenever("close", socket, fn);
   });
+}
+
+const holds = new WeakMap<Writable, ErrorHold>();
+
+/**
+ * Listens to a stream's `'error'` while promises are pending that reject with it, so that it
+ * is not an uncaught one as well. One listener for all promises of a stream.
+ */
+export class ErrorHold {
+  /** What came meanwhile. */
+  error: Error | null = null;
+  readonly #stream: Writable;
+  #promises = 0;
+  /** A promise has rejected before the event came: Node calls back first. */
+  #isDue = false;
+
+  /** For one promise more: call `end` once it is settled. */
+  static of(stream: Writable): ErrorHold {
+    const hold = holds.get(stream) ?? new ErrorHold(stream);
+    hold.#promises++;
+    return hold;
+  }
+
+  private constructor(stream: Writable) {
+    this.#stream = stream;
+    stream.on("error", this.#onError);
+    holds.set(stream, this);
+  }
+
+  /** @param isFailure whether the promise rejects with the stream's error, whose event may still come. */
+  end(isFailure: boolean): void {
+    this.#promises--;
+    if (isFailure && this.error === null && !this.#isDue) {
+      this.#isDue = true;
+      whenever("close", this.#stream, () => this.#settle());
+    }
+    this.#stopIfDone();
+  }
+
+  readonly #onError = (error: Error): void => {
+    this.error ??= error;
+    this.#settle();
+  };
+
+  #settle(): void {
+    this.#isDue = false;
+    this.#stopIfDone();
+  }
+
+  #stopIfDone(): void {
+    if (this.#promises > 0 || this.#isDue) return;
+    this.#stream.off("error", this.#onError);
+    holds.delete(this.#stream);
+  }
 }
 
 /**

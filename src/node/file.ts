@@ -37,6 +37,11 @@ export interface ReadFileOptions extends FileRange {
   signal?: AbortSignalLike | undefined;
 }
 
+/** What `onLease` of `eachFileLease` answers to end the reading. The same in all copies of the package. */
+export const STOP: unique symbol = Symbol.for("cleanslab.stop");
+
+const OPTIONS = ["start", "end", "chunkBytes", "highWaterMark", "signal"];
+
 /**
  * The file's bytes, lease after lease, in order: `for await (using lease of …)`,
  * or with a `lease.release()` at the end of the body. Each is read into without a
@@ -61,17 +66,18 @@ export function readFileLeases(
  * The same for loops: calls `onLease` with each lease, in order. Each is yours to
  * release. A promise that `onLease` returns is awaited before the next lease.
  *
- * @param onLease returning `false`, or a promise of it, ends the reading, so do not return
- *   what a stream's `write` answers. If it throws, or
+ * @param onLease returning `STOP`, or a promise of it, ends the reading. If it throws, or
  *   its promise rejects, the reading ends with that error; the lease stays yours.
- * @returns a promise for bytes read. Rejects as `readFileLeases` throws.
+ * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and with
+ *   `ERR_INVALID_ARGUMENT` if `onLease` answers `true` or `false`, as a stream's `write` does:
+ *   nobody would wait for the stream.
  */
 export async function eachFileLease(
   path: PathLike,
   arena: Arena,
   options: ReadFileOptions,
-  // biome-ignore lint/suspicious/noConfusingVoidType: no boolean, or what `write` of a stream answers would end the reading
-  onLease: (lease: Lease) => void | false | PromiseLike<void | false>,
+  // biome-ignore lint/suspicious/noConfusingVoidType: no boolean, which is what `write` of a stream answers
+  onLease: (lease: Lease) => void | typeof STOP | PromiseLike<void | typeof STOP>,
 ): Promise<number> {
   const plan = planOf(path, arena, options);
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
@@ -83,11 +89,17 @@ export async function eachFileLease(
       if (lease === null) return byteLength;
       byteLength += lease.byteLength;
       const answer = onLease(lease);
-      if ((isThenable(answer) ? await answer : answer) === false) return byteLength;
+      if (isStop(isThenable(answer) ? await answer : answer)) return byteLength;
     }
   } finally {
     await file.close();
   }
+}
+
+function isStop(answer: unknown): boolean {
+  if (typeof answer !== "boolean") return answer === STOP;
+  const wanted = "a function that answers nothing, or STOP; into a stream: if (!sink.write(lease)) await sink.ready()";
+  throw invalidArgument("what onLease answered", answer, wanted);
 }
 
 interface Plan {
@@ -106,7 +118,7 @@ function planOf(path: PathLike, arena: Arena, options: ReadFileOptions): Plan {
     throw invalidArgument("path", path, "a string, Buffer or URL");
   }
   requireArena(arena);
-  requireOptions(options);
+  requireOptions(options, OPTIONS);
   const { highWaterMark, signal, start = 0, end = Number.MAX_SAFE_INTEGER } = options;
   checkSignal(signal);
   const chunkBytes = chunkLength(options.chunkBytes);

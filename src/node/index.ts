@@ -14,7 +14,7 @@ export { LeaseTransform, type LeaseTransformOptions, type PushLease, readableFro
 export { bufferOf } from "./buffer.js";
 export type { FreeChunksOption } from "./chunks.js";
 export { collect, type NodeCollectOptions as CollectOptions } from "./collect.js";
-export { eachFileLease, type FileRange, type ReadFileOptions, readFileLeases } from "./file.js";
+export { eachFileLease, type FileRange, type ReadFileOptions, readFileLeases, STOP } from "./file.js";
 export { type ProfileOptions, type RecordingOptions, recordTimeline, writeProfile } from "./profile.js";
 export { type RecordFunction, readRecords } from "./records.js";
 export { LeaseSink, type LeaseSinkOptions } from "./sink.js";

@@ -23,7 +23,7 @@ export interface ProfileOptions {
  */
 export async function writeProfile(arena: Arena, path: string | URL, options: ProfileOptions = {}): Promise<void> {
   requireArena(arena);
-  requireOptions(options);
+  requireOptions(options, ["since"]);
   const target = pathOf(path);
   await writeWhole(target, JSON.stringify(arena.profile(options.since)));
 }
@@ -51,7 +51,7 @@ export async function recordTimeline(
   if (typeof (Object(timeline) as { flush?: unknown }).flush !== "function") {
     throw invalidArgument("timeline", timeline, "the Timeline that an arena was given");
   }
-  requireOptions(options);
+  requireOptions(options, ["ms", "signal"]);
   const { ms = 5000 } = options;
   if (!isLength(ms)) throw invalidArgument("ms", ms, "a whole number of milliseconds");
   const signal = checkSignal(options.signal as AbortSignalLike | undefined) as AbortSignal | undefined;

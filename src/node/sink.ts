@@ -11,7 +11,17 @@ import type { Writable } from "node:stream";
 import { checkFunction, requireLease, requireOptions } from "../checks.js";
 import type { AnyLease } from "../lease/lease.js";
 import type { Pin } from "../lease/pin.js";
-import { hasSentAll, isGone, isTrusted, requireWritable, whenClosed, writeTo } from "./completion.js";
+import {
+  ErrorHold,
+  hasSentAll,
+  isGone,
+  isTrusted,
+  prematureClose,
+  requireWritable,
+  whenClosed,
+  whenever,
+  writeTo,
+} from "./completion.js";
 
 export interface LeaseSinkOptions {
   /** Called after each write that is done: the place to write more. */
@@ -33,11 +43,14 @@ export class LeaseSink {
   readonly #writes = new Set<() => void>();
   /** Those of them whose streams have a lease's own bytes. */
   readonly #pins = new Set<Pin>();
+  /** Whether `write` last answered that the stream wants a wait: a replaced `write` may be all that tells. */
+  #isFull = false;
+  #whenReady: Promise<void> | null = null;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`. */
   constructor(stream: Writable, options: LeaseSinkOptions = {}) {
     requireWritable(stream);
-    requireOptions(options);
+    requireOptions(options, ["onReleased"]);
     const { onReleased } = options;
     checkFunction("options.onReleased", onReleased, "a function of the sink");
     this.#stream = stream;
@@ -56,7 +69,7 @@ export class LeaseSink {
   /**
    * Writes the lease's bytes and ends the lease.
    *
-   * @returns false if the stream wants you to wait for `'drain'`, or has closed.
+   * @returns false if the stream wants you to wait, or takes nothing any more: `await sink.ready()`.
    * @throws ArenaError `ERR_INVALID_ARGUMENT`, and as `lease.bytes`; what the stream's
    *   `write` throws: the lease has ended then, too.
    */
@@ -84,7 +97,59 @@ export class LeaseSink {
       for (const each of this.#pins) each[Symbol.dispose]();
       this.#pins.clear();
     }
+    if (!goesOn) this.#waitForDrain();
     return goesOn;
+  }
+
+  /**
+   * Backpressure in a loop: `if (!sink.write(lease)) await sink.ready()`. Ended streams never
+   * emit `'drain'`, so waiting for that alone may wait for ever.
+   *
+   * @returns a promise for when the stream takes more. Rejects when it takes nothing any more, with
+   *   its error or `ERR_STREAM_PREMATURE_CLOSE`; the error then needs no listener.
+   */
+  async ready(): Promise<void> {
+    const stream = this.#stream;
+    if (isGone(stream) || stream.writableEnded) {
+      const { errored } = stream;
+      // Its event may still come.
+      if (errored) ErrorHold.of(stream).end(true);
+      throw errored ?? prematureClose("it took more");
+    }
+    if (!this.#isFull && !stream.writableNeedDrain) return;
+    this.#whenReady ??= this.#drained().finally(() => {
+      this.#whenReady = null;
+    });
+    await this.#whenReady;
+  }
+
+  #waitForDrain(): void {
+    this.#isFull = true;
+    whenever("drain", this.#stream, () => {
+      this.#isFull = false;
+    });
+  }
+
+  #drained(): Promise<void> {
+    const stream = this.#stream;
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        forget();
+        reject(error);
+      };
+      const forgetDrain = whenever("drain", stream, () => {
+        forget();
+        resolve();
+      });
+      const forgetClose = whenClosed(stream, () => fail(stream.errored ?? prematureClose("it took more")));
+      // Not every stream closes when it fails.
+      stream.once("error", fail);
+      const forget = (): void => {
+        forgetDrain();
+        forgetClose();
+        stream.off("error", fail);
+      };
+    });
   }
 
   /** False if it had ended. */

@@ -64,7 +64,7 @@ export function readSocketLeases<S extends Socket>(
   arena: Arena,
   options: LeasedReadOptions,
 ): S {
-  requireOptions(options);
+  requireOptions(options, ["chunkBytes", "onLease"]);
   const { onLease } = options;
   if (typeof onLease !== "function") throw invalidArgument("onLease", onLease, "a function that takes the lease");
   return readInto(connect, arena, options.chunkBytes, false, (lease, read, socket) => {
@@ -85,7 +85,7 @@ export function readSocket<S extends Socket>(
   arena: Arena,
   options: BufferedReadOptions,
 ): S {
-  requireOptions(options);
+  requireOptions(options, ["chunkBytes", "onBytes"]);
   const { onBytes } = options;
   if (typeof onBytes !== "function") throw invalidArgument("onBytes", onBytes, "a function that takes the bytes");
   return readInto(connect, arena, options.chunkBytes, true, (_lease, read, socket) => onBytes(read, socket));

@@ -55,19 +55,13 @@ export interface WatchServer {
  *   that cannot be listened on, with the system's error as its `cause`.
  */
 export async function serveWatch(arenas: Record<string, Arena>, options: WatchOptions = {}): Promise<WatchServer> {
-  requireOptions(options);
+  requireOptions(options, ["port", "intervalMs"]);
   const { port = 0, intervalMs = 1000 } = options;
   if (!isLength(port) || port > 65535) throw invalidArgument("port", port, "a whole number from 0 to 65535");
   if (!isLength(intervalMs) || intervalMs === 0) {
     throw invalidArgument("intervalMs", intervalMs, "a whole number of milliseconds, at least 1");
   }
-  if (typeof arenas !== "object" || arenas === null || Object.keys(arenas).length === 0)
-    throw invalidArgument("arenas", arenas, "{ name: arena }");
-  for (const [name, arena] of Object.entries(arenas)) {
-    requireArena(arena);
-    if (typeof arena.addEventListener !== "function")
-      throw invalidArgument(`arenas.${name}`, arena, "an Arena: others cannot be watched");
-  }
+  requireArenas(arenas);
   const sockets = new Set<Socket>();
   const send = (): void => {
     const line = `${JSON.stringify(snapshotOf(watched))}\n`;
@@ -99,6 +93,23 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
   };
   const { port: bound } = server.address() as { port: number };
   return { port: bound, close, [Symbol.dispose]: close };
+}
+
+function requireArenas(arenas: Record<string, Arena>): void {
+  const wanted = "{ name: arena }";
+  if (typeof arenas !== "object" || arenas === null || Array.isArray(arenas)) {
+    throw invalidArgument("arenas", arenas, wanted);
+  }
+  const refuse = (what: string): never => {
+    throw new ArenaError("ERR_INVALID_ARGUMENT", `arenas is ${what}; pass ${wanted}`);
+  };
+  if (typeof (arenas as { acquire?: unknown }).acquire === "function") refuse("an arena itself");
+  if (Object.keys(arenas).length === 0) refuse("empty");
+  for (const [name, arena] of Object.entries(arenas)) {
+    requireArena(arena, `arenas.${name}`);
+    if (typeof arena.addEventListener === "function") continue;
+    throw invalidArgument(`arenas.${name}`, arena, "an Arena: others cannot be watched");
+  }
 }
 
 function listen(server: Server, port: number): Promise<void> {

@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import { requireLease, requireLeases } from "../checks.js";
 import type { AnyLease } from "../lease/lease.js";
-import { isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo } from "./completion.js";
+import { ErrorHold, isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo } from "./completion.js";
 
 /** Of an `Arena` or of a `SharedArena`. */
 export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
@@ -17,8 +17,9 @@ export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
  *
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
- *   the block has then been returned as well. If `write` was replaced, as middleware does,
- *   or is a request's in its agent's queue, the promise is for handing over the copy.
+ *   the block has then been returned as well, and the stream's `'error'` needs no listener.
+ *   If `write` was replaced, as middleware does, or is a request's in its agent's queue, the
+ *   promise is for handing over the copy.
  * @throws ArenaError by rejecting: `ERR_INVALID_ARGUMENT`, and as `lease.bytes` does;
  *   then nothing was written, and the lease, if it is one, has ended as well.
  */
@@ -47,27 +48,44 @@ export async function writeAndRelease(stream: Writable, lease: AnyLease): Promis
 export async function pipeLeases(leases: Leases, stream: Writable): Promise<number> {
   requireLeases(leases);
   requireWritable(stream);
+  const hold = ErrorHold.of(stream);
   let byteLength = 0;
-  for await (const lease of leases) {
-    await writeAndRelease(stream, lease);
-    byteLength += lease.byteLength;
+  try {
+    for await (const lease of leases) {
+      await writeAndRelease(stream, lease);
+      byteLength += lease.byteLength;
+    }
+    if (hold.error !== null) throw hold.error;
+    return byteLength;
+  } finally {
+    hold.end(false); // a failed write has a hold of its own
   }
-  return byteLength;
 }
 
 function written(stream: Writable, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    if (isGone(stream)) throw prematureClose();
-    const forget = whenClosed(stream, () => reject(stream.errored ?? prematureClose()));
+    const hold = ErrorHold.of(stream);
+    let isPending = true;
+    const settle = (failure: unknown): void => {
+      if (!isPending) return;
+      isPending = false;
+      hold.end(failure !== null);
+      if (failure === null) resolve();
+      else reject(failure);
+    };
+    if (isGone(stream)) {
+      settle(stream.errored ?? prematureClose());
+      return;
+    }
+    const forget = whenClosed(stream, () => settle(stream.errored ?? prematureClose()));
     try {
       writeTo(stream, bytes, (error) => {
         forget();
-        if (error) reject(error);
-        else resolve();
+        settle(error ?? hold.error);
       });
     } catch (error) {
       forget();
-      throw error;
+      settle(error);
     }
   });
 }

@@ -30,7 +30,7 @@ export function readAccessHandle(
 ): Generator<Lease, void, undefined> {
   requireHandle(handle);
   requireArena(arena);
-  requireOptions(options);
+  requireOptions(options, ["chunkBytes"]);
   return leases(handle, arena, chunkLength(options.chunkBytes));
 }
 

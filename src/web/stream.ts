@@ -55,7 +55,7 @@ export async function* readLeases<L extends AnyLease = Lease>(
   options: { signal?: AbortSignalLike | undefined } = {},
 ): AsyncGenerator<L, void, undefined> {
   requireArena(arena);
-  requireOptions(options);
+  requireOptions(options, ["signal"]);
   const leases = leasesFor(arena);
   for await (const chunk of chunksOf(readerOf(source), options.signal)) yield leaseCopy(leases, requireBytes(chunk));
 }

@@ -1,11 +1,11 @@
 /** Real files read as leases, by iterator and by callback: ranges, early ends, and records that cross chunks. */
 
 import { execFileSync } from "node:child_process";
-import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { closeSync, createWriteStream, openSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Arena, type Lease } from "cleanslab";
-import { eachFileLease, type ReadFileOptions, readFileLeases, readRecords } from "cleanslab/node";
+import { eachFileLease, LeaseSink, type ReadFileOptions, readFileLeases, readRecords, STOP } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
 import {
   exhaust,
@@ -46,7 +46,7 @@ const WAYS: [name: string, read: Read][] = [
   [
     "readFileLeases",
     async (path, arena, options, onLease) => {
-      for await (const lease of readFileLeases(path, arena, options)) if ((await onLease(lease)) === false) return;
+      for await (const lease of readFileLeases(path, arena, options)) if ((await onLease(lease)) === STOP) return;
     },
   ],
   ["eachFileLease", eachFileLease as Read],
@@ -100,8 +100,8 @@ describe.each(WAYS)("%s", (_, read) => {
     throw mine;
   };
   test.each<[how: string, leave: () => unknown]>([
-    ["false", () => false],
-    ["a promise of false", async () => false],
+    ["STOP", () => STOP],
+    ["a promise of STOP", async () => STOP],
     ["throwing", throwing],
     ["rejecting", async () => throwing()],
   ])("left early by %s, releases what was read ahead and closes the file", async (_, leave) => {
@@ -196,6 +196,20 @@ describe("readFileLeases", () => {
     await settle();
     arena[Symbol.dispose]();
     expect([filesOpen(LONG), await leases.return(), filesOpen(LONG)]).toEqual([1, { done: true, value: undefined }, 0]);
+  });
+});
+
+describe("eachFileLease", () => {
+  test("refuses what a stream's write answers, rather than to stop, or to go on without waiting", async () => {
+    using arena = smallArena();
+    const sink = new LeaseSink(createWriteStream("/dev/null", { highWaterMark: 1500 }));
+    const write = (lease: Lease): boolean => sink.write(lease);
+    for (const onLease of [write, async (lease: Lease) => write(lease)]) {
+      const reading = eachFileLease(LONG, arena, { chunkBytes: 1000 }, wrong(onLease));
+      expectArenaError(await rejectionOf(reading), "ERR_INVALID_ARGUMENT", "await sink.ready()");
+    }
+    while (sink.pending > 0) await settle();
+    expectDrained(arena);
   });
 });
 

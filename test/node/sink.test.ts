@@ -12,7 +12,8 @@ import { PassThrough, Writable } from "node:stream";
 import { Arena, type Lease } from "cleanslab";
 import { LeaseSink } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
-import { settle, wrong } from "../helpers.ts";
+import { inChild } from "../child.ts";
+import { isSettled, rejectionOf, settle, wrong } from "../helpers.ts";
 import { expectDrained, pattern, quiet, reuse, serveTcp, temporaryFolder } from "./helpers.ts";
 
 const folder = temporaryFolder();
@@ -91,7 +92,7 @@ describe("LeaseSink", () => {
     const socket = net.connect(server.port, "127.0.0.1");
     const sink = new LeaseSink(socket);
     const messages = Array.from({ length: 2000 }, (_, each) => pattern(1 + ((each * 37) % 3000), each));
-    for (const message of messages) if (!sink.write(arena.copyOf(message))) await once(socket, "drain");
+    for (const message of messages) if (!sink.write(arena.copyOf(message))) await sink.ready();
     await once(socket.end(), "close");
     expect([sink.pending, Buffer.concat(all).equals(Buffer.concat(messages))]).toEqual([0, true]);
     expectDrained(arena);
@@ -201,5 +202,68 @@ describe("LeaseSink", () => {
     // Without a listener the error of a write would be thrown.
     expect([sink.write(arena.copyOf(pattern(10))), ...out(sink, arena)]).toEqual([false, 0, 0]);
     await settle();
+  });
+
+  test("is ready when the stream takes more, also where only the answer of a replaced write tells", async () => {
+    const arena = new Arena();
+    for (const isReplaced of [false, true]) {
+      const callbacks: (() => void)[] = [];
+      const write = (_chunk: Buffer, _encoding: unknown, done: () => void): void => void callbacks.push(done);
+      const stream = new Writable({ highWaterMark: isReplaced ? 1000 : 10, write });
+      if (isReplaced) stream.write = () => false;
+      const sink = new LeaseSink(stream);
+      await sink.ready();
+      expect(sink.write(arena.copyOf(pattern(100)))).toBe(false);
+      const [one, other] = [sink.ready(), sink.ready()];
+      expect(await isSettled(one)).toBe(false);
+      if (isReplaced) stream.emit("drain");
+      else callbacks[0]?.();
+      await Promise.all([one, other]);
+      await sink.ready();
+      expect([sink.pending, stream.listenerCount("error")]).toEqual([0, 0]);
+    }
+  });
+
+  test.each<[what: string, spoil: (stream: Writable) => unknown, error: object]>([
+    ["closes", (stream) => stream.destroy(), { code: "ERR_STREAM_PREMATURE_CLOSE" }],
+    ["fails", (stream) => stream.destroy(new Error("full")), { message: "full" }],
+    ["fails and tells no close", (stream) => stream.emit("error", new Error("mine")), { message: "mine" }],
+  ])(
+    "is never ready again once the stream %s, while it waits or before, and the error is told once",
+    async (...row) => {
+      const [, spoil, error] = row;
+      const arena = new Arena();
+      const stream = new Writable({ highWaterMark: 10, write: () => {} });
+      const sink = new LeaseSink(stream);
+      sink.write(arena.copyOf(pattern(100)));
+      const waiting = rejectionOf(sink.ready());
+      spoil(stream);
+      if (stream.destroyed) expect(await rejectionOf(sink.ready())).toMatchObject(error);
+      expect(await waiting).toMatchObject(error);
+      expect(stream.listenerCount("error")).toBe(0);
+    },
+  );
+
+  test("is not ready after the stream's end, and hides no error of a stream that lives on", async () => {
+    const stream = new PassThrough().resume();
+    const sink = new LeaseSink(stream);
+    stream.end();
+    expect(await rejectionOf(sink.ready())).toMatchObject({ code: "ERR_STREAM_PREMATURE_CLOSE" });
+    expect(stream.listenerCount("error")).toBe(0);
+  });
+
+  test("ends a natural loop over a file without room with its error: nothing waits for ever, and no lease stays out", async () => {
+    const answer = await inChild(`
+      import { createWriteStream } from "node:fs";
+      import { Arena } from "cleanslab";
+      import { eachFileLease, LeaseSink } from "cleanslab/node";
+      const arena = new Arena();
+      const sink = new LeaseSink(createWriteStream("/dev/full", { highWaterMark: 1 }));
+      const error = await eachFileLease(process.execPath, arena, { end: 1_000_000 }, async (lease) => {
+        if (!sink.write(lease)) await sink.ready();
+      }).catch((error) => error);
+      arena.assertDrained();
+      console.log(JSON.stringify(error.code));`);
+    expect(answer).toBe("ENOSPC");
   });
 });

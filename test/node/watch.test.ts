@@ -120,4 +120,16 @@ describe("serveWatch", () => {
     // Those of the server that listens.
     expect(getEventListeners(wrong<EventTarget>(arena), "leak")).toHaveLength(1);
   });
+
+  test("says what is wrong with the arenas", async () => {
+    using arena = smallArena();
+    for (const [arenas, words] of [
+      [arena, "arenas is an arena itself; pass { name: arena }"],
+      [[arena], "arenas is [object Array]; pass { name: arena }"],
+      [{}, "arenas is empty; pass { name: arena }"],
+      [{ mine: 5 }, "arenas.mine is 5; pass an Arena"],
+    ] as const) {
+      expectArenaError(await rejectionOf(serveWatch(wrong(arenas))), "ERR_INVALID_ARGUMENT", words);
+    }
+  });
 });

@@ -12,6 +12,7 @@ import { pipeline } from "node:stream/promises";
 import type { Arena, Lease } from "cleanslab";
 import { LeaseTransform, pipeLeases, readableFrom, writeAndRelease } from "cleanslab/node";
 import { describe, expect, test } from "vitest";
+import { inChild } from "../child.ts";
 import {
   expectArenaError,
   growUnder,
@@ -128,6 +129,60 @@ describe("pipeLeases", () => {
     expect(await rejectionOf(pipeLeases(leases, stream))).toMatchObject({ message: "full" });
     expect(leases.next().done).toBe(true);
     expectDrained(arena);
+  });
+});
+
+describe("a stream's error, where the caller does not listen to it,", () => {
+  const start = `
+    import { createWriteStream } from "node:fs";
+    import { setTimeout } from "node:timers/promises";
+    import { Writable } from "node:stream";
+    import { Arena } from "cleanslab";
+    import { LeaseSink, pipeLeases, writeAndRelease } from "cleanslab/node";
+    const arena = new Arena();
+    const none = () => createWriteStream("/no/such/folder/file");
+    const full = () => createWriteStream("/dev/full");
+    const said = [];
+    const say = (promise) => promise.then(() => said.push("done"), (error) => said.push(error.code ?? error.message));
+    const end = () => { arena.assertDrained(); console.log(JSON.stringify(said)); };`;
+
+  test("is the rejection alone, also of one that fails between two leases or after the last", async () => {
+    const said = await inChild(`${start}
+      for (const open of [none, full]) {
+        await say(writeAndRelease(open(), arena.acquire(10)));
+        await say(pipeLeases([arena.acquire(10)], open()));
+        const stream = open();
+        await Promise.all([1, 2].map(() => say(writeAndRelease(stream, arena.acquire(10)))));
+      }
+      for (const rest of [[], [10]]) {
+        const stream = new Writable({ write: (chunk, encoding, done) => done() });
+        await say(pipeLeases((async function* () {
+          yield arena.acquire(10);
+          stream.destroy(new Error("between"));
+          await setTimeout(5);
+          yield* rest.map((byteLength) => arena.acquire(byteLength));
+        })(), stream));
+      }
+      await setTimeout(20);
+      end();`);
+    const ENOSPC = ["ENOSPC", "ENOSPC", "ENOSPC", expect.stringMatching(/ENOSPC|ERR_STREAM_DESTROYED/)];
+    expect(said).toEqual([...Array(4).fill("ENOENT"), ...ENOSPC, "between", "between"]);
+  });
+
+  test("is the caller's again later: nothing stays that would hide it", async () => {
+    const said = await inChild(`${start}
+      process.on("uncaughtException", (error) => said.push("uncaught " + error.message));
+      const good = new Writable({ write: (chunk, encoding, done) => done() });
+      const bad = new Writable({ write: (chunk, encoding, done) => done(new Error("bad")), autoDestroy: false });
+      for (const stream of [good, bad]) {
+        await say(writeAndRelease(stream, arena.acquire(10)));
+        await setTimeout(5);
+        setImmediate(() => stream.emit("error", new Error("later")));
+        await setTimeout(5);
+        said.push(stream.listenerCount("error"));
+      }
+      end();`);
+    expect(said).toEqual(["done", "uncaught later", 0, "bad", "uncaught later", 0]);
   });
 });
 
