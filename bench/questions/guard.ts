@@ -86,7 +86,7 @@ function tables(figures: readonly Measurement[]): Table[] {
     if (wanted === undefined) return "";
     const noise = Math.abs(added(CONTROL));
     const isNoisy = !(noise < wanted);
-    if (rival === CONTROL) return isNoisy ? `the machine is too noisy: ±${noise.toFixed(0)} %` : "";
+    if (rival === CONTROL) return isNoisy ? `too noisy: ±${noise.toFixed(0)} %` : "";
     if (isNoisy) return "too noisy here";
     return `${added(rival) < wanted ? "" : "not "}under ${wanted} %`;
   };

@@ -167,7 +167,7 @@ test.each([
     unit: "ns" as const,
   }));
   const verdicts = guard.tables(figures)[0]?.rows.map((row) => row.at(-1));
-  expect(verdicts).toEqual(["", control === 103 ? "the machine is too noisy: ±3 %" : "", verdict]);
+  expect(verdicts).toEqual(["", control === 103 ? "too noisy: ±3 %" : "", verdict]);
 });
 
 test("a table has its words to the left and its figures to the right", () => {
