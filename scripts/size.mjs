@@ -10,8 +10,8 @@ const wanted = { "release module": 4 * 1024, "shared module": 3.5 * 1024, "core,
 const ceilings = {
   "release module": 4 * 1024,
   "shared module": 3.5 * 1024,
-  "core, minified and gzipped": 19.25 * 1024,
-  "library, minified and gzipped": 27.75 * 1024,
+  "core, minified and gzipped": 19.75 * 1024,
+  "library, minified and gzipped": 28 * 1024,
 };
 
 async function bundle(external, entry = "src/index.ts") {
