@@ -68,8 +68,8 @@ export function readFileLeases(
  *
  * @param onLease returning `STOP`, or a promise of it, ends the reading. If it throws, or
  *   its promise rejects, the reading ends with that error; the lease stays yours.
- * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and with
- *   `ERR_INVALID_ARGUMENT` if `onLease` answers a boolean: a stream's `write` does, and wants a wait.
+ * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and if `onLease`
+ *   answers a boolean, as a stream's `write` does: that wants a wait.
  */
 export async function eachFileLease(
   path: PathLike,

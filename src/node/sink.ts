@@ -31,11 +31,8 @@ export interface LeaseSinkOptions {
 
 /**
  * Writes leases to one stream, and ends them: for you at once, their blocks are
- * returned when the stream is done with them. For loops: no promise per write. Errors are the stream's `'error'` event.
- *
- * Sockets, files, and HTTP/1 requests and responses that have a socket get the bytes
- * themselves. Any other stream may use a chunk after it has said that the write is done:
- * it gets a copy, and the block is returned at once.
+ * returned when the stream is done with them. For loops: no promise per write. Errors are
+ * the stream's `'error'` event. Which streams get a copy: as `writeAndRelease`.
  */
 export class LeaseSink {
   readonly #stream: Writable;

@@ -12,8 +12,7 @@ export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
  * Writes the lease's bytes and ends the lease: for you at once; its block is returned
  * when the write is done. Without a copy, for sockets, files, and HTTP/1 requests and
  * responses that have a socket. Any other stream may use a chunk after it has said that
- * the write is done, and gets a copy; the block is then returned at once. For loops,
- * `LeaseSink` does the same without a promise per write.
+ * the write is done, and gets a copy; the block is then returned at once.
  *
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
@@ -42,8 +41,7 @@ export async function writeAndRelease(stream: Writable, lease: AnyLease): Promis
  * iterator is closed by its `return`.
  *
  * @returns a promise for bytes written in all; rejects as `writeAndRelease`, and
- *   with what `leases` throws; with `ERR_INVALID_ARGUMENT`, and nothing asked for, if
- *   one of the two is not what it should be.
+ *   with what `leases` throws; with `ERR_INVALID_ARGUMENT` before anything is asked for.
  */
 export async function pipeLeases(leases: Leases, stream: Writable): Promise<number> {
   requireLeases(leases);
