@@ -175,7 +175,9 @@ describe("reading figures", () => {
     expect(timedFrom([20, 30, 10, 1000, 20])).toEqual({ ns: 20, fastNs: 10, meanNs: 216 });
     const calls: number[] = [];
     time((operations) => calls.push(operations), { warmUpMs: 0, batchMs: 0, batches: 4, operations: 7 });
-    expect(calls).toEqual(new Array(9).fill(7)); // five untimed
+    // Five untimed; and again where the system told of a longer wait than a batch took.
+    expect(calls.length).toBeGreaterThanOrEqual(9);
+    expect(new Set(calls)).toEqual(new Set([7]));
   });
 
   test.each([

@@ -138,8 +138,7 @@ export class Collector<L extends AnyLease> {
 function limitExceeded(limit: number): ArenaError {
   return new ArenaError(
     "ERR_LIMIT_EXCEEDED",
-    `more than limit = ${limit} bytes; raise the limit, or refuse the sender: ` +
-      `an HTTP server answers 413 with "connection: close", then destroys the request`,
+    `more than limit = ${limit} bytes; raise it, or refuse the sender: 413 with "connection: close", then destroy the request`,
   );
 }
 

@@ -19,8 +19,7 @@ import type { AnyLease } from "../lease/lease.js";
 import type { Leases } from "./write.js";
 
 /**
- * A readable stream of the leases' bytes, one chunk each, for `pipeline` and for
- * whatever takes a stream. Each lease is copied and released as it is read. If the
+ * A readable stream of the leases' bytes, one chunk each. Each lease is copied and released as it is read. If the
  * stream is destroyed, read from or not, an iterator is closed by its `return`, which
  * has to release what it has not yielded yet.
  *
@@ -83,8 +82,7 @@ export interface LeaseTransformOptions extends Pick<TransformOptions, "highWater
  * or a framer with an `arena.writer()` in a `pipeline`. Leases pushed are copied and
  * released. An error thrown by a function of `options` destroys the stream.
  *
- * @throws ArenaError `ERR_INVALID_ARGUMENT` for options that are none. What is pushed and
- *   is no lease throws it from `push`.
+ * @throws ArenaError `ERR_INVALID_ARGUMENT`, also from `push` for what is no lease.
  */
 export class LeaseTransform extends Transform {
   readonly #options: LeaseTransformOptions;

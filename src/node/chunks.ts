@@ -6,6 +6,7 @@
 import { bufferByteLength } from "../builtins.js";
 import { checkBoolean } from "../checks.js";
 
+/** Of functions that copy what Node read. */
 export interface FreeChunksOption {
   /**
    * Gives the memory of each chunk back as soon as it was copied, with

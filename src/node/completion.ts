@@ -88,27 +88,48 @@ function callsBack(stream: Target): boolean {
   return streamWrites.has(stream.write);
 }
 
-const waiting = { close: new WeakMap<Writable, Set<() => void>>(), drain: new WeakMap<Writable, Set<() => void>>() };
+type Listener = (error?: Error) => void;
+
+/** Those who wait for an event of a stream, and the one listener for all of them. */
+interface Waiting {
+  readonly all: Set<Listener>;
+  readonly onEvent: Listener;
+}
+
+const waiting = {
+  close: new WeakMap<Writable, Waiting>(),
+  drain: new WeakMap<Writable, Waiting>(),
+  error: new WeakMap<Writable, Waiting>(),
+};
+
+function waitingFor(event: keyof typeof waiting, stream: Writable): Waiting {
+  const known = waiting[event].get(stream);
+  if (known !== undefined) return known;
+  const all = new Set<Listener>();
+  const onEvent: Listener = (error) => {
+    const due = [...all];
+    all.clear();
+    stream.off(event, onEvent);
+    for (const call of due) call(error);
+  };
+  const made = { all, onEvent };
+  waiting[event].set(stream, made);
+  return made;
+}
 
 /**
- * Calls `fn` at the stream's next event. One listener for all, however many writes are under way.
+ * Calls `fn` at the stream's next event. One listener for all, however many writes are under
+ * way, and none when nobody waits: it would hide the caller's errors. C3
  *
  * @returns what to call when `fn` need not be called any more.
  */
-export function whenever(event: "close" | "drain", stream: Writable, fn: () => void): () => void {
-  let all = waiting[event].get(stream);
-  if (all === undefined) {
-    const each = new Set<() => void>();
-    stream.on(event, () => {
-      const due = [...each];
-      each.clear();
-      for (const call of due) call();
-    });
-    waiting[event].set(stream, each);
-    all = each;
-  }
+export function whenever(event: keyof typeof waiting, stream: Writable, fn: Listener): () => void {
+  const { all, onEvent } = waitingFor(event, stream);
+  if (all.size === 0) stream.on(event, onEvent);
   all.add(fn);
-  return () => all.delete(fn);
+  return () => {
+    if (all.delete(fn) && all.size === 0) stream.off(event, onEvent);
+  };
 }
 
 /**
@@ -123,58 +144,46 @@ export function whenClosed(stream: Target, fn: () => void): () => void {
   });
 }
 
-const holds = new WeakMap<Writable, ErrorHold>();
-
 /**
- * Listens to a stream's `'error'` while promises are pending that reject with it, so that it
- * is not an uncaught one as well. One listener for all promises of a stream.
+ * A promise for what `start` begins and ends by calling `done`. Rejects if the stream closes
+ * before, and with an error that comes meanwhile. C2, C3
+ *
+ * @param what should come before the stream closes.
+ * @param endsByError whether an error is the end: `done` may never be called then, and not every
+ *   stream closes when it fails. A write's bytes are in use until its callback.
  */
-export class ErrorHold {
-  /** What came meanwhile. */
-  error: Error | null = null;
-  readonly #stream: Writable;
-  #promises = 0;
-  /** A promise has rejected before the event came: Node calls back first. */
-  #isDue = false;
-
-  /** For one promise more: call `end` once it is settled. */
-  static of(stream: Writable): ErrorHold {
-    const hold = holds.get(stream) ?? new ErrorHold(stream);
-    hold.#promises++;
-    return hold;
-  }
-
-  private constructor(stream: Writable) {
-    this.#stream = stream;
-    stream.on("error", this.#onError);
-    holds.set(stream, this);
-  }
-
-  /** @param isFailure whether the promise rejects with the stream's error, whose event may still come. */
-  end(isFailure: boolean): void {
-    this.#promises--;
-    if (isFailure && this.error === null && !this.#isDue) {
-      this.#isDue = true;
-      whenever("close", this.#stream, () => this.#settle());
+export function settled(
+  stream: Target,
+  what: string,
+  start: (done: WriteDone) => void,
+  endsByError = false,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let emitted: Error | undefined;
+    let isPending = true;
+    const forgetError = whenever("error", stream, (error) => {
+      emitted = error;
+      if (endsByError) settle(error, false);
+    });
+    const forgetClose = whenClosed(stream, () => settle(stream.errored ?? prematureClose(what), false));
+    /** @param isDue whether the event of a failure may still come: Node calls back first. */
+    const settle = (failure: unknown, isDue: boolean): void => {
+      if (!isPending) return;
+      isPending = false;
+      forgetClose();
+      if (isDue) whenever("close", stream, forgetError);
+      else forgetError();
+      if (failure) reject(failure);
+      else resolve();
+    };
+    const done: WriteDone = (error) => settle(error ?? emitted, Boolean(error));
+    try {
+      if (isGone(stream)) settle(stream.errored ?? prematureClose(what), stream.errored != null);
+      else start(done);
+    } catch (error) {
+      settle(error, true);
     }
-    this.#stopIfDone();
-  }
-
-  readonly #onError = (error: Error): void => {
-    this.error ??= error;
-    this.#settle();
-  };
-
-  #settle(): void {
-    this.#isDue = false;
-    this.#stopIfDone();
-  }
-
-  #stopIfDone(): void {
-    if (this.#promises > 0 || this.#isDue) return;
-    this.#stream.off("error", this.#onError);
-    holds.delete(this.#stream);
-  }
+  });
 }
 
 /**

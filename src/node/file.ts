@@ -37,7 +37,7 @@ export interface ReadFileOptions extends FileRange {
   signal?: AbortSignalLike | undefined;
 }
 
-/** What `onLease` of `eachFileLease` answers to end the reading. The same in all copies of the package. */
+/** What `onLease` of `eachFileLease` answers to end the reading. */
 export const STOP: unique symbol = Symbol.for("cleanslab.stop");
 
 const OPTIONS = ["start", "end", "chunkBytes", "highWaterMark", "signal"];
@@ -68,9 +68,8 @@ export function readFileLeases(
  *
  * @param onLease returning `STOP`, or a promise of it, ends the reading. If it throws, or
  *   its promise rejects, the reading ends with that error; the lease stays yours.
- * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and with
- *   `ERR_INVALID_ARGUMENT` if `onLease` answers `true` or `false`, as a stream's `write` does:
- *   nobody would wait for the stream.
+ * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and if `onLease`
+ *   answers a boolean, as a stream's `write` does: that wants a wait.
  */
 export async function eachFileLease(
   path: PathLike,
@@ -98,7 +97,7 @@ export async function eachFileLease(
 
 function isStop(answer: unknown): boolean {
   if (typeof answer !== "boolean") return answer === STOP;
-  const wanted = "a function that answers nothing, or STOP; into a stream: if (!sink.write(lease)) await sink.ready()";
+  const wanted = "one that answers nothing or STOP: if (!sink.write(lease)) await sink.ready()";
   throw invalidArgument("what onLease answered", answer, wanted);
 }
 

@@ -40,8 +40,7 @@ export interface RecordingOptions {
  * Performance panel of Chrome DevTools and Perfetto load. For Node, whose inspector does not
  * hand measures on to a recording; in a page the panel records them itself.
  *
- * @returns a promise that rejects with an ArenaError `ERR_INVALID_ARGUMENT`, as `writeProfile`
- *   does for a path that cannot be written: known at the end.
+ * @returns a promise that rejects as that of `writeProfile`, for a path at the end.
  */
 export async function recordTimeline(
   timeline: Timeline,

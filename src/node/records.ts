@@ -26,8 +26,8 @@ export type RecordFunction = (bytes: Uint8Array<ArrayBuffer>, isLast: boolean) =
  *
  * @param onBytes called for each chunk, and once with `isLast` at the end. If it throws,
  *   the reading ends with that error.
- * @returns a promise for bytes read. Rejects with an ArenaError `ERR_INVALID_ARGUMENT` if
- *   `onBytes` answers anything but a number of the bytes it was given; else as `eachFileLease`.
+ * @returns a promise for bytes read. Rejects as `readFileLeases` throws, and if `onBytes`
+ *   answers anything but a number of the bytes it was given.
  */
 export async function readRecords(
   path: PathLike,

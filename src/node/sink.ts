@@ -12,12 +12,13 @@ import { checkFunction, requireLease, requireOptions } from "../checks.js";
 import type { AnyLease } from "../lease/lease.js";
 import type { Pin } from "../lease/pin.js";
 import {
-  ErrorHold,
   hasSentAll,
   isGone,
   isTrusted,
   prematureClose,
   requireWritable,
+  settled,
+  type WriteDone,
   whenClosed,
   whenever,
   writeTo,
@@ -30,11 +31,8 @@ export interface LeaseSinkOptions {
 
 /**
  * Writes leases to one stream, and ends them: for you at once, their blocks are
- * returned when the stream is done with them. For loops: no promise per write. Errors are the stream's `'error'` event.
- *
- * Sockets, files, and HTTP/1 requests and responses that have a socket get the bytes
- * themselves. Any other stream may use a chunk after it has said that the write is done:
- * it gets a copy, and the block is returned at once.
+ * returned when the stream is done with them. For loops: no promise per write. Errors are
+ * the stream's `'error'` event. Which streams get a copy: as `writeAndRelease`.
  */
 export class LeaseSink {
   readonly #stream: Writable;
@@ -45,7 +43,6 @@ export class LeaseSink {
   readonly #pins = new Set<Pin>();
   /** Whether `write` last answered that the stream wants a wait: a replaced `write` may be all that tells. */
   #isFull = false;
-  #whenReady: Promise<void> | null = null;
 
   /** @throws ArenaError `ERR_INVALID_ARGUMENT`. */
   constructor(stream: Writable, options: LeaseSinkOptions = {}) {
@@ -97,59 +94,29 @@ export class LeaseSink {
       for (const each of this.#pins) each[Symbol.dispose]();
       this.#pins.clear();
     }
-    if (!goesOn) this.#waitForDrain();
+    if (!goesOn) {
+      this.#isFull = true;
+      whenever("drain", this.#stream, () => {
+        this.#isFull = false;
+      });
+    }
     return goesOn;
   }
 
   /**
-   * Backpressure in a loop: `if (!sink.write(lease)) await sink.ready()`. Ended streams never
-   * emit `'drain'`, so waiting for that alone may wait for ever.
+   * For loops: `if (!sink.write(lease)) await sink.ready()`. A closed stream emits no `'drain'`.
    *
-   * @returns a promise for when the stream takes more. Rejects when it takes nothing any more, with
-   *   its error or `ERR_STREAM_PREMATURE_CLOSE`; the error then needs no listener.
+   * @returns a promise for when the stream takes more. Rejects if it takes nothing any more, with
+   *   its error, which then needs no listener, or `ERR_STREAM_PREMATURE_CLOSE`.
    */
   async ready(): Promise<void> {
     const stream = this.#stream;
-    if (isGone(stream) || stream.writableEnded) {
-      const { errored } = stream;
-      // Its event may still come.
-      if (errored) ErrorHold.of(stream).end(true);
-      throw errored ?? prematureClose("it took more");
-    }
-    if (!this.#isFull && !stream.writableNeedDrain) return;
-    this.#whenReady ??= this.#drained().finally(() => {
-      this.#whenReady = null;
-    });
-    await this.#whenReady;
-  }
-
-  #waitForDrain(): void {
-    this.#isFull = true;
-    whenever("drain", this.#stream, () => {
-      this.#isFull = false;
-    });
-  }
-
-  #drained(): Promise<void> {
-    const stream = this.#stream;
-    return new Promise((resolve, reject) => {
-      const fail = (error: Error): void => {
-        forget();
-        reject(error);
-      };
-      const forgetDrain = whenever("drain", stream, () => {
-        forget();
-        resolve();
-      });
-      const forgetClose = whenClosed(stream, () => fail(stream.errored ?? prematureClose("it took more")));
-      // Not every stream closes when it fails.
-      stream.once("error", fail);
-      const forget = (): void => {
-        forgetDrain();
-        forgetClose();
-        stream.off("error", fail);
-      };
-    });
+    if (stream.writableEnded && !isGone(stream)) throw prematureClose("it took more");
+    const wait = (done: WriteDone): void => {
+      if (this.#isFull || stream.writableNeedDrain) whenever("drain", stream, () => done());
+      else done();
+    };
+    await settled(stream, "it took more", wait, true);
   }
 
   /** False if it had ended. */

@@ -46,8 +46,7 @@ export interface BufferedReadOptions {
  * what came. An idle socket keeps a lease of `chunkBytes`: give many idle sockets an
  * arena of their own, apart from short leases.
  *
- *     readSocketLeases((onread) => net.connect({ port, onread }), arena, { onLease })
- *     readSocketLeases((onread) => tls.connect({ port, onread }), arena, { onLease })
+ *     readSocketLeases((onread) => net.connect({ port, onread }), arena, { onLease }) // or tls
  *
  * If the arena has no room the socket is destroyed with that error. The first read
  * is copied into its lease, all others are not. Only for the connecting side: Node

@@ -96,15 +96,12 @@ export async function serveWatch(arenas: Record<string, Arena>, options: WatchOp
 }
 
 function requireArenas(arenas: Record<string, Arena>): void {
-  const wanted = "{ name: arena }";
-  if (typeof arenas !== "object" || arenas === null || Array.isArray(arenas)) {
-    throw invalidArgument("arenas", arenas, wanted);
+  const isObject = typeof arenas === "object" && arenas !== null && !Array.isArray(arenas);
+  if (!isObject) throw invalidArgument("arenas", arenas, "{ name: arena }");
+  if (Object.keys(arenas).length === 0) {
+    const what = "acquire" in arenas ? "an arena itself" : "empty";
+    throw new ArenaError("ERR_INVALID_ARGUMENT", `arenas is ${what}; pass { name: arena }`);
   }
-  const refuse = (what: string): never => {
-    throw new ArenaError("ERR_INVALID_ARGUMENT", `arenas is ${what}; pass ${wanted}`);
-  };
-  if (typeof (arenas as { acquire?: unknown }).acquire === "function") refuse("an arena itself");
-  if (Object.keys(arenas).length === 0) refuse("empty");
   for (const [name, arena] of Object.entries(arenas)) {
     requireArena(arena, `arenas.${name}`);
     if (typeof arena.addEventListener === "function") continue;

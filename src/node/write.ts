@@ -3,7 +3,7 @@
 import type { Writable } from "node:stream";
 import { requireLease, requireLeases } from "../checks.js";
 import type { AnyLease } from "../lease/lease.js";
-import { ErrorHold, isGone, isTrusted, prematureClose, requireWritable, whenClosed, writeTo } from "./completion.js";
+import { isTrusted, requireWritable, settled, whenever, writeTo } from "./completion.js";
 
 /** Of an `Arena` or of a `SharedArena`. */
 export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
@@ -12,8 +12,7 @@ export type Leases = Iterable<AnyLease> | AsyncIterable<AnyLease>;
  * Writes the lease's bytes and ends the lease: for you at once; its block is returned
  * when the write is done. Without a copy, for sockets, files, and HTTP/1 requests and
  * responses that have a socket. Any other stream may use a chunk after it has said that
- * the write is done, and gets a copy; the block is then returned at once. For loops,
- * `LeaseSink` does the same without a promise per write.
+ * the write is done, and gets a copy; the block is then returned at once.
  *
  * @returns a promise for the write: awaiting it is backpressure. Rejects with the
  *   stream's error if it failed, was destroyed, or closed first (`ERR_STREAM_PREMATURE_CLOSE`);
@@ -42,50 +41,27 @@ export async function writeAndRelease(stream: Writable, lease: AnyLease): Promis
  * iterator is closed by its `return`.
  *
  * @returns a promise for bytes written in all; rejects as `writeAndRelease`, and
- *   with what `leases` throws; with `ERR_INVALID_ARGUMENT`, and nothing asked for, if
- *   one of the two is not what it should be.
+ *   with what `leases` throws; with `ERR_INVALID_ARGUMENT` before anything is asked for.
  */
 export async function pipeLeases(leases: Leases, stream: Writable): Promise<number> {
   requireLeases(leases);
   requireWritable(stream);
-  const hold = ErrorHold.of(stream);
+  const errors: unknown[] = [];
+  const forgetError = whenever("error", stream, (error) => errors.push(error));
   let byteLength = 0;
   try {
     for await (const lease of leases) {
       await writeAndRelease(stream, lease);
       byteLength += lease.byteLength;
     }
-    if (hold.error !== null) throw hold.error;
+    // Between two writes, or after the last.
+    if (errors.length > 0) throw errors[0];
     return byteLength;
   } finally {
-    hold.end(false); // a failed write has a hold of its own
+    forgetError();
   }
 }
 
 function written(stream: Writable, bytes: Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const hold = ErrorHold.of(stream);
-    let isPending = true;
-    const settle = (failure: unknown): void => {
-      if (!isPending) return;
-      isPending = false;
-      hold.end(failure !== null);
-      if (failure === null) resolve();
-      else reject(failure);
-    };
-    if (isGone(stream)) {
-      settle(stream.errored ?? prematureClose());
-      return;
-    }
-    const forget = whenClosed(stream, () => settle(stream.errored ?? prematureClose()));
-    try {
-      writeTo(stream, bytes, (error) => {
-        forget();
-        settle(error ?? hold.error);
-      });
-    } catch (error) {
-      forget();
-      settle(error);
-    }
-  });
+  return settled(stream, "the write was done", (done) => void writeTo(stream, bytes, done));
 }
