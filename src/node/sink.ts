@@ -2,9 +2,15 @@
  * Writing leases in loops: one stream, one write callback, one queue. Owns when a
  * written block may be reused: not before the stream is done with it.
  *
- * K1  A write is over when the stream calls back for it, or closes: whichever comes first.
- *     Not every stream calls back for what it drops.
- * K2  A block may be returned before its write's callback, once the system has all bytes.
+ * K1  A stream calls back for writes that succeed in their order, so the queue's front is done.
+ * K2  A write that fails may be called back before an earlier one that is still under way.
+ *     What has failed is returned once nothing else is left, or at `'close'`: not every
+ *     stream calls back for what it drops.
+ * K3  A block may be returned before its write's callback: its place is `null` then.
+ * K4  A copy's write tells nothing of those before it: `write` may have been replaced meanwhile.
+ *
+ * All writes share their callbacks: with a closure and a listener for each, an echo server had
+ * twice as many collections.
  */
 
 import type { Writable } from "node:stream";
@@ -37,10 +43,13 @@ export interface LeaseSinkOptions {
 export class LeaseSink {
   readonly #stream: Writable;
   readonly #onReleased: ((sink: LeaseSink) => void) | undefined;
-  /** What ends each write under way. */
-  readonly #writes = new Set<() => void>();
-  /** Those of them whose streams have a lease's own bytes. */
-  readonly #pins = new Set<Pin>();
+  /** One for each write of a lease's own bytes that is under way. K3 */
+  readonly #pins: (Pin | null)[] = [];
+  #front = 0;
+  /** Writes of copies under way. K4 */
+  #copies = 0;
+  /** Writes under way that have failed. K2 */
+  #failed = 0;
   /** Whether `write` last answered that the stream wants a wait: a replaced `write` may be all that tells. */
   #isFull = false;
 
@@ -53,14 +62,14 @@ export class LeaseSink {
     this.#stream = stream;
     this.#onReleased = onReleased;
     whenClosed(stream, () => {
-      // Not what `onReleased` writes meanwhile.
-      for (const end of [...this.#writes]) end();
+      this.#releaseAll();
+      for (let left = this.#copies; left > 0; left--) this.#copied();
     });
   }
 
   /** Writes that the stream is not done with: for backpressure, beside what `write` answers. */
   get pending(): number {
-    return this.#writes.size;
+    return this.#pins.length - this.#front + this.#copies;
   }
 
   /**
@@ -77,28 +86,10 @@ export class LeaseSink {
     const pin = isShared ? lease.pin() : null;
     lease.release();
     if (isGone(this.#stream)) return false;
-    const end = (): void => {
-      if (this.#end(end, pin)) this.#onReleased?.(this);
-    };
-    this.#writes.add(end);
-    if (pin !== null) this.#pins.add(pin);
-    let goesOn: boolean;
-    try {
-      goesOn = writeTo(this.#stream, bytes, end);
-    } catch (error) {
-      this.#end(end, pin);
-      throw error;
-    }
-    // K2. The callbacks come in a later tick: a loop of writes would hold all its blocks until then.
-    if (pin !== null && hasSentAll(this.#stream)) {
-      for (const each of this.#pins) each[Symbol.dispose]();
-      this.#pins.clear();
-    }
-    if (!goesOn) {
+    const goesOn = pin === null ? this.#writeCopy(bytes) : this.#writeOwn(bytes, pin);
+    if (!goesOn && !this.#isFull) {
       this.#isFull = true;
-      whenever("drain", this.#stream, () => {
-        this.#isFull = false;
-      });
+      whenever("drain", this.#stream, this.#drained);
     }
     return goesOn;
   }
@@ -119,9 +110,73 @@ export class LeaseSink {
     await settled(stream, "it took more", wait, true);
   }
 
-  /** False if it had ended. */
-  #end(end: () => void, pin: Pin | null): boolean {
-    if (pin !== null && this.#pins.delete(pin)) pin[Symbol.dispose]();
-    return this.#writes.delete(end);
+  readonly #drained = (): void => {
+    this.#isFull = false;
+  };
+
+  #writeOwn(bytes: Uint8Array, pin: Pin): boolean {
+    this.#pins.push(pin);
+    let goesOn: boolean;
+    try {
+      goesOn = writeTo(this.#stream, bytes, this.#written);
+    } catch (error) {
+      this.#pins.pop();
+      pin.release();
+      throw error;
+    }
+    if (hasSentAll(this.#stream)) this.#returnSent();
+    return goesOn;
+  }
+
+  #writeCopy(bytes: Uint8Array): boolean {
+    this.#copies++;
+    try {
+      return writeTo(this.#stream, bytes, this.#copied);
+    } catch (error) {
+      this.#copies--;
+      throw error;
+    }
+  }
+
+  readonly #copied = (): void => {
+    if (this.#copies === 0) return;
+    this.#copies--;
+    this.#onReleased?.(this);
+  };
+
+  /** The callbacks come in a later tick: a loop of writes would hold all its blocks until then. */
+  #returnSent(): void {
+    for (let each = this.#pins.length - 1; each >= this.#front; each--) {
+      const pin = this.#pins[each];
+      if (!pin) return;
+      this.#pins[each] = null;
+      pin[Symbol.dispose]();
+    }
+  }
+
+  readonly #written = (error?: Error | null): void => {
+    if (error) this.#failed++;
+    else this.#released();
+    if (this.#failed > 0 && this.#failed >= this.#pins.length - this.#front) this.#releaseAll();
+  };
+
+  #releaseAll(): void {
+    this.#failed = 0;
+    // Not what `onReleased` writes meanwhile.
+    for (let left = this.#pins.length - this.#front; left > 0; left--) this.#released();
+  }
+
+  #released(): void {
+    const pin = this.#pins[this.#front];
+    if (pin === undefined) return;
+    this.#pins[this.#front++] = null;
+    if (this.#front === this.#pins.length) {
+      this.#pins.length = this.#front = 0;
+    } else if (this.#front >= 64) {
+      this.#pins.splice(0, this.#front);
+      this.#front = 0;
+    }
+    pin?.[Symbol.dispose]();
+    this.#onReleased?.(this);
   }
 }
