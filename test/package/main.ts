@@ -54,7 +54,7 @@ function lintChecks(folder: string, tarball: string): Check[] {
 }
 
 /** Bytes that a user downloads, and has on disk. */
-const MOST = { packed: 101_000, unpacked: 286_000 };
+const MOST = { packed: 103_000, unpacked: 290_000 };
 
 function lengthCheck(folder: string, tarball: string): Check {
   return {
