@@ -1,6 +1,6 @@
 /**
  * Size classes: four to each doubling, so that a block is never more than
- * 25 % longer than what was asked, above 64 bytes.
+ * 25 % longer than what was asked, above 64 bytes. Memory that threads share has its own: shared/layout.ts.
  *
  *   class   0    1    2    3    4     5    6    7    8     9 …
  *   bytes  64   80   96  112  128   160  192  224  256   320 …   four slabs,

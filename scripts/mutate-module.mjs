@@ -39,12 +39,7 @@ const TABLE = [
   ["segment", "store<u64>(at, 0, FREE_MAP);", "", "a dropped segment has no free slab"],
   ["segment", "from = (from | 63) + 1;", "return -1;", "segments above the first 64 are searched"],
   ["segment", "(1 << PAGE_SHIFT) - 1", "0", "the book grows by whole pages, rounded up"],
-  [
-    "size-class",
-    "if (byteLength <= 1 << MIN_BLOCK_SHIFT) return 0;",
-    "if (byteLength < 1 << MIN_BLOCK_SHIFT) return 0;",
-    "64 bytes have class 0",
-  ],
+  ["size-class", "if (byteLength <= 1 << MIN_BLOCK_SHIFT) return 0;", "", "lengths below 64 bytes have class 0"],
   [
     "size-class",
     "const last = byteLength - 1;",

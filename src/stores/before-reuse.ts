@@ -3,6 +3,7 @@
  * rests until no lease is left in its segment; then every view of the segment is
  * revoked, and all of it is free again. Owns the open runs, the active segment and
  * the drained ones, and their zeroing. Must not know who waits or what is traced.
+ * Leases too long for a run are one-lease.ts's.
  *
  * The fast path: bump the run's pointer, compare it with the watermark, make one
  * view and one lease; at release, count down.

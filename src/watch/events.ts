@@ -1,7 +1,8 @@
 /**
  * The arena's events, typed without the DOM's types. At run time the arena is a
  * real `EventTarget`. Every event is dispatched in a microtask, after the call that
- * caused it; what happened several times until then is one event with a count.
+ * caused it; what happened several times until then is one event with a count. Raised in
+ * lender.ts, sent by notices.ts, and on channels by channels.ts.
  */
 
 import type { TraceSite } from "./sites.js";
