@@ -44,10 +44,10 @@ export function chooseStores(settings: Settings, table: AccountTable, host: Stor
     return { short: only, long: only, spans: null, guards: null, heap, all: [only, heap] };
   }
   const few = memoriesAreFew();
-  const carving = revoke === "before-reuse" ? new BeforeReuseStore(table, host, module, segmentBytes) : null;
-  const short = carving ?? new NeverStore(table, host, module, segmentBytes);
+  const beforeReuse = revoke === "before-reuse" ? new BeforeReuseStore(table, host, module, segmentBytes) : null;
+  const short = beforeReuse ?? new NeverStore(table, host, module, segmentBytes);
   const most = few ? MOST_LONG_WHERE_FEW : common.most;
   const long = new OneLeaseStore(table, host, { ...common, revokes: revoke !== "never", most });
   const guards = new OneLeaseStore(table, host, { ...common, origin: "guard", most: MOST_GUARDS, mayDrop: false });
-  return { short, long, spans: few ? carving : null, guards, heap, all: [short, long, guards, heap] };
+  return { short, long, spans: few ? beforeReuse : null, guards, heap, all: [short, long, guards, heap] };
 }
